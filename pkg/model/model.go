@@ -1,0 +1,138 @@
+// Package model is the configuration with every reference resolved, for one
+// region of Envoys: plain structs, no protos. The snapshot builder turns it
+// into xDS resources without looking anything up.
+package model
+
+import (
+	"time"
+)
+
+// Model is everything that an Envoy of one region, and the processors beside it, need.
+type Model struct {
+	// Region of the Envoys that this model is for; may be empty.
+	Region  string
+	Gateway Gateway
+	// Servers in order of name.
+	Servers []Server
+	// Routes in order of path.
+	Routes []Route
+}
+
+// Gateway is the listener.
+type Gateway struct {
+	Host string
+	Port uint32
+	// AllowedHosts without ports; nil allows all.
+	AllowedHosts []string
+	// AllowedOrigins; nil allows all.
+	AllowedOrigins []Origin
+	MaxBodyBytes   uint32
+	// Processors are "unix:///path" or "host:port".
+	Processors []string
+}
+
+// Origin is one allowed Origin; Port "" matches any port.
+type Origin struct {
+	Scheme, Host, Port string
+}
+
+// Server is one MCPServer.
+type Server struct {
+	Name string
+	// Path on the server.
+	Path string
+	// Priorities in the order in which this region's Envoys fail over; each holds at least one locality.
+	Priorities     [][]Locality
+	HealthCheck    *HealthCheck
+	ConnectTimeout time.Duration
+}
+
+// Locality is the endpoints of one region.
+type Locality struct {
+	Region    string
+	Endpoints []Endpoint
+}
+
+// Endpoint is one address of a server.
+type Endpoint struct {
+	Name string
+	Host string
+	Port uint32
+}
+
+// HealthCheck is Envoy's active HTTP check; nil where it is disabled.
+type HealthCheck struct {
+	Path     string
+	Interval time.Duration
+	Timeout  time.Duration
+	// AcceptMissing counts 404 and 405 as alive: the path is a guess.
+	AcceptMissing bool
+}
+
+// Route is one MCPRoute.
+type Route struct {
+	Name string
+	Path string
+	// Servers named by any action, the default one first.
+	Servers []string
+	Rules   []Rule
+	// UnmatchedTool is for a tools/call that no rule matches.
+	UnmatchedTool Action
+	// SafeMethod is for methods that are safe by the protocol; SafeMethodOnce for
+	// those of them that carry state which may be used only once.
+	SafeMethod, SafeMethodOnce Action
+	// OtherMethod is for every other POST.
+	OtherMethod Action
+	// Stream is for GET, Delete for DELETE.
+	Stream, Delete  Action
+	ErrorsHTTP      bool
+	StampVia        bool
+	StaleListMaxAge time.Duration
+	// PassOnProcessorFailure lets unstamped requests through to the first server.
+	PassOnProcessorFailure bool
+}
+
+// Rule is one tool rule.
+type Rule struct {
+	// ID is where the rule stands in its MCPRoute: "tools[0]".
+	ID        string
+	Glob      string
+	Regex     string
+	Arguments []ArgumentMatch
+	Action    Action
+	// Once replaces Action for a message that may never be sent twice.
+	Once Action
+}
+
+// ArgumentMatch tests one value; exactly one of In and Regex is set.
+type ArgumentMatch struct {
+	Pointer string
+	// In holds compact JSON scalars.
+	In    []string
+	Regex string
+}
+
+// Class says what Envoy may do with a try that failed.
+type Class string
+
+// Classes of actions.
+const (
+	// Safe calls may run twice: every failure is retried.
+	Safe Class = "safe"
+	// Unsafe calls are retried only when provably unsent.
+	Unsafe Class = "unsafe"
+	// Stream is a GET event stream: no timeout, body not looked at.
+	Stream Class = "stream"
+)
+
+// Action is what Envoy does with a message: one Envoy route.
+type Action struct {
+	// Stamp is the Envoy route's name: a hash of everything that the route does is
+	// part of it, so that a route never changes its meaning under a stamp.
+	Stamp         string
+	Server        string
+	Class         Class
+	Timeout       time.Duration
+	PerTryTimeout time.Duration
+	Attempts      int
+}

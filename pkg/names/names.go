@@ -1,0 +1,87 @@
+// Package names holds the words that the control plane, the snapshot builder
+// and the external processor must spell alike: header names, filter names,
+// gRPC metadata keys and MCP _meta keys. It imports nothing, so that pkg/snapshot
+// and pkg/mcpaware, which never import each other, can both depend on it.
+package names
+
+// Reserved header prefixes. Envoy removes every client header with one of them
+// before it routes (early header mutation), so that what arrives at the
+// processor or at a route with such a name was written by Holdfast or Envoy.
+const (
+	HeaderPrefix      = "x-holdfast-"
+	EnvoyHeaderPrefix = "x-envoy-"
+)
+
+// Request headers between the edge point, Envoy's router and the attempt point.
+const (
+	// HeaderRoute is the stamp: the name of the Envoy route that the edge point
+	// chose. Every route that reaches a cluster requires it, so a request that
+	// no processor has seen matches only the last route, a direct 503.
+	HeaderRoute = "x-holdfast-route"
+	// HeaderCall carries a serialised policyv1.CallContext (unpadded base64url)
+	// from the edge point to the attempt point, which removes it.
+	HeaderCall = "x-holdfast-call"
+)
+
+// Response headers. The attempt point removes every HeaderPrefix header that a
+// server sent and then writes its own.
+const (
+	// HeaderRegion names the region that answered; on every answer of a server.
+	HeaderRegion = "x-holdfast-region"
+	// HeaderVia names the endpoint that answered.
+	HeaderVia = "x-holdfast-via"
+	// HeaderVerdict is the attempt point's word to the edge point about an answer
+	// that it gave a failing :status: "<verdict>;<the server's own status>". The
+	// edge point removes it and restores the server's status.
+	HeaderVerdict = "x-holdfast-verdict"
+	// HeaderDegraded gives the source of a degraded answer: "stale", "error", …
+	HeaderDegraded = "x-holdfast-degraded"
+	// HeaderAttempts is the number of tries that a call took, Envoy's
+	// x-envoy-attempt-count under a name of our own; on every answer of a server.
+	HeaderAttempts = "x-holdfast-attempts"
+)
+
+// HTTP filter names; per-route configuration refers to them.
+const (
+	FilterEdge    = "holdfast.edge"
+	FilterAttempt = "holdfast.attempt"
+)
+
+// Attachment points, as sent by Envoy in the gRPC initial metadata PointKey.
+const (
+	PointKey     = "x-holdfast-point"
+	PointEdge    = "edge"
+	PointAttempt = "attempt"
+)
+
+// Names of clusters that Holdfast adds to those of the operator's servers. The
+// prefix cannot occur in an MCPServer name.
+const (
+	ClusterExtproc = "holdfast.extproc"
+	ClusterXDS     = "holdfast.xds"
+)
+
+// RouteConfigName is the one RDS resource that a Gateway's listener names.
+const RouteConfigName = "holdfast.routes"
+
+// MCP _meta keys.
+const (
+	MetaDegraded = "holdfast/degraded"
+	MetaVia      = "holdfast/via"
+	MetaError    = "holdfast/error"
+)
+
+// Statuses that the attempt point writes into :status.
+const (
+	// StatusToolFailed moves the call to the next priority
+	// (retriable_status_codes) and is not counted by outlier detection.
+	StatusToolFailed = 424
+	// StatusEndpointFailed moves the call and is counted.
+	StatusEndpointFailed = 503
+)
+
+// Type URLs of Holdfast's own xDS resources.
+const (
+	TypeURLRoutePolicy = "type.googleapis.com/holdfast.policy.v1.RoutePolicy"
+	TypeURLCatalog     = "type.googleapis.com/holdfast.policy.v1.CatalogEntry"
+)

@@ -1,0 +1,191 @@
+package snapshot
+
+import (
+	"fmt"
+	"net"
+	"strconv"
+	"strings"
+	"time"
+
+	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
+	mutationrulesv3 "github.com/envoyproxy/go-control-plane/envoy/config/common/mutation_rules/v3"
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
+	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/ext_proc/v3"
+	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
+	httpv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/upstreams/http/v3"
+	"google.golang.org/protobuf/types/known/anypb"
+
+	"github.com/holdfast-mcp/holdfast/pkg/model"
+	"github.com/holdfast-mcp/holdfast/pkg/names"
+)
+
+// messageTimeout is how long Envoy waits for a processor's answer to a request
+// message. Below any sensible perTryTimeout, or a hung processor reads as a hung
+// endpoint; far above what a decision takes on a busy machine.
+const messageTimeout = 500 * time.Millisecond
+
+// edgeFilter is the downstream attachment point. failure_mode_allow is safe: a
+// request that no processor stamped matches no route that reaches a server.
+func edgeFilter() (*hcmv3.HttpFilter, error) {
+	return extprocFilter(names.FilterEdge, &extprocv3.ExternalProcessor{
+		GrpcService:      grpcService(names.PointEdge),
+		FailureModeAllow: true,
+		ProcessingMode: &extprocv3.ProcessingMode{
+			RequestHeaderMode: extprocv3.ProcessingMode_SEND,
+			RequestBodyMode:   extprocv3.ProcessingMode_BUFFERED,
+			// The processor turns response headers on for requests it has accepted.
+			// A static SEND would swallow the replies that Envoy gives before the
+			// processor has seen the request.
+			ResponseHeaderMode:  extprocv3.ProcessingMode_SKIP,
+			RequestTrailerMode:  extprocv3.ProcessingMode_SKIP,
+			ResponseTrailerMode: extprocv3.ProcessingMode_SKIP,
+		},
+		AllowModeOverride: true,
+		ResponseAttributes: []string{
+			"upstream.address", "xds.cluster_name", "response.flags", "response.code_details", "upstream.request_attempt_count",
+		},
+		MessageTimeout: duration(messageTimeout),
+		MutationRules:  &mutationrulesv3.HeaderMutationRules{DisallowSystem: boolean(false), AllowAllRouting: boolean(true)},
+	})
+}
+
+// attemptFilter is the attachment point in the cluster's upstream filter chain,
+// run once a try.
+func attemptFilter() (*hcmv3.HttpFilter, error) {
+	return extprocFilter(names.FilterAttempt, &extprocv3.ExternalProcessor{
+		GrpcService:      grpcService(names.PointAttempt),
+		FailureModeAllow: true,
+		ProcessingMode: &extprocv3.ProcessingMode{
+			RequestHeaderMode:   extprocv3.ProcessingMode_SEND,
+			RequestBodyMode:     extprocv3.ProcessingMode_NONE,
+			RequestTrailerMode:  extprocv3.ProcessingMode_SKIP,
+			ResponseHeaderMode:  extprocv3.ProcessingMode_SEND,
+			ResponseBodyMode:    extprocv3.ProcessingMode_FULL_DUPLEX_STREAMED,
+			ResponseTrailerMode: extprocv3.ProcessingMode_SEND,
+		},
+		RequestAttributes: []string{
+			"upstream.address", "upstream.locality", "upstream.request_attempt_count", "xds.cluster_name",
+		},
+		MessageTimeout: duration(messageTimeout),
+		// The verdict travels in :status.
+		MutationRules: &mutationrulesv3.HeaderMutationRules{DisallowSystem: boolean(false), AllowAllRouting: boolean(true)},
+		// Unchanged JSON answers keep their content-length and are not chunked.
+		AllowContentLengthHeader: true,
+	})
+}
+
+// attemptHeadersOnly turns the attempt point's body processing off for a route: GET streams.
+func attemptHeadersOnly() (map[string]*anypb.Any, error) {
+	perRoute, err := anyOf(&extprocv3.ExtProcPerRoute{Override: &extprocv3.ExtProcPerRoute_Overrides{
+		Overrides: &extprocv3.ExtProcOverrides{ProcessingMode: &extprocv3.ProcessingMode{
+			RequestHeaderMode:   extprocv3.ProcessingMode_SEND,
+			RequestBodyMode:     extprocv3.ProcessingMode_NONE,
+			RequestTrailerMode:  extprocv3.ProcessingMode_SKIP,
+			ResponseHeaderMode:  extprocv3.ProcessingMode_SEND,
+			ResponseBodyMode:    extprocv3.ProcessingMode_NONE,
+			ResponseTrailerMode: extprocv3.ProcessingMode_SKIP,
+		}},
+	}})
+	if err != nil {
+		return nil, err
+	}
+	return map[string]*anypb.Any{names.FilterAttempt: perRoute}, nil
+}
+
+func extprocFilter(name string, cfg *extprocv3.ExternalProcessor) (*hcmv3.HttpFilter, error) {
+	packed, err := anyOf(cfg)
+	if err != nil {
+		return nil, err
+	}
+	return &hcmv3.HttpFilter{Name: name, ConfigType: &hcmv3.HttpFilter_TypedConfig{TypedConfig: packed}}, nil
+}
+
+func grpcService(point string) *corev3.GrpcService {
+	return &corev3.GrpcService{
+		TargetSpecifier: &corev3.GrpcService_EnvoyGrpc_{EnvoyGrpc: &corev3.GrpcService_EnvoyGrpc{
+			ClusterName: names.ClusterExtproc,
+		}},
+		InitialMetadata: []*corev3.HeaderValue{{Key: names.PointKey, Value: point}},
+		// A stream that could not be opened is opened at the other processor.
+		RetryPolicy: &corev3.RetryPolicy{
+			RetryOn:      "connect-failure,refused-stream,reset-before-request,unavailable",
+			NumRetries:   u32(2),
+			RetryBackOff: &corev3.BackoffStrategy{BaseInterval: duration(5 * time.Millisecond), MaxInterval: duration(50 * time.Millisecond)},
+		},
+	}
+}
+
+// extprocCluster holds the processors. One failure ejects one: the other takes
+// over, and the health check brings it back.
+func extprocCluster(g model.Gateway) (*clusterv3.Cluster, error) {
+	options, err := anyOf(&httpv3.HttpProtocolOptions{
+		UpstreamProtocolOptions: &httpv3.HttpProtocolOptions_ExplicitHttpConfig_{
+			ExplicitHttpConfig: &httpv3.HttpProtocolOptions_ExplicitHttpConfig{
+				ProtocolConfig: &httpv3.HttpProtocolOptions_ExplicitHttpConfig_Http2ProtocolOptions{
+					Http2ProtocolOptions: &corev3.Http2ProtocolOptions{
+						ConnectionKeepalive: &corev3.KeepaliveSettings{Interval: duration(10 * time.Second), Timeout: duration(2 * time.Second)},
+					},
+				},
+			},
+		},
+	})
+	if err != nil {
+		return nil, err
+	}
+	group := &endpointv3.LocalityLbEndpoints{}
+	for _, p := range g.Processors {
+		address, err := processorAddress(p)
+		if err != nil {
+			return nil, err
+		}
+		group.LbEndpoints = append(group.LbEndpoints, &endpointv3.LbEndpoint{
+			HostIdentifier: &endpointv3.LbEndpoint_Endpoint{Endpoint: &endpointv3.Endpoint{Address: address}},
+		})
+	}
+	return &clusterv3.Cluster{
+		Name:                 names.ClusterExtproc,
+		ClusterDiscoveryType: &clusterv3.Cluster_Type{Type: clusterv3.Cluster_STATIC},
+		ConnectTimeout:       duration(250 * time.Millisecond),
+		LbPolicy:             clusterv3.Cluster_LEAST_REQUEST,
+		LoadAssignment: &endpointv3.ClusterLoadAssignment{
+			ClusterName: names.ClusterExtproc, Endpoints: []*endpointv3.LocalityLbEndpoints{group},
+		},
+		// Every open stream of a client holds one or two requests here for as long as it lives.
+		CircuitBreakers: &clusterv3.CircuitBreakers{Thresholds: []*clusterv3.CircuitBreakers_Thresholds{{
+			MaxConnections: u32(1 << 20), MaxPendingRequests: u32(1 << 20), MaxRequests: u32(1 << 20), MaxRetries: u32(1 << 20),
+		}}},
+		HealthChecks: []*corev3.HealthCheck{{
+			Timeout: duration(500 * time.Millisecond), Interval: duration(500 * time.Millisecond),
+			NoTrafficInterval:  duration(500 * time.Millisecond),
+			UnhealthyThreshold: u32(2), HealthyThreshold: u32(1),
+			HealthChecker: &corev3.HealthCheck_GrpcHealthCheck_{GrpcHealthCheck: &corev3.HealthCheck_GrpcHealthCheck{}},
+		}},
+		OutlierDetection: &clusterv3.OutlierDetection{
+			Interval:                               duration(time.Second),
+			BaseEjectionTime:                       duration(30 * time.Second),
+			MaxEjectionPercent:                     u32(50),
+			SplitExternalLocalOriginErrors:         true,
+			ConsecutiveLocalOriginFailure:          u32(1),
+			EnforcingConsecutiveLocalOriginFailure: u32(100),
+			// A processor that answers its health check again is used again.
+			SuccessfulActiveHealthCheckUnejectHost: boolean(true),
+		},
+		TypedExtensionProtocolOptions: map[string]*anypb.Any{httpProtocolOptions: options},
+	}, nil
+}
+
+func processorAddress(p string) (*corev3.Address, error) {
+	if path, ok := strings.CutPrefix(p, "unix://"); ok {
+		return &corev3.Address{Address: &corev3.Address_Pipe{Pipe: &corev3.Pipe{Path: path}}}, nil
+	}
+	host, port, err := net.SplitHostPort(p)
+	if err != nil {
+		return nil, fmt.Errorf("processor %q is neither unix:///path nor host:port: %w", p, err)
+	}
+	n, err := strconv.ParseUint(port, 10, 16)
+	if err != nil {
+		return nil, fmt.Errorf("port of processor %q: %w", p, err)
+	}
+	return socketAddress(host, uint32(n)), nil
+}

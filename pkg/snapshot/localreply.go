@@ -1,0 +1,80 @@
+package snapshot
+
+import (
+	"fmt"
+
+	accesslogv3 "github.com/envoyproxy/go-control-plane/envoy/config/accesslog/v3"
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	celv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/access_loggers/filters/cel/v3"
+	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
+	"google.golang.org/protobuf/types/known/structpb"
+)
+
+// localReplies makes Envoy's own refusals readable for MCP clients: JSON-RPC
+// errors with a null id, since Envoy does not know the request's. The processors'
+// immediate responses have no code details and are left as they are.
+func localReplies() (*hcmv3.LocalReplyConfig, error) {
+	rules := []struct {
+		expression string
+		code       int
+		reason     string
+		message    string
+		retryable  bool
+		retryAfter int
+	}{
+		{
+			expression: `response.code_details.startsWith('rbac_access_denied')`,
+			code:       1403, reason: "unauthorized",
+			message: "Forbidden: this Host or Origin is not allowed here.",
+		},
+		{
+			expression: `response.code_details == 'direct_response' || response.code_details.startsWith('ext_proc')`,
+			code:       1503, reason: "service_unavailable", retryable: true, retryAfter: 1000,
+			message: "Service unavailable - the gateway cannot check this request right now. Please retry later.",
+		},
+		{
+			expression: `response.code_details != ''`,
+			code:       1400, reason: "invalid_input",
+			message: "The gateway refused this request: %RESPONSE_CODE_DETAILS%",
+		},
+	}
+	out := &hcmv3.LocalReplyConfig{}
+	for _, r := range rules {
+		filter, err := celFilter(r.expression)
+		if err != nil {
+			return nil, err
+		}
+		data := map[string]any{"code": r.reason, "message": r.message, "retryable": r.retryable, "requestId": "%REQ(X-REQUEST-ID)%"}
+		if r.retryAfter > 0 {
+			data["retryAfterMs"] = r.retryAfter
+		}
+		body, err := structpb.NewStruct(map[string]any{
+			"jsonrpc": "2.0", "id": nil,
+			"error": map[string]any{"code": r.code, "message": r.message, "data": data},
+		})
+		if err != nil {
+			return nil, fmt.Errorf("local reply: %w", err)
+		}
+		out.Mappers = append(out.Mappers, &hcmv3.ResponseMapper{
+			Filter: filter,
+			BodyFormatOverride: &corev3.SubstitutionFormatString{
+				Format:      &corev3.SubstitutionFormatString_JsonFormat{JsonFormat: body},
+				ContentType: "application/json",
+			},
+		})
+	}
+	return out, nil
+}
+
+func celFilter(expression string) (*accesslogv3.AccessLogFilter, error) {
+	packed, err := anyOf(&celv3.ExpressionFilter{Expression: expression})
+	if err != nil {
+		return nil, err
+	}
+	return &accesslogv3.AccessLogFilter{FilterSpecifier: &accesslogv3.AccessLogFilter_ExtensionFilter{
+		ExtensionFilter: &accesslogv3.ExtensionFilter{
+			Name:       "envoy.access_loggers.extension_filters.cel",
+			ConfigType: &accesslogv3.ExtensionFilter_TypedConfig{TypedConfig: packed},
+		},
+	}}, nil
+}

@@ -1,0 +1,77 @@
+package snapshot
+
+import (
+	"net"
+	"slices"
+	"strconv"
+	"strings"
+
+	policyv1 "github.com/holdfast-mcp/holdfast/api/policy/v1"
+	"github.com/holdfast-mcp/holdfast/pkg/model"
+)
+
+// policy is one MCPRoute as the processors see it.
+func policy(m *model.Model, r model.Route) *policyv1.RoutePolicy {
+	out := &policyv1.RoutePolicy{
+		Name: r.Name, Path: r.Path,
+		UnmatchedTool:   policyAction(r.UnmatchedTool),
+		SafeMethod:      policyAction(r.SafeMethod),
+		SafeMethodOnce:  policyAction(r.SafeMethodOnce),
+		OtherMethod:     policyAction(r.OtherMethod),
+		Stream:          policyAction(r.Stream),
+		Delete:          policyAction(r.Delete),
+		Errors:          policyv1.ErrorStyle_ERROR_STYLE_MCP,
+		StaleListMaxAge: duration(r.StaleListMaxAge),
+		StampVia:        r.StampVia,
+		MaxBodyBytes:    m.Gateway.MaxBodyBytes,
+	}
+	out.UnmatchedToolOnce = out.GetUnmatchedTool()
+	if r.ErrorsHTTP {
+		out.Errors = policyv1.ErrorStyle_ERROR_STYLE_HTTP
+	}
+	for _, name := range r.Servers {
+		out.Servers = append(out.Servers, policyServer(m, name))
+	}
+	for _, rule := range r.Rules {
+		p := &policyv1.ToolRule{
+			Id: rule.ID, Glob: rule.Glob, Regex: rule.Regex,
+			Action: policyAction(rule.Action), Once: policyAction(rule.Once),
+		}
+		for _, a := range rule.Arguments {
+			p.Arguments = append(p.Arguments, &policyv1.ArgumentMatch{Pointer: a.Pointer, In: a.In, Regex: a.Regex})
+		}
+		out.Rules = append(out.Rules, p)
+	}
+	return out
+}
+
+// policyServer lists endpoints in order of address whatever their priority, so
+// that policies are the same for every region.
+func policyServer(m *model.Model, name string) *policyv1.Server {
+	out := &policyv1.Server{Name: name}
+	for _, s := range m.Servers {
+		if s.Name != name {
+			continue
+		}
+		for _, localities := range s.Priorities {
+			for _, l := range localities {
+				for _, e := range l.Endpoints {
+					out.Endpoints = append(out.Endpoints, &policyv1.Endpoint{
+						Name: e.Name, Region: l.Region,
+						Address: net.JoinHostPort(e.Host, strconv.FormatUint(uint64(e.Port), 10)),
+					})
+				}
+			}
+		}
+	}
+	slices.SortFunc(out.Endpoints, func(a, b *policyv1.Endpoint) int { return strings.Compare(a.GetAddress(), b.GetAddress()) })
+	return out
+}
+
+func policyAction(a model.Action) *policyv1.Action {
+	return &policyv1.Action{
+		Route: a.Stamp, Server: a.Server, Safe: a.Class == model.Safe,
+		Timeout: duration(a.Timeout), PerTryTimeout: duration(a.PerTryTimeout),
+		Attempts: uint32(a.Attempts), //nolint:gosec // 1 to 10
+	}
+}
