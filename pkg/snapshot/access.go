@@ -4,9 +4,9 @@ import (
 	"regexp"
 	"strings"
 
-	rbacconfigv3 "github.com/envoyproxy/go-control-plane/envoy/config/rbac/v3"
+	rbacv3 "github.com/envoyproxy/go-control-plane/envoy/config/rbac/v3"
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
-	rbacv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/rbac/v3"
+	rbacfilterv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/rbac/v3"
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
 	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
 	"google.golang.org/protobuf/proto"
@@ -17,40 +17,40 @@ import (
 // accessFilter refuses foreign Host and Origin headers with 403 (MCP transport,
 // security warning on DNS rebinding). Since Holdfast rewrites Host for the
 // servers, the check is its own duty. nil where everything is allowed.
-func accessFilter(g model.Gateway) *rbacv3.RBAC {
-	var all []*rbacconfigv3.Principal
+func accessFilter(g model.Gateway) *rbacfilterv3.RBAC {
+	var all []*rbacv3.Principal
 	if g.AllowedHosts != nil {
 		all = append(all, header(":authority", hostPattern(g.AllowedHosts)))
 	}
 	if g.AllowedOrigins != nil {
-		absent := &rbacconfigv3.Principal{Identifier: &rbacconfigv3.Principal_Header{Header: &routev3.HeaderMatcher{
+		absent := &rbacv3.Principal{Identifier: &rbacv3.Principal_Header{Header: &routev3.HeaderMatcher{
 			Name: "origin", InvertMatch: true,
 			HeaderMatchSpecifier: &routev3.HeaderMatcher_PresentMatch{PresentMatch: true},
 		}}}
-		any := []*rbacconfigv3.Principal{absent}
+		any := []*rbacv3.Principal{absent}
 		if len(g.AllowedOrigins) > 0 {
 			any = append(any, header("origin", originPattern(g.AllowedOrigins)))
 		}
-		all = append(all, &rbacconfigv3.Principal{Identifier: &rbacconfigv3.Principal_OrIds{
-			OrIds: &rbacconfigv3.Principal_Set{Ids: any},
+		all = append(all, &rbacv3.Principal{Identifier: &rbacv3.Principal_OrIds{
+			OrIds: &rbacv3.Principal_Set{Ids: any},
 		}})
 	}
 	if len(all) == 0 {
 		return nil
 	}
-	return &rbacv3.RBAC{Rules: &rbacconfigv3.RBAC{
-		Action: rbacconfigv3.RBAC_ALLOW,
-		Policies: map[string]*rbacconfigv3.Policy{"host-and-origin": {
-			Permissions: []*rbacconfigv3.Permission{{Rule: &rbacconfigv3.Permission_Any{Any: true}}},
-			Principals: []*rbacconfigv3.Principal{{Identifier: &rbacconfigv3.Principal_AndIds{
-				AndIds: &rbacconfigv3.Principal_Set{Ids: all},
+	return &rbacfilterv3.RBAC{Rules: &rbacv3.RBAC{
+		Action: rbacv3.RBAC_ALLOW,
+		Policies: map[string]*rbacv3.Policy{"host-and-origin": {
+			Permissions: []*rbacv3.Permission{{Rule: &rbacv3.Permission_Any{Any: true}}},
+			Principals: []*rbacv3.Principal{{Identifier: &rbacv3.Principal_AndIds{
+				AndIds: &rbacv3.Principal_Set{Ids: all},
 			}}},
 		}},
 	}}
 }
 
-func header(name, pattern string) *rbacconfigv3.Principal {
-	return &rbacconfigv3.Principal{Identifier: &rbacconfigv3.Principal_Header{Header: &routev3.HeaderMatcher{
+func header(name, pattern string) *rbacv3.Principal {
+	return &rbacv3.Principal{Identifier: &rbacv3.Principal_Header{Header: &routev3.HeaderMatcher{
 		Name: name,
 		HeaderMatchSpecifier: &routev3.HeaderMatcher_StringMatch{StringMatch: &matcherv3.StringMatcher{
 			MatchPattern: &matcherv3.StringMatcher_SafeRegex{SafeRegex: &matcherv3.RegexMatcher{Regex: pattern}},

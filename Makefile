@@ -1,0 +1,79 @@
+# Everything a developer or a user types. `make help` lists it.
+SHELL := /bin/bash
+.DELETE_ON_ERROR:
+
+CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/holdfast
+BIN   := bin
+GOFLAGS_BUILD := -trimpath
+
+GOLANGCI_VERSION := v2.15.0
+PROTOC_GEN_GO_VERSION := v1.36.12
+PROTOC_GEN_GO_GRPC_VERSION := v1.6.2
+GOLANGCI := $(CACHE)/golangci-lint-$(GOLANGCI_VERSION)/golangci-lint
+PROTOC_PLUGINS := $(CACHE)/protoc-plugins-$(PROTOC_GEN_GO_VERSION)-$(PROTOC_GEN_GO_GRPC_VERSION)
+
+.PHONY: help
+help: ## list the targets
+	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: up
+up: build ## build, get Envoy, run everything with the demo servers; Ctrl-C stops it
+	@exec $(BIN)/holdfast up
+
+.PHONY: build
+build: ## build holdfast, xds and extproc into bin/
+	@echo "building (the first build compiles Envoy's API and takes a minute or two)"
+	@CGO_ENABLED=0 go build $(GOFLAGS_BUILD) -o $(BIN)/ ./cmd/...
+
+.PHONY: test
+test: ## the whole test suite, real Envoy included
+	go test -timeout 20m ./...
+
+.PHONY: unit
+unit: ## the tests that need no Envoy
+	go test $$(go list ./... | grep -v /test/)
+
+.PHONY: e2e
+e2e: ## the tests on a real Envoy, one by one, with their names
+	go test -timeout 20m -count=1 -v ./test/...
+
+.PHONY: race
+race: ## unit tests under the race detector (needs a C compiler)
+	go test -race -timeout 20m $$(go list ./... | grep -v /test/)
+
+.PHONY: fuzz
+fuzz: ## every fuzz target for FUZZTIME (default 10s)
+	@set -e; for p in $$(grep -rl --include='*_test.go' '^func Fuzz' . | xargs -n1 dirname | sort -u); do \
+	  for f in $$(grep -ho '^func Fuzz[A-Za-z0-9_]*' $$p/*_test.go | sed 's/func //'); do \
+	    echo "fuzz $$p $$f"; go test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(or $(FUZZTIME),10s) $$p; done; done
+
+.PHONY: lint
+lint: $(GOLANGCI) ## gofumpt, vet and the linters of .golangci.yml
+	$(GOLANGCI) run ./...
+
+.PHONY: fmt
+fmt: $(GOLANGCI) ## format everything
+	$(GOLANGCI) fmt ./...
+
+.PHONY: golden
+golden: ## write the golden files anew; read the diff
+	go test ./pkg/... ./internal/... ./cmd/... -run 'Golden|Reference|Schema' -update
+
+.PHONY: generate
+generate: $(PROTOC_PLUGINS) ## protos (needs protoc) and the configuration reference
+	PATH="$(PROTOC_PLUGINS):$$PATH" protoc -I. --go_out=. --go_opt=paths=source_relative \
+	  --go-grpc_out=. --go-grpc_opt=paths=source_relative api/*/v1/*.proto
+	go generate ./...
+
+.PHONY: clean
+clean: ## remove bin/
+	rm -rf $(BIN)
+
+$(GOLANGCI):
+	@echo "building golangci-lint $(GOLANGCI_VERSION) (about a minute)"
+	@mkdir -p $(@D) && GOBIN=$(@D) go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_VERSION)
+
+$(PROTOC_PLUGINS):
+	@mkdir -p $@
+	@GOBIN=$@ go install google.golang.org/protobuf/cmd/protoc-gen-go@$(PROTOC_GEN_GO_VERSION)
+	@GOBIN=$@ go install google.golang.org/grpc/cmd/protoc-gen-go-grpc@$(PROTOC_GEN_GO_GRPC_VERSION)
