@@ -1,0 +1,107 @@
+package e2e
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/holdfast-mcp/holdfast/test/stack"
+)
+
+// v2Servers are two logical servers, orders and orders-v2, in one region each.
+func v2Servers() []stack.Server {
+	return []stack.Server{
+		{Name: "orders-a", Shop: "orders", Region: stack.Mumbai}, {Name: "orders-b", Shop: "orders", Region: stack.Delhi},
+		{Name: "orders-v2-a", Shop: "orders", Region: stack.Mumbai}, {Name: "orders-v2-b", Shop: "orders", Region: stack.Delhi},
+	}
+}
+
+// pushConfig sends get_order to target and gives both clusters a connect timeout
+// of generation, so that each push replaces them.
+func pushConfig(target string, generation int) string {
+	server := func(name string) string {
+		return fmt.Sprintf(`
+kind: MCPServer
+metadata: {name: %[1]s}
+spec:
+  connectTimeout: %[2]dms
+  healthCheck: {interval: 500ms, timeout: 400ms}
+  regions:
+    - name: asia-south1
+      endpoints: [{name: %[1]s-a, address: "${%[1]s-a}"}]
+    - name: asia-south2
+      endpoints: [{name: %[1]s-b, address: "${%[1]s-b}"}]
+---`, name, 500+generation)
+	}
+	return "kind: Gateway\nmetadata: {name: test}\nspec: {address: \"${gateway}\"}\n---" + server("orders") + server("orders-v2") + fmt.Sprintf(`
+kind: MCPRoute
+metadata: {name: orders}
+spec:
+  servers: [{name: orders}, {name: orders-v2}]
+  timeout: 5s
+  retry: {attempts: 3, perTryTimeout: 1s}
+  tools:
+    - {match: {name: get_order}, to: {server: %s}, safe: true, timeout: 3s, retry: {attempts: 3, perTryTimeout: 1s}}
+`, target)
+}
+
+// TestPushesUnderLoad: twenty pushes, each moving a tool to the other server and
+// replacing both clusters; no call fails, every answer comes from a server that
+// was valid at that moment, and the acknowledged version moves each time.
+func TestPushesUnderLoad(t *testing.T) {
+	s := stack.Start(t, stack.Options{Servers: v2Servers(), Config: pushConfig("orders", 0)})
+	load := s.StartLoad("/mcp", rate, stack.GetOrder)
+	s.Until(20*time.Second, "answers under load", func() bool { return len(load.Calls()) > 50 })
+	versions := map[string]bool{s.AckedRoutes(): true}
+	targets := []string{"orders", "orders-v2"}
+	for push := 1; push <= 20; push++ {
+		from, target := targets[(push+1)%2], targets[push%2]
+		s.WriteConfig(pushConfig(target, push))
+		written := time.Now()
+		s.Until(20*time.Second, fmt.Sprintf("push %d is acknowledged and at rest", push), func() bool {
+			v := s.AckedRoutes()
+			return !versions[v] && s.AtRest()
+		})
+		settled := time.Now()
+		versions[s.AckedRoutes()] = true
+		s.Until(10*time.Second, "answers after the push", func() bool { return len(load.Since(settled)) > 20 })
+		for _, c := range load.Since(settled) {
+			if !strings.HasPrefix(c.Via, target+"-a") && !strings.HasPrefix(c.Via, target+"-b") {
+				t.Errorf("push %d: after it had settled %v came from %s, not from %s", push, c.ID, c.Via, target)
+			}
+		}
+		for _, c := range load.Since(written) {
+			if !strings.HasPrefix(c.Via, target+"-") && !strings.HasPrefix(c.Via, from+"-") {
+				t.Errorf("push %d: %v came from %q", push, c.ID, c.Via)
+			}
+		}
+	}
+	calls := load.Stop()
+	requireAllGood(t, calls)
+	if len(versions) != 21 {
+		t.Errorf("%d different acknowledged versions, want 21", len(versions))
+	}
+	t.Logf("%d calls over 20 pushes, 0 failed", len(calls))
+}
+
+// TestBadConfigurationChangesNothing: what cannot be read is refused whole, said
+// in the status, and traffic goes on.
+func TestBadConfigurationChangesNothing(t *testing.T) {
+	s := stack.Start(t, stack.Options{Servers: v2Servers(), Config: pushConfig("orders", 0)})
+	version := s.Revision()
+	for _, bad := range []string{
+		strings.Replace(pushConfig("orders-v2", 1), "servers: [{name: orders}, {name: orders-v2}]", "servers: [{name: orders}, {name: order-v2}]", 1),
+		"kind: [",
+		"",
+	} {
+		s.WriteConfig(bad)
+		s.Until(10*time.Second, "the refusal shows in the status", func() bool { return strings.Contains(string(s.StatusJSON()), `"refused"`) })
+		if err := s.Ping("/mcp"); err != nil {
+			t.Error(err)
+		}
+		if v := s.Revision(); v != version {
+			t.Errorf("revision %s became %s", version, v)
+		}
+	}
+}

@@ -1,0 +1,154 @@
+package e2e
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/holdfast-mcp/holdfast/test/stack"
+)
+
+// upstream stands in for an MCP server where a byte or a fault must be exact. It
+// answers /health and records everything else.
+type upstream struct {
+	*httptest.Server
+	mu     sync.Mutex
+	seen   []seen
+	answer http.HandlerFunc
+}
+
+// seen is one recorded request.
+type seen struct {
+	Verb, Path string
+	Header     http.Header
+	Host, Body string
+}
+
+func newUpstream(t *testing.T, answer http.HandlerFunc) *upstream {
+	t.Helper()
+	u := &upstream{answer: answer}
+	u.Server = httptest.NewServer(http.HandlerFunc(u.serve))
+	t.Cleanup(u.Close)
+	return u
+}
+
+func (u *upstream) serve(w http.ResponseWriter, r *http.Request) {
+	if r.URL.Path == "/health" {
+		return
+	}
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		panic(http.ErrAbortHandler)
+	}
+	u.mu.Lock()
+	u.seen = append(u.seen, seen{r.Method, r.URL.Path, r.Header.Clone(), r.Host, string(body)})
+	answer := u.answer
+	u.mu.Unlock()
+	r.Body = io.NopCloser(strings.NewReader(string(body)))
+	if strings.Contains(string(body), `"tools/list"`) && answer == nil {
+		answer = jsonAnswer(`{"jsonrpc":"2.0","id":1,"result":{"tools":[],"resultType":"complete","ttlMs":0,"cacheScope":"public"}}`)
+	}
+	if answer == nil {
+		answer = good
+	}
+	answer(w, r)
+}
+
+// set replaces the answer and forgets what was seen.
+func (u *upstream) set(answer http.HandlerFunc) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.answer, u.seen = answer, nil
+}
+
+func (u *upstream) requests() []seen {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return append([]seen(nil), u.seen...)
+}
+
+func (u *upstream) address() string { return strings.TrimPrefix(u.URL, "http://") }
+
+const goodBody = `{"jsonrpc":"2.0","id":1,"result":{"content":[{"type":"text","text":"ok"}],"resultType":"complete"}}`
+
+// good answers a call with id 1.
+func good(w http.ResponseWriter, r *http.Request) { jsonAnswer(goodBody)(w, r) }
+
+func jsonAnswer(body string) http.HandlerFunc {
+	return statusAnswer(http.StatusOK, "application/json", body)
+}
+
+func sseAnswer(events string) http.HandlerFunc {
+	return statusAnswer(http.StatusOK, "text/event-stream", events)
+}
+
+func statusAnswer(status int, contentType, body string) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		if contentType != "" {
+			w.Header().Set("Content-Type", contentType)
+		}
+		w.WriteHeader(status)
+		fmt.Fprint(w, body)
+	}
+}
+
+// pair is a Stack over two recorded upstreams, Mumbai first.
+type pair struct {
+	*stack.Stack
+	mumbai, delhi *upstream
+}
+
+const pairConfig = `
+kind: Gateway
+metadata: {name: test}
+spec: {address: "${gateway}"}
+---
+kind: MCPServer
+metadata: {name: orders}
+spec:
+  regions:
+    - name: asia-south1
+      endpoints: [{name: primary-mumbai, address: "MUMBAI"}]
+    - name: asia-south2
+      endpoints: [{name: standby-delhi, address: "DELHI"}]
+  healthCheck: {interval: 500ms, timeout: 400ms}
+---
+kind: MCPRoute
+metadata: {name: orders}
+spec:
+  servers: [{name: orders}]
+  timeout: 5s
+  retry: {attempts: 3, perTryTimeout: 1s}
+  tools:
+    - {match: {name: "get_*"}, safe: true, timeout: 3s, retry: {attempts: 2, perTryTimeout: 500ms}}
+    - {match: {name: "slow_*"}, safe: true, timeout: 8s, retry: {attempts: 2, perTryTimeout: 4s}}
+    - {match: {name: create_order}, timeout: 1s}
+`
+
+func startPair(t *testing.T) *pair {
+	t.Helper()
+	p := &pair{mumbai: newUpstream(t, nil), delhi: newUpstream(t, nil)}
+	config := strings.NewReplacer("MUMBAI", p.mumbai.address(), "DELHI", p.delhi.address()).Replace(pairConfig)
+	p.Stack = stack.Start(t, stack.Options{Servers: []stack.Server{}, Config: config})
+	return p
+}
+
+// set gives each region its answer and forgets what was seen.
+func (p *pair) set(mumbai, delhi http.HandlerFunc) {
+	p.mumbai.set(mumbai)
+	p.delhi.set(delhi)
+}
+
+// call posts a modern tools/call with id 1 and no arguments.
+func (p *pair) call(t *testing.T, tool string) stack.Answer {
+	t.Helper()
+	answer, err := p.Post("/mcp", stack.ModernHeaders("tools/call", tool), stack.CallTool("1", tool, "{}"))
+	if err != nil {
+		t.Fatalf("calling %s: %v", tool, err)
+	}
+	return answer
+}

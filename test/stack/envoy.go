@@ -1,0 +1,119 @@
+package stack
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"regexp"
+	"strconv"
+)
+
+// Stat is the value of one of Envoy's counters or gauges by its full name; 0
+// where Envoy has none of that name.
+func (s *Stack) Stat(name string) uint64 {
+	s.t.Helper()
+	body, err := s.admin("/stats?filter=" + "^" + regexp.QuoteMeta(name) + "$")
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	m := regexp.MustCompile(`: (\d+)\s*$`).FindSubmatch(body)
+	if m == nil {
+		return 0
+	}
+	v, err := strconv.ParseUint(string(m[1]), 10, 64)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return v
+}
+
+func (s *Stack) admin(path string) ([]byte, error) {
+	resp, err := client().Get("http://" + s.Admin + path)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err == nil && resp.StatusCode != http.StatusOK {
+		err = fmt.Errorf("envoy admin %s: %s", path, resp.Status)
+	}
+	return body, err
+}
+
+// Retries that Envoy has made in the cluster of a server.
+func (s *Stack) Retries(cluster string) uint64 {
+	return s.Stat("cluster." + cluster + ".upstream_rq_retry")
+}
+
+// Ejections that Envoy's outlier detection has carried out in a cluster.
+func (s *Stack) Ejections(cluster string) uint64 {
+	return s.Stat("cluster." + cluster + ".outlier_detection.ejections_enforced_total")
+}
+
+// statusPage is the part of the control plane's /v1/status that tests look at.
+type statusPage struct {
+	Revision struct {
+		Version string `json:"version"`
+	} `json:"revision"`
+}
+
+// Revision is the version of the revision that the control plane is rolling out.
+func (s *Stack) Revision() string {
+	s.t.Helper()
+	var page statusPage
+	if err := json.Unmarshal(s.StatusJSON(), &page); err != nil {
+		s.t.Fatal(err)
+	}
+	return page.Revision.Version
+}
+
+// StatusJSON is the control plane's /v1/status.
+func (s *Stack) StatusJSON() []byte {
+	s.t.Helper()
+	resp, err := client().Get("http://" + s.XDSAdmin + "/v1/status")
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return body
+}
+
+// AckedRoutes is the version of the route configuration that Envoy runs.
+func (s *Stack) AckedRoutes() string {
+	s.t.Helper()
+	body, err := s.admin("/config_dump?resource=dynamic_route_configs")
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	var dump struct {
+		Configs []struct {
+			VersionInfo string `json:"version_info"`
+		}
+	}
+	if err := json.Unmarshal(body, &dump); err != nil {
+		s.t.Fatal(err)
+	}
+	if len(dump.Configs) != 1 {
+		s.t.Fatalf("Envoy has %d route configurations", len(dump.Configs))
+	}
+	return dump.Configs[0].VersionInfo
+}
+
+// AtRest says that no rollout is under way.
+func (s *Stack) AtRest() bool {
+	s.t.Helper()
+	var page struct {
+		Revision struct {
+			Phase string `json:"phase"`
+		} `json:"revision"`
+	}
+	if err := json.Unmarshal(s.StatusJSON(), &page); err != nil {
+		s.t.Fatal(err)
+	}
+	return page.Revision.Phase == "done"
+}

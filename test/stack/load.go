@@ -1,0 +1,229 @@
+package stack
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/modelcontextprotocol/go-sdk/mcp"
+
+	"github.com/holdfast-mcp/holdfast/pkg/demo"
+)
+
+// Callers is how many clients a Load has.
+const Callers = 16
+
+// Call is one tools/call of a Load and what became of it, as the official SDK's
+// client tells it.
+type Call struct {
+	// ID that the server journals.
+	ID   string
+	Tool string
+	// Start is when the call was due, not when a slow system came to send it.
+	Start time.Time
+	Took  time.Duration
+	// Err of the client; nil also for a result with IsError.
+	Err     error
+	IsError bool
+	// Degraded: the answer came from Holdfast, not from a server.
+	Degraded bool
+	// Outcome is "not_executed", "unknown" or empty.
+	Outcome string
+	// Via names the endpoint that answered.
+	Via  string
+	Text string
+}
+
+// Good says that a server's own, successful answer arrived.
+func (c Call) Good() bool { return c.Err == nil && !c.IsError && !c.Degraded }
+
+func (c Call) String() string {
+	return fmt.Sprintf("%s %s after %v: err %v, isError %v, degraded %v, outcome %q, via %q, %.120q", c.ID, c.Tool, c.Took, c.Err, c.IsError, c.Degraded, c.Outcome, c.Via, c.Text)
+}
+
+// Tool makes the name and arguments of the nth call.
+type Tool func(n int) (name string, arguments map[string]any)
+
+// GetOrder is a safe call.
+func GetOrder(int) (string, map[string]any) {
+	return "get_order", map[string]any{"order_id": "ORD-7701"}
+}
+
+// CreateOrder is a call that must not run twice.
+func CreateOrder(int) (string, map[string]any) {
+	return "create_order", map[string]any{"customer_id": "C-1201", "total_rs": 100}
+}
+
+// Load is an open loop: calls are sent when they are due, whether or not earlier
+// ones have been answered, by Callers clients in turn.
+type Load struct {
+	t        testing.TB
+	sessions []*mcp.ClientSession
+	stopping chan struct{}
+	done     chan struct{}
+	inFlight atomic.Int64
+
+	mu    sync.Mutex
+	calls []Call
+}
+
+// loadRun makes call ids unique in a test process.
+var loadRun atomic.Int64
+
+// StartLoad sends rate calls a second to path until Stop.
+func (s *Stack) StartLoad(path string, rate int, tool Tool) *Load {
+	s.t.Helper()
+	l := &Load{t: s.t, stopping: make(chan struct{}), done: make(chan struct{})}
+	for range Callers {
+		l.sessions = append(l.sessions, s.Connect(path))
+	}
+	go l.run(fmt.Sprintf("load%d", loadRun.Add(1)), rate, tool)
+	s.t.Cleanup(func() { l.Stop() })
+	return l
+}
+
+// Connect opens a session of the official SDK's client; it ends with the test.
+func (s *Stack) Connect(path string) *mcp.ClientSession {
+	s.t.Helper()
+	transport := &http.Transport{MaxIdleConnsPerHost: 64}
+	client := mcp.NewClient(&mcp.Implementation{Name: "load", Version: "1"}, nil)
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	session, err := client.Connect(ctx, &mcp.StreamableClientTransport{
+		Endpoint: "http://" + s.Gateway + path, HTTPClient: &http.Client{Transport: transport},
+	}, nil)
+	if err != nil {
+		s.t.Fatalf("connecting a client: %v", err)
+	}
+	s.t.Cleanup(func() {
+		_ = session.Close() // the server may be dead by now
+		transport.CloseIdleConnections()
+	})
+	return session
+}
+
+func (l *Load) run(prefix string, rate int, tool Tool) {
+	defer close(l.done)
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	start := time.Now()
+	interval := time.Second / time.Duration(rate)
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for n := 0; ; n++ {
+		due := start.Add(time.Duration(n) * interval)
+		timer.Reset(time.Until(due))
+		select {
+		case <-l.stopping:
+			return
+		case <-timer.C:
+		}
+		wg.Go(func() {
+			l.inFlight.Add(1)
+			defer l.inFlight.Add(-1)
+			name, arguments := tool(n)
+			call := Do(l.sessions[n%Callers], fmt.Sprintf("%s-%d", prefix, n), name, arguments)
+			call.Start, call.Took = due, time.Since(due)
+			l.mu.Lock()
+			defer l.mu.Unlock()
+			l.calls = append(l.calls, call)
+		})
+	}
+}
+
+// Do makes one call and reads its answer.
+func Do(session *mcp.ClientSession, id, tool string, arguments map[string]any) Call {
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	call := Call{ID: id, Tool: tool, Start: time.Now()}
+	result, err := session.CallTool(ctx, &mcp.CallToolParams{
+		Meta: mcp.Meta{demo.CallIDKey: id}, Name: tool, Arguments: arguments,
+	})
+	call.Took = time.Since(call.Start)
+	if err != nil {
+		call.Err = err
+		return call
+	}
+	call.IsError = result.IsError
+	if len(result.Content) > 0 {
+		if text, ok := result.Content[0].(*mcp.TextContent); ok {
+			call.Text = text.Text
+		}
+	}
+	call.Via, _ = result.Meta["holdfast/via"].(string)
+	_, call.Degraded = result.Meta["holdfast/degraded"]
+	if data, ok := result.Meta["holdfast/error"].(map[string]any); ok {
+		call.Outcome, _ = data["outcome"].(string)
+	}
+	return call
+}
+
+// InFlight is the number of calls sent and not answered.
+func (l *Load) InFlight() int { return int(l.inFlight.Load()) }
+
+// Calls answered so far.
+func (l *Load) Calls() []Call {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return append([]Call(nil), l.calls...)
+}
+
+// Since are the answered calls that were due after a moment.
+func (l *Load) Since(at time.Time) []Call {
+	var out []Call
+	for _, c := range l.Calls() {
+		if c.Start.After(at) {
+			out = append(out, c)
+		}
+	}
+	return out
+}
+
+// Stop ends the load, waits for the answers under way and returns all calls.
+func (l *Load) Stop() []Call {
+	select {
+	case <-l.stopping:
+	default:
+		close(l.stopping)
+	}
+	<-l.done
+	return l.Calls()
+}
+
+// Fault makes a demo server fail.
+func (s *Stack) Fault(name string, f demo.Faults) {
+	s.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	if err := demo.PutFaults(ctx, "unix://"+s.control(name), f); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// Executions that a demo server has journalled.
+func (s *Stack) Executions(name string) []demo.Execution {
+	s.t.Helper()
+	out, err := demo.ReadJournal(s.journal(name))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return out
+}
+
+// RunsByCall counts, for each call id, how often any server executed it.
+func (s *Stack) RunsByCall() map[string]int {
+	s.t.Helper()
+	var paths []string
+	for _, server := range s.servers {
+		paths = append(paths, s.journal(server.Name))
+	}
+	out, err := demo.CountByCall(paths...)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return out
+}
