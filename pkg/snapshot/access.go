@@ -1,7 +1,6 @@
 package snapshot
 
 import (
-	"regexp"
 	"strings"
 
 	rbacv3 "github.com/envoyproxy/go-control-plane/envoy/config/rbac/v3"
@@ -20,20 +19,21 @@ import (
 func accessFilter(g model.Gateway) *rbacfilterv3.RBAC {
 	var all []*rbacv3.Principal
 	if g.AllowedHosts != nil {
-		all = append(all, header(":authority", hostPattern(g.AllowedHosts)))
+		var hosts []*rbacv3.Principal
+		for _, h := range g.AllowedHosts {
+			hosts = append(hosts, hostWithPort(":authority", bracketed(h), "")...)
+		}
+		all = append(all, anyOfPrincipals(hosts))
 	}
 	if g.AllowedOrigins != nil {
-		absent := &rbacv3.Principal{Identifier: &rbacv3.Principal_Header{Header: &routev3.HeaderMatcher{
+		origins := []*rbacv3.Principal{{Identifier: &rbacv3.Principal_Header{Header: &routev3.HeaderMatcher{
 			Name: "origin", InvertMatch: true,
 			HeaderMatchSpecifier: &routev3.HeaderMatcher_PresentMatch{PresentMatch: true},
-		}}}
-		any := []*rbacv3.Principal{absent}
-		if len(g.AllowedOrigins) > 0 {
-			any = append(any, header("origin", originPattern(g.AllowedOrigins)))
+		}}}}
+		for _, o := range g.AllowedOrigins {
+			origins = append(origins, hostWithPort("origin", o.Scheme+"://"+bracketed(o.Host), o.Port)...)
 		}
-		all = append(all, &rbacv3.Principal{Identifier: &rbacv3.Principal_OrIds{
-			OrIds: &rbacv3.Principal_Set{Ids: any},
-		}})
+		all = append(all, anyOfPrincipals(origins))
 	}
 	if len(all) == 0 {
 		return nil
@@ -49,42 +49,38 @@ func accessFilter(g model.Gateway) *rbacfilterv3.RBAC {
 	}}
 }
 
-func header(name, pattern string) *rbacv3.Principal {
-	return &rbacv3.Principal{Identifier: &rbacv3.Principal_Header{Header: &routev3.HeaderMatcher{
-		Name: name,
-		HeaderMatchSpecifier: &routev3.HeaderMatcher_StringMatch{StringMatch: &matcherv3.StringMatcher{
-			MatchPattern: &matcherv3.StringMatcher_SafeRegex{SafeRegex: &matcherv3.RegexMatcher{Regex: pattern}},
-		}},
-	}}}
-}
-
-// hostPattern matches any of hosts with any port; names are case-insensitive.
-func hostPattern(hosts []string) string {
-	quoted := make([]string, 0, len(hosts))
-	for _, h := range hosts {
-		quoted = append(quoted, quoteHost(h))
+// hostWithPort matches value with the given port or, where that is "", with any
+// or none; names are case-insensitive. Plain comparisons rather than a regular
+// expression, whose size Envoy limits.
+func hostWithPort(name, value, port string) []*rbacv3.Principal {
+	match := func(m *matcherv3.StringMatcher) *rbacv3.Principal {
+		m.IgnoreCase = true
+		return &rbacv3.Principal{Identifier: &rbacv3.Principal_Header{Header: &routev3.HeaderMatcher{
+			Name: name, HeaderMatchSpecifier: &routev3.HeaderMatcher_StringMatch{StringMatch: m},
+		}}}
 	}
-	return `(?i)(?:` + strings.Join(quoted, "|") + `)(?::[0-9]{1,5})?`
-}
-
-func originPattern(origins []model.Origin) string {
-	quoted := make([]string, 0, len(origins))
-	for _, o := range origins {
-		port := `(?::[0-9]{1,5})?`
-		if o.Port != "" {
-			port = ":" + regexp.QuoteMeta(o.Port)
-		}
-		quoted = append(quoted, regexp.QuoteMeta(o.Scheme)+"://"+quoteHost(o.Host)+port)
+	exact := func(v string) *rbacv3.Principal {
+		return match(&matcherv3.StringMatcher{MatchPattern: &matcherv3.StringMatcher_Exact{Exact: v}})
 	}
-	return `(?i)(?:` + strings.Join(quoted, "|") + `)`
+	if port != "" {
+		return []*rbacv3.Principal{exact(value + ":" + port)}
+	}
+	return []*rbacv3.Principal{
+		exact(value),
+		match(&matcherv3.StringMatcher{MatchPattern: &matcherv3.StringMatcher_Prefix{Prefix: value + ":"}}),
+	}
 }
 
-// quoteHost writes an IPv6 address with the brackets that a Host header has.
-func quoteHost(host string) string {
+func anyOfPrincipals(ids []*rbacv3.Principal) *rbacv3.Principal {
+	return &rbacv3.Principal{Identifier: &rbacv3.Principal_OrIds{OrIds: &rbacv3.Principal_Set{Ids: ids}}}
+}
+
+// bracketed writes an IPv6 address with the brackets that a Host header has.
+func bracketed(host string) string {
 	if strings.Contains(host, ":") && !strings.HasPrefix(host, "[") {
-		host = "[" + host + "]"
+		return "[" + host + "]"
 	}
-	return regexp.QuoteMeta(host)
+	return host
 }
 
 func packFilter(name string, cfg proto.Message) (*hcmv3.HttpFilter, error) {
