@@ -153,17 +153,21 @@ func TestUnsafeCalls(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := stack.Start(t, stack.Options{})
+			s.Fault("primary-mumbai", demo.Faults{Mode: demo.FaultSlow, Delay: "150ms"})
 			load := s.StartLoad("/mcp", rate, stack.CreateOrder)
 			s.Until(20*time.Second, "the primary answers under load", func() bool { return goodVia(load.Calls())["primary-mumbai"] > 50 })
 			harmed := time.Now()
 			c.harm(s)
 			s.Until(30*time.Second, "300 answers after the harm", func() bool { return len(load.Since(harmed)) > 300 })
-			judgeUnsafe(t, load.Stop(), s.RunsByCall())
+			kinds := judgeUnsafe(t, load.Stop(), s.RunsByCall())
+			if kinds["unknown"] == 0 {
+				t.Error("no call was under way when the harm was done")
+			}
 		})
 	}
 }
 
-func judgeUnsafe(t *testing.T, calls []stack.Call, runs map[string]int) {
+func judgeUnsafe(t *testing.T, calls []stack.Call, runs map[string]int) map[string]int {
 	t.Helper()
 	kinds := map[string]int{}
 	for _, c := range calls {
@@ -192,6 +196,7 @@ func judgeUnsafe(t *testing.T, calls []stack.Call, runs map[string]int) {
 		t.Error("no call succeeded at all")
 	}
 	t.Logf("%d calls: %v", len(calls), kinds)
+	return kinds
 }
 
 // TestAllDown: with every endpoint gone the answers are ones an agent can act on,
