@@ -34,42 +34,48 @@ type Metadata struct {
 
 // Gateway says where Envoy listens and whom it lets in.
 type Gateway struct {
-	Metadata Metadata    `yaml:"metadata" json:"metadata"`
-	Spec     GatewaySpec `yaml:"spec" json:"spec"`
-	Source   Position    `yaml:"-" json:"-"`
+	// Metadata names the Gateway.
+	Metadata Metadata `yaml:"metadata" json:"metadata"`
+	// Spec is its body.
+	Spec   GatewaySpec `yaml:"spec" json:"spec"`
+	Source Position    `yaml:"-" json:"-"`
 }
 
 // GatewaySpec is the body of a Gateway.
 type GatewaySpec struct {
-	// Address on which Envoy listens, host:port with an IP host. Default 127.0.0.1:10000.
+	// Address on which Envoy listens, host:port with an IP host. An IPv6 host stands in
+	// brackets. Default 127.0.0.1:10000.
 	Address string `yaml:"address,omitempty" json:"address,omitempty"`
-	// AllowedHosts are the Host header values served, each a name or IP without a
-	// port (any port matches), or "*" alone. Default on a loopback address:
-	// localhost, 127.0.0.1, ::1; on any other address the field is required
-	// (DNS rebinding, MCP transport security).
+	// AllowedHosts are the Host header values served, at most 256, each a lower-case name or
+	// IP without a port (any port matches), or "*" alone. On an address that is not
+	// loopback the field is required (DNS rebinding, MCP transport security).
+	// Default on a loopback address: localhost, 127.0.0.1, ::1.
 	AllowedHosts []string `yaml:"allowedHosts,omitempty" json:"allowedHosts,omitempty"`
-	// AllowedOrigins are the Origin header values served, each scheme://host with
+	// AllowedOrigins are the Origin header values served, at most 512, each scheme://host with
 	// an optional port, where an absent port matches any; or "*" alone. A request without an Origin
-	// is served. Default: http and https of every allowed host.
+	// is served. Required where allowedHosts is "*". Default: http and https of every allowed host.
 	AllowedOrigins []string `yaml:"allowedOrigins,omitempty" json:"allowedOrigins,omitempty"`
-	// MaxBodyBytes is the largest request body, 1 KiB to 4 MiB. Default 4 MiB,
-	// the limit of the MCP SDKs. Written as bytes or with KiB or MiB.
+	// MaxBodyBytes is the largest request body, 1KiB to 4MiB, the limit of the MCP SDKs.
+	// Default 4MiB.
 	MaxBodyBytes ByteSize `yaml:"maxBodyBytes,omitempty" json:"maxBodyBytes,omitempty"`
 	// Processors are the addresses of the extproc instances, unix:///path or
-	// host:port, at most 16. Default: those given to the control plane on its command line.
+	// host:port with an IP host, at most 16. Default: those given to the control plane on its command line.
 	Processors []string `yaml:"processors,omitempty" json:"processors,omitempty"`
 }
 
 // MCPServer is one logical MCP server with endpoints in any number of regions.
 type MCPServer struct {
-	Metadata Metadata      `yaml:"metadata" json:"metadata"`
-	Spec     MCPServerSpec `yaml:"spec" json:"spec"`
-	Source   Position      `yaml:"-" json:"-"`
+	// Metadata names the MCPServer.
+	Metadata Metadata `yaml:"metadata" json:"metadata"`
+	// Spec is its body.
+	Spec   MCPServerSpec `yaml:"spec" json:"spec"`
+	Source Position      `yaml:"-" json:"-"`
 }
 
 // MCPServerSpec is the body of an MCPServer.
 type MCPServerSpec struct {
-	// Path of the MCP endpoint on the server. Default /mcp.
+	// Path of the MCP endpoint on the server: absolute, at most 256 bytes, without empty or dot
+	// segments, query, fragment or percent-encoding. Default /mcp.
 	Path string `yaml:"path,omitempty" json:"path,omitempty"`
 	// Regions in failover order; at least one, at most 16.
 	Regions []Region `yaml:"regions" json:"regions"`
@@ -83,16 +89,19 @@ type MCPServerSpec struct {
 
 // Region is a group of endpoints that fail together.
 type Region struct {
-	// Name as in Envoy's locality.region, such as asia-south1; unique in its server.
-	Name      string     `yaml:"name" json:"name"`
+	// Name as in Envoy's locality.region, such as asia-south1; unique in its server. 1 to 63 of
+	// [a-z0-9-], starting and ending with a letter or digit.
+	Name string `yaml:"name" json:"name"`
+	// Endpoints of the server in this region; at least one, at most 256.
 	Endpoints []Endpoint `yaml:"endpoints" json:"endpoints"`
 }
 
 // Endpoint is one address of a server.
 type Endpoint struct {
-	// Name for people, unique in its server. Default <server>-<region>-<index>.
+	// Name for people, unique in its server; 1 to 160 of [a-z0-9-], starting and ending with a
+	// letter or digit. Default <server>-<region>-<index>, where the first index is 0.
 	Name string `yaml:"name,omitempty" json:"name,omitempty"`
-	// Address host:port with an IP host; unique in its server.
+	// Address host:port with an IP host, as Envoy reports it; unique in its server. Host names are not looked up.
 	Address string `yaml:"address" json:"address"`
 }
 
@@ -110,60 +119,63 @@ const (
 
 // Failover configures what happens between regions.
 type Failover struct {
+	// Mode: "activePassive" sends all calls to the first region that is up, in written order;
+	// "activeActive" spreads them over all regions that are up; "nearest" puts the region of the
+	// Envoy that routes first, the others in written order. Default activePassive.
 	Mode FailoverMode `yaml:"mode,omitempty" json:"mode,omitempty"`
 }
 
-// DefaultHealthPath is asked for where a health check names no path.
-const DefaultHealthPath = "/health"
-
 // HealthCheck configures Envoy's active HTTP health check.
 type HealthCheck struct {
-	// Path asked for. Default /health; with the default, an answer of 404 or 405
-	// counts as alive too, since the server then just has no such page.
+	// Path asked for. With the default, an answer of 404 or 405 counts as alive
+	// too, since the server then just has no such page. Default /health.
 	Path string `yaml:"path,omitempty" json:"path,omitempty"`
 	// Interval between checks, 100ms to 5m. Default 1s.
 	Interval Duration `yaml:"interval,omitempty" json:"interval,omitempty"`
-	// Timeout of one check, 10ms to Interval. Default 500ms, or Interval where that is shorter.
+	// Timeout of one check, 10ms to the interval. Default 500ms, or the interval where that is shorter.
 	Timeout Duration `yaml:"timeout,omitempty" json:"timeout,omitempty"`
-	// Disabled turns active checks off; outlier detection stays.
+	// Disabled turns active checks off; outlier detection stays. Default false.
 	Disabled bool `yaml:"disabled,omitempty" json:"disabled,omitempty"`
 }
 
 // MCPRoute is one MCP endpoint for agents: a path, and which server answers what.
 type MCPRoute struct {
-	Metadata Metadata     `yaml:"metadata" json:"metadata"`
-	Spec     MCPRouteSpec `yaml:"spec" json:"spec"`
-	Source   Position     `yaml:"-" json:"-"`
+	// Metadata names the MCPRoute.
+	Metadata Metadata `yaml:"metadata" json:"metadata"`
+	// Spec is its body.
+	Spec   MCPRouteSpec `yaml:"spec" json:"spec"`
+	Source Position     `yaml:"-" json:"-"`
 }
 
 // MCPRouteSpec is the body of an MCPRoute.
 type MCPRouteSpec struct {
-	// Path that clients use, exact; unique among routes. Default /mcp.
+	// Path that clients use, exact; unique among routes, written like the path of an MCPServer. Default /mcp.
 	Path string `yaml:"path,omitempty" json:"path,omitempty"`
-	// Servers that tools may go to; lists, sessions and everything unmatched go to the first.
+	// Servers that tools may go to, at least one, at most 64; lists, sessions and everything unmatched go to the first.
 	Servers []ServerRef `yaml:"servers" json:"servers"`
-	// Tools are the rules for tools/call, first match wins.
+	// Tools are the rules for tools/call, first match wins; at most 2000. A rule that can never match,
+	// since an earlier one takes every call that it does, is refused. Default: none, every call goes to the first server.
 	Tools []ToolRule `yaml:"tools,omitempty" json:"tools,omitempty"`
 	// Timeout to the first whole message of an answer where no tool rule says
 	// otherwise, 1ms to 1h. Default 60s.
 	Timeout Duration `yaml:"timeout,omitempty" json:"timeout,omitempty"`
 	// Retry of methods that are safe by the protocol (lists, reads, ping).
-	// Default 3 attempts, perTryTimeout = timeout ÷ attempts.
 	Retry Retry `yaml:"retry,omitempty" json:"retry,omitempty"`
-	// Errors: how failures of health are told. "mcp" (default): HTTP 200 with an MCP answer;
-	// "http": 503 or 504 with a JSON-RPC error.
+	// Errors: how failures of health are told. "mcp": HTTP 200 with an MCP answer;
+	// "http": 503 or 504 with a JSON-RPC error. Default mcp.
 	Errors ErrorStyle `yaml:"errors,omitempty" json:"errors,omitempty"`
-	// Stamp: "on" (default) adds _meta["holdfast/via"] to small answers; "off" leaves bodies alone.
+	// Stamp: "on" adds _meta["holdfast/via"] to small answers; "off" leaves bodies alone. Default on.
 	Stamp Switch `yaml:"stamp,omitempty" json:"stamp,omitempty"`
 	// Degrade says what is answered when a server is down.
 	Degrade RouteDegrade `yaml:"degrade,omitempty" json:"degrade,omitempty"`
-	// OnProcessorFailure: "refuse" (default) or "pass": what happens to requests
-	// when no extproc is reachable. Passed requests go to the first server, unchecked and unlimited.
+	// OnProcessorFailure: "refuse" or "pass": what happens to requests when no extproc is reachable.
+	// Passed requests go to the first server, unchecked and unlimited. Default refuse.
 	OnProcessorFailure ProcessorFailure `yaml:"onProcessorFailure,omitempty" json:"onProcessorFailure,omitempty"`
 }
 
 // ServerRef names an MCPServer.
 type ServerRef struct {
+	// Name of an MCPServer.
 	Name string `yaml:"name" json:"name"`
 }
 
@@ -196,51 +208,53 @@ const (
 
 // RouteDegrade configures degraded answers of a route.
 type RouteDegrade struct {
+	// StaleLists: the last good tools/list and server/discover answers.
 	StaleLists StaleLists `yaml:"staleLists,omitempty" json:"staleLists,omitempty"`
 }
 
 // StaleLists configures the last good tools/list and server/discover answers.
 type StaleLists struct {
 	// MaxAge up to which a list is served while its server is down, 0s (never) to 7d.
-	// Default 24h. A pointer, because 0s differs from nothing written.
-	MaxAge *Duration `yaml:"maxAge,omitempty" json:"maxAge,omitempty"`
+	// Default 24h.
+	MaxAge *Duration `yaml:"maxAge,omitempty" json:"maxAge,omitempty"` // a pointer: 0s differs from nothing written
 }
 
 // ToolRule says what happens to the tools/call requests that it matches.
 type ToolRule struct {
+	// Match selects the calls; {} matches every tool.
 	Match ToolMatch `yaml:"match" json:"match"`
 	// To sends the call to another of the route's servers. Default: the first.
 	To *ToolTarget `yaml:"to,omitempty" json:"to,omitempty"`
 	// Safe is the operator's word that the tool may run twice: only then is a
-	// call retried that an endpoint may have begun.
+	// call retried that an endpoint may have begun. Default false.
 	Safe bool `yaml:"safe,omitempty" json:"safe,omitempty"`
 	// Timeout to the first whole message of the answer, 1ms to 1h. Default: the route's.
 	Timeout Duration `yaml:"timeout,omitempty" json:"timeout,omitempty"`
-	// Retry: for a safe tool defaults to 3 attempts with perTryTimeout = timeout ÷ attempts. For a
-	// tool that is not safe, attempts bound the tries of calls provably unsent.
+	// Retry bounds the tries of a call. For a tool that is not safe, attempts bound only the tries of
+	// calls provably unsent, and the one try that is sent may take the whole timeout.
 	Retry  Retry    `yaml:"retry,omitempty" json:"retry,omitempty"`
 	Source Position `yaml:"-" json:"-"`
 }
 
 // ToolMatch selects calls; Name and Regex exclude each other, neither matches every tool.
 type ToolMatch struct {
-	// Name, exact or a glob: * for any run of characters, ? for one.
+	// Name, exact or a glob: * for any run of characters, ? for one. At most 256 bytes. Default: every name.
 	Name string `yaml:"name,omitempty" json:"name,omitempty"`
-	// Regex in RE2 syntax, must match the whole name.
+	// Regex in RE2 syntax, must match the whole name. At most 256 bytes. Default: every name.
 	Regex string `yaml:"regex,omitempty" json:"regex,omitempty"`
-	// Arguments that must all hold.
+	// Arguments are tests that must all hold, at most 16. Default: none.
 	Arguments []ArgumentMatch `yaml:"arguments,omitempty" json:"arguments,omitempty"`
 }
 
 // ArgumentMatch tests one value of the call's arguments; exactly one of Equals, In, Regex is set.
 type ArgumentMatch struct {
-	// Pointer into params.arguments (RFC 6901), such as /order/id.
+	// Pointer into params.arguments (RFC 6901), such as /order/id. At most 256 bytes.
 	Pointer string `yaml:"pointer" json:"pointer"`
-	// Equals a scalar: string, number, boolean or null.
+	// Equals a scalar: string, number, boolean or null. Numbers compare by value.
 	Equals *Scalar `yaml:"equals,omitempty" json:"equals,omitempty"`
-	// In is a list of scalars, one of which the value equals.
+	// In is a list of scalars, at most 256, one of which the value equals.
 	In []Scalar `yaml:"in,omitempty" json:"in,omitempty"`
-	// Regex in RE2 syntax that a string value matches whole.
+	// Regex in RE2 syntax that a string value matches whole. At most 256 bytes.
 	Regex string `yaml:"regex,omitempty" json:"regex,omitempty"`
 }
 
@@ -251,20 +265,26 @@ type ToolTarget struct {
 }
 
 // Retry bounds how often and how long a call is tried.
+//
+// The tries have to fit: attempts × perTryTimeout is at most the timeout.
 type Retry struct {
-	// Attempts in total, the first included, 1 to 10.
+	// Attempts in total, the first included, 1 to 10. Default 3, or as many of
+	// perTryTimeout as fit into the timeout.
 	Attempts int `yaml:"attempts,omitempty" json:"attempts,omitempty"`
 	// PerTryTimeout to the first whole message of one try, 1ms to the timeout.
+	// Default timeout ÷ attempts.
 	PerTryTimeout Duration `yaml:"perTryTimeout,omitempty" json:"perTryTimeout,omitempty"`
 }
 
-// Duration is a time.Duration written like 800ms, 2s, 1h30m or 7d.
+// Duration is a time.Duration written like 800ms, 2s, 1.5s, 1h30m or 7d: units d, h, m, s
+// and ms, the larger first. The smallest step is 1ms.
 type Duration time.Duration
 
 // ByteSize is a number of bytes written like 4096, 64KiB or 4MiB.
 type ByteSize int64
 
-// Scalar is a YAML scalar kept as compact JSON, so that 1, "1" and true stay apart.
+// Scalar is a YAML scalar kept as compact JSON, so that 1, "1" and true stay apart. Numbers are
+// written as in JSON, text of at most 1024 bytes in quotes where YAML would read something else.
 type Scalar struct {
 	JSON string
 }

@@ -1,0 +1,139 @@
+package config
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+	"time"
+)
+
+// Defaults of fields that were left out.
+const (
+	// DefaultGatewayName names the Gateway when no file has any.
+	DefaultGatewayName = "default"
+	// DefaultAddress is GatewaySpec.Address.
+	DefaultAddress = "127.0.0.1:10000"
+	// DefaultMaxBodyBytes is GatewaySpec.MaxBodyBytes.
+	DefaultMaxBodyBytes ByteSize = maxBodyBytes
+	// DefaultPath is MCPServerSpec.Path and MCPRouteSpec.Path.
+	DefaultPath = "/mcp"
+	// DefaultHealthPath is HealthCheck.Path.
+	DefaultHealthPath = "/health"
+	// DefaultHealthInterval is HealthCheck.Interval.
+	DefaultHealthInterval = Duration(time.Second)
+	// DefaultHealthTimeout is HealthCheck.Timeout, unless the interval is shorter.
+	DefaultHealthTimeout = Duration(500 * time.Millisecond)
+	// DefaultConnectTimeout is MCPServerSpec.ConnectTimeout.
+	DefaultConnectTimeout = Duration(time.Second)
+	// DefaultTimeout is MCPRouteSpec.Timeout.
+	DefaultTimeout = Duration(time.Minute)
+	// DefaultAttempts is Retry.Attempts, unless fewer fit into the timeout.
+	DefaultAttempts = 3
+	// DefaultStaleListAge is StaleLists.MaxAge.
+	DefaultStaleListAge = Duration(day)
+)
+
+// anyValue allows every host or origin.
+const anyValue = "*"
+
+func setDefault[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}
+
+func defaultGateway() Gateway {
+	g := Gateway{Metadata: Metadata{Name: DefaultGatewayName}}
+	g.applyDefaults()
+	return g
+}
+
+func (g *Gateway) applyDefaults() {
+	s := &g.Spec
+	setDefault(&s.Address, DefaultAddress)
+	setDefault(&s.MaxBodyBytes, DefaultMaxBodyBytes)
+	if len(s.AllowedHosts) == 0 && loopback(s.Address) {
+		s.AllowedHosts = []string{"localhost", "127.0.0.1", "::1"}
+	}
+	if len(s.AllowedOrigins) == 0 {
+		s.AllowedOrigins = originsOf(s.AllowedHosts)
+	}
+}
+
+// loopback tells whether only programs on the same machine reach address.
+func loopback(address string) bool {
+	ap, err := netip.ParseAddrPort(address)
+	return err == nil && ap.Addr().IsLoopback()
+}
+
+// originsOf gives the http and https origins of every host; none for "*", since a
+// page from anywhere is more than a server under any name.
+func originsOf(hosts []string) []string {
+	var out []string
+	for _, host := range hosts {
+		if host == anyValue {
+			return nil
+		}
+		if strings.Contains(host, ":") {
+			host = "[" + host + "]"
+		}
+		out = append(out, "http://"+host, "https://"+host)
+	}
+	return out
+}
+
+func (s *MCPServer) applyDefaults() {
+	spec := &s.Spec
+	setDefault(&spec.Path, DefaultPath)
+	setDefault(&spec.Failover.Mode, ActivePassive)
+	setDefault(&spec.ConnectTimeout, DefaultConnectTimeout)
+	setDefault(&spec.HealthCheck.Path, DefaultHealthPath)
+	setDefault(&spec.HealthCheck.Interval, DefaultHealthInterval)
+	setDefault(&spec.HealthCheck.Timeout, min(DefaultHealthTimeout, spec.HealthCheck.Interval))
+	for _, r := range spec.Regions {
+		for i := range r.Endpoints {
+			setDefault(&r.Endpoints[i].Name, fmt.Sprintf("%s-%s-%d", s.Metadata.Name, r.Name, i))
+		}
+	}
+}
+
+func (r *MCPRoute) applyDefaults() {
+	spec := &r.Spec
+	setDefault(&spec.Path, DefaultPath)
+	setDefault(&spec.Timeout, DefaultTimeout)
+	spec.Retry.applyDefaults(spec.Timeout)
+	setDefault(&spec.Errors, ErrorsMCP)
+	setDefault(&spec.Stamp, On)
+	setDefault(&spec.OnProcessorFailure, Refuse)
+	if spec.Degrade.StaleLists.MaxAge == nil {
+		age := DefaultStaleListAge
+		spec.Degrade.StaleLists.MaxAge = &age
+	}
+	for i := range spec.Tools {
+		rule := &spec.Tools[i]
+		setDefault(&rule.Timeout, spec.Timeout)
+		rule.Retry.applyDefaults(rule.Timeout)
+	}
+}
+
+// applyDefaults fills in what was left out so that the tries fit into timeout: as many
+// attempts as fit, up to DefaultAttempts, and an equal share of the timeout for each.
+func (r *Retry) applyDefaults(timeout Duration) {
+	if r.Attempts == 0 {
+		shortest := max(r.PerTryTimeout, minTimeout)
+		r.Attempts = int(max(1, min(DefaultAttempts, timeout/shortest)))
+	}
+	if r.PerTryTimeout == 0 {
+		r.PerTryTimeout = share(timeout, r.Attempts)
+	}
+}
+
+// share divides timeout into equal parts of whole milliseconds.
+func share(timeout Duration, attempts int) Duration {
+	if attempts <= 1 {
+		return timeout
+	}
+	part := timeout / Duration(attempts)
+	return max(part-part%minTimeout, minTimeout)
+}

@@ -1,0 +1,62 @@
+package config
+
+import "time"
+
+// Bounds on what Load and Parse read, so that a mistaken or hostile directory costs little.
+const (
+	// MaxFiles is the largest number of files.
+	MaxFiles = 1000
+	// MaxFileBytes is the largest size of one file.
+	MaxFileBytes = 1 << 20
+	// MaxTotalBytes is the largest size of all files together.
+	MaxTotalBytes = 16 << 20
+	// MaxProblems is how many problems are told at once; the rest are counted.
+	MaxProblems = 50
+)
+
+// Bounds on the YAML of one file.
+const (
+	maxDepth = 32
+	maxNodes = 200_000
+)
+
+// Bounds on values. What people see of them stands in the comments of types.go.
+const (
+	maxNameBytes         = 63
+	maxEndpointNameBytes = 160
+	maxPathBytes         = 256
+	maxPatternBytes      = 256
+	maxRegexSize         = 1000
+	maxScalarBytes       = 1024
+	maxNumberBytes       = 32
+	maxPipePathBytes     = 107
+
+	maxHosts       = 256
+	maxOrigins     = 2 * maxHosts
+	maxProcessors  = 16
+	maxRegions     = 16
+	maxEndpoints   = 256
+	maxServerRefs  = 64
+	maxTools       = 2000
+	maxArguments   = 16
+	maxInValues    = 256
+	maxAttempts    = 10
+	minBodyBytes   = 1 << 10
+	maxBodyBytes   = 4 << 20
+	maxPort        = 65535
+	maxHostBytes   = 253
+	maxOriginBytes = 300
+)
+
+const (
+	minTimeout        = Duration(time.Millisecond)
+	maxTimeout        = Duration(time.Hour)
+	maxConnectTimeout = Duration(30 * time.Second)
+	minCheckInterval  = Duration(100 * time.Millisecond)
+	maxCheckInterval  = Duration(5 * time.Minute)
+	minCheckTimeout   = Duration(10 * time.Millisecond)
+	maxStaleAge       = Duration(7 * 24 * time.Hour)
+)
+
+// maxCoverSteps bounds the work of finding unreachable tool rules in one Parse.
+const maxCoverSteps = 20_000_000

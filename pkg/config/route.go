@@ -1,0 +1,155 @@
+package config
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+)
+
+func checkRouteValues(r loaded[MCPRoute]) {
+	spec := r.value.Spec
+	r.nameAt("metadata.name", r.value.Metadata.Name, maxNameBytes)
+	r.textAt("spec.path", spec.Path, badPath)
+	r.countAt("spec.servers", len(spec.Servers), 1, maxServerRefs)
+	for i, ref := range spec.Servers {
+		r.nameAt(item("spec.servers", i)+".name", ref.Name, maxNameBytes)
+	}
+	if age := spec.Degrade.StaleLists.MaxAge; age != nil {
+		rangeAt(r.document, "spec.degrade.staleLists.maxAge", *age, 0, maxStaleAge)
+	}
+	checkTries(r.document, "spec", spec.Timeout, spec.Retry)
+	if len(spec.Tools) > maxTools {
+		r.countAt("spec.tools", len(spec.Tools), 0, maxTools)
+		return
+	}
+	for i, rule := range spec.Tools {
+		path := item("spec.tools", i)
+		checkTries(r.document, path, rule.Timeout, rule.Retry)
+		checkMatch(r.document, path+".match", rule.Match)
+	}
+}
+
+// attempts prints and compares as other ranges do.
+type attempts int
+
+func (a attempts) String() string { return strconv.Itoa(int(a)) }
+
+func checkTries(doc *document, path string, timeout Duration, retry Retry) {
+	rangeAt(doc, path+".timeout", timeout, minTimeout, maxTimeout)
+	rangeAt(doc, path+".retry.attempts", attempts(retry.Attempts), 1, maxAttempts)
+	rangeAt(doc, path+".retry.perTryTimeout", retry.PerTryTimeout, minTimeout, maxTimeout)
+}
+
+func checkMatch(doc *document, path string, m ToolMatch) {
+	if doc.written(path+".name") && doc.written(path+".regex") {
+		doc.report(path+".regex", "keep one of them", "name and regex exclude each other")
+	}
+	doc.textAt(path+".name", m.Name, badGlob)
+	doc.textAt(path+".regex", m.Regex, badRegex)
+	doc.countAt(path+".arguments", len(m.Arguments), 0, maxArguments)
+	exact := firsts{}
+	for i, a := range m.Arguments {
+		at := item(path+".arguments", i)
+		doc.textAt(at+".pointer", a.Pointer, badPointer)
+		checkArgument(doc, at, a)
+		if a.Regex == "" && doc.clean(at) {
+			if first, taken := exact.claim(a.Pointer, doc.where(at)); taken {
+				doc.report(at, "merge them with in:", "the values at %s are listed already, on line %d", quote(a.Pointer), first.Line)
+			}
+		}
+	}
+}
+
+func badRegex(s string) (problem, hint string) {
+	_, problem, hint = compileWhole(s)
+	return problem, hint
+}
+
+func checkArgument(doc *document, path string, a ArgumentMatch) {
+	tests := []string{"equals", "in", "regex"}
+	given := slices.DeleteFunc(slices.Clone(tests), func(name string) bool { return !doc.written(path + "." + name) })
+	switch len(given) {
+	case 0:
+		if doc.clean(path) {
+			doc.report(path, "", "has no test: one of %s is needed", oneOf(tests))
+		}
+	case 1:
+	default:
+		doc.report(path+"."+given[1], "keep one of them", "%s and %s exclude each other", given[0], given[1])
+	}
+	doc.textAt(path+".regex", a.Regex, badRegex)
+	doc.countAt(path+".in", len(a.In), 1, maxInValues)
+	used := firsts{}
+	for i, v := range a.In {
+		at := item(path+".in", i)
+		if !doc.clean(at) {
+			continue
+		}
+		if first, taken := used.claim(v.canonical(), doc.where(at)); taken {
+			doc.report(at, "", "%s is in the list already, on line %d", v.show(), first.Line)
+		}
+	}
+}
+
+// checkRoute checks the values of an MCPRoute together, defaults in place.
+func checkRoute(r loaded[MCPRoute], cover *coverage) {
+	spec := r.value.Spec
+	if !r.clean("spec.tools") && len(spec.Tools) > maxTools {
+		return
+	}
+	servers := firsts{}
+	for i, ref := range spec.Servers {
+		r.unique(servers, item("spec.servers", i)+".name", "server", ref.Name)
+	}
+	checkSum(r.document, "spec", spec.Timeout, spec.Retry, r.orDefault("spec.timeout"))
+	for i, rule := range spec.Tools {
+		path := item("spec.tools", i)
+		origin := ""
+		if !r.written(path + ".timeout") {
+			origin = " (the route's)"
+		}
+		if origin == "" || r.clean("spec.timeout") {
+			checkSum(r.document, path, rule.Timeout, rule.Retry, origin)
+		}
+		checkTarget(r, path+".to.server", rule.To)
+	}
+	cover.check(r)
+}
+
+func checkTarget(r loaded[MCPRoute], path string, to *ToolTarget) {
+	if to == nil || !r.clean(path, "spec.servers") {
+		return
+	}
+	names := make([]string, 0, len(r.value.Spec.Servers))
+	for _, ref := range r.value.Spec.Servers {
+		names = append(names, ref.Name)
+	}
+	if slices.Contains(names, to.Server) {
+		return
+	}
+	hint := didYouMean(to.Server, names)
+	if hint == "" {
+		hint = "add it there, or use " + oneOf(names)
+	}
+	r.report(path, hint, "%s is not one of spec.servers", quote(to.Server))
+}
+
+// checkSum makes sure that the tries fit into the timeout. origin says where a
+// timeout comes from that does not stand beside them.
+func checkSum(doc *document, path string, timeout Duration, retry Retry, origin string) {
+	if !doc.clean(path+".timeout", path+".retry") {
+		return
+	}
+	if retry.PerTryTimeout > timeout {
+		doc.report(path+".retry.perTryTimeout", "", "%s is longer than the whole timeout, %s%s", retry.PerTryTimeout, timeout, origin)
+		return
+	}
+	sum := Duration(retry.Attempts) * retry.PerTryTimeout
+	if sum <= timeout {
+		return
+	}
+	doc.report(path+".retry", fmt.Sprintf("perTryTimeout %s, attempts %d or timeout %s would fit",
+		share(timeout, retry.Attempts), timeout/retry.PerTryTimeout, sum),
+		"%d attempts of %s%s take %s, but the timeout is %s%s", retry.Attempts, retry.PerTryTimeout,
+		doc.orDefault(path+".retry.perTryTimeout"), sum, timeout, origin)
+}

@@ -1,0 +1,67 @@
+package config
+
+import "net/netip"
+
+func checkServerValues(s loaded[MCPServer]) {
+	spec := s.value.Spec
+	s.nameAt("metadata.name", s.value.Metadata.Name, maxNameBytes)
+	s.textAt("spec.path", spec.Path, badPath)
+	s.textAt("spec.healthCheck.path", spec.HealthCheck.Path, badPath)
+	rangeAt(s.document, "spec.connectTimeout", spec.ConnectTimeout, minTimeout, maxConnectTimeout)
+	rangeAt(s.document, "spec.healthCheck.interval", spec.HealthCheck.Interval, minCheckInterval, maxCheckInterval)
+	rangeAt(s.document, "spec.healthCheck.timeout", spec.HealthCheck.Timeout, minCheckTimeout, maxCheckInterval)
+	s.countAt("spec.regions", len(spec.Regions), 1, maxRegions)
+	for i, region := range spec.Regions {
+		path := item("spec.regions", i)
+		s.nameAt(path+".name", region.Name, maxNameBytes)
+		s.countAt(path+".endpoints", len(region.Endpoints), 1, maxEndpoints)
+		for j, endpoint := range region.Endpoints {
+			at := item(path+".endpoints", j)
+			s.nameAt(at+".name", endpoint.Name, maxEndpointNameBytes)
+			s.textAt(at+".address", endpoint.Address, badEndpointAddress)
+		}
+	}
+}
+
+// badEndpointAddress is badAddress for an address that can be connected to.
+func badEndpointAddress(s string) (problem, hint string) {
+	if problem, hint = badAddress(s); problem != "" {
+		return problem, hint
+	}
+	if ap, err := netip.ParseAddrPort(s); err == nil && ap.Addr().IsUnspecified() {
+		return quote(s) + " is an address to listen on, not one to connect to", ""
+	}
+	return "", ""
+}
+
+// checkServer checks the values of an MCPServer together, defaults in place.
+func checkServer(s loaded[MCPServer]) {
+	check := s.value.Spec.HealthCheck
+	if s.clean("spec.healthCheck.interval", "spec.healthCheck.timeout") && check.Timeout > check.Interval {
+		s.report("spec.healthCheck.timeout", "", "%s is longer than the interval, %s%s",
+			check.Timeout, check.Interval, s.orDefault("spec.healthCheck.interval"))
+	}
+	regions, endpoints, addresses := firsts{}, firsts{}, firsts{}
+	for i, region := range s.value.Spec.Regions {
+		path := item("spec.regions", i)
+		s.unique(regions, path+".name", "region", region.Name)
+		for j, endpoint := range region.Endpoints {
+			at := item(path+".endpoints", j)
+			// Default names repeat where regions do, which is told once.
+			if s.written(at+".name") || s.clean(path+".name") {
+				s.unique(endpoints, at+".name", "endpoint", endpoint.Name)
+			}
+			s.unique(addresses, at+".address", "address", endpoint.Address)
+		}
+	}
+}
+
+// unique reports the second use of a name within one resource.
+func (d *document) unique(used firsts, path, what, name string) {
+	if !d.clean(path) {
+		return
+	}
+	if first, taken := used.claim(name, d.where(path)); taken {
+		d.report(path, "", "%s %s%s is used already, on line %d", what, quote(name), d.orDefault(path), first.Line)
+	}
+}
