@@ -18,9 +18,6 @@ const (
 	// chose. Every route that reaches a cluster requires it, so a request that
 	// no processor has seen matches only the last route, a direct 503.
 	HeaderRoute = "x-holdfast-route"
-	// HeaderCall carries a serialised policyv1.CallContext (unpadded base64url)
-	// from the edge point to the attempt point, which removes it.
-	HeaderCall = "x-holdfast-call"
 )
 
 // Response headers. The attempt point removes every HeaderPrefix header that a
@@ -39,6 +36,18 @@ const (
 	// HeaderAttempts is the number of tries that a call took, Envoy's
 	// x-envoy-attempt-count under a name of our own; on every answer of a server.
 	HeaderAttempts = "x-holdfast-attempts"
+)
+
+// Dynamic metadata that the edge filter takes from the processor
+// (metadata_options.receiving_namespaces.untyped) and the attempt filter hands
+// back (forwarding_namespaces.untyped). Unlike request headers, which all tries
+// of a request share and which go on to the server, it is there for every try and seen by no one else.
+const (
+	// MetadataNamespace holds all of it.
+	MetadataNamespace = "holdfast"
+	// MetadataCall is the key of the serialised policyv1.CallContext, as unpadded
+	// base64url, since metadata holds text only.
+	MetadataCall = "call"
 )
 
 // HTTP filter names; per-route configuration refers to them.

@@ -45,8 +45,9 @@ func edgeFilter() (*hcmv3.HttpFilter, error) {
 		ResponseAttributes: []string{
 			"upstream.address", "xds.cluster_name", "response.flags", "response.code_details", "upstream.request_attempt_count",
 		},
-		MessageTimeout: duration(messageTimeout),
-		MutationRules:  &mutationrulesv3.HeaderMutationRules{DisallowSystem: boolean(false), AllowAllRouting: boolean(true)},
+		MetadataOptions: &extprocv3.MetadataOptions{ReceivingNamespaces: callNamespace()},
+		MessageTimeout:  duration(messageTimeout),
+		MutationRules:   &mutationrulesv3.HeaderMutationRules{DisallowSystem: boolean(false), AllowAllRouting: boolean(true)},
 	})
 }
 
@@ -67,12 +68,18 @@ func attemptFilter() (*hcmv3.HttpFilter, error) {
 		RequestAttributes: []string{
 			"upstream.address", "upstream.locality", "upstream.request_attempt_count", "xds.cluster_name",
 		},
-		MessageTimeout: duration(messageTimeout),
+		MetadataOptions: &extprocv3.MetadataOptions{ForwardingNamespaces: callNamespace()},
+		MessageTimeout:  duration(messageTimeout),
 		// The verdict travels in :status.
 		MutationRules: &mutationrulesv3.HeaderMutationRules{DisallowSystem: boolean(false), AllowAllRouting: boolean(true)},
 		// Unchanged JSON answers keep their content-length and are not chunked.
 		AllowContentLengthHeader: true,
 	})
+}
+
+// callNamespace is where the edge point leaves what the tries of a call have to know.
+func callNamespace() *extprocv3.MetadataOptions_MetadataNamespaces {
+	return &extprocv3.MetadataOptions_MetadataNamespaces{Untyped: []string{names.MetadataNamespace}}
 }
 
 // attemptHeadersOnly turns the attempt point's body processing off for a route: GET streams.

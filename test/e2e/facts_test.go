@@ -45,6 +45,13 @@ func TestEnvoyFacts(t *testing.T) {
 			t.Errorf("the verdict reached the client: %q", h)
 		}
 	})
+	t.Run("each try is judged, not only the first", func(t *testing.T) {
+		p.set(jsonAnswer(failing), jsonAnswer(failing))
+		got := p.call(t, "list_orders")
+		if n := len(p.mumbai.requests()) + len(p.delhi.requests()); n != 3 || got.Header.Get("x-holdfast-attempts") != "3" {
+			t.Errorf("%d tries, the answer says %q", n, got.Header.Get("x-holdfast-attempts"))
+		}
+	})
 	t.Run("an unsafe call is not tried again after a failure", func(t *testing.T) {
 		p.set(jsonAnswer(failing), nil)
 		got := p.call(t, "create_order")
@@ -203,7 +210,7 @@ func streamStarts(t *testing.T, p *pair) {
 }
 
 func upstreamHeaders(t *testing.T, p *pair) {
-	p.set(nil, nil)
+	p.set(jsonAnswer(failing), nil)
 	header := stack.ModernHeaders("tools/call", "get_order")
 	header.Set("Accept-Encoding", "gzip")
 	header.Set("Origin", "http://localhost:10000")
@@ -212,10 +219,11 @@ func upstreamHeaders(t *testing.T, p *pair) {
 	if _, err := p.Post("/mcp", header, stack.CallTool("1", "get_order", "{}")); err != nil {
 		t.Fatal(err)
 	}
-	for _, r := range p.mumbai.requests() {
-		if r.Host != p.mumbai.address() {
-			t.Errorf("Host is %q", r.Host)
-		}
+	seen := append(p.mumbai.requests(), p.delhi.requests()...)
+	if len(seen) != 2 || seen[0].Host != p.mumbai.address() || seen[1].Host != p.delhi.address() {
+		t.Errorf("%d requests, want one in each region with that server's own Host: %v", len(seen), seen)
+	}
+	for _, r := range seen {
 		for name := range r.Header {
 			lower := strings.ToLower(name)
 			if strings.HasPrefix(lower, "x-holdfast-") || lower == "origin" || lower == "x-envoy-retry-on" {

@@ -126,6 +126,7 @@ spec:
   tools:
     - {match: {name: "get_*"}, safe: true, timeout: 3s, retry: {attempts: 2, perTryTimeout: 500ms}}
     - {match: {name: "slow_*"}, safe: true, timeout: 8s, retry: {attempts: 2, perTryTimeout: 4s}}
+    - {match: {name: "list_*"}, safe: true, timeout: 3s, retry: {attempts: 3, perTryTimeout: 500ms}}
     - {match: {name: create_order}, timeout: 1s}
 `
 

@@ -1,0 +1,169 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"net"
+	"os"
+	"time"
+
+	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
+	"golang.org/x/sync/errgroup"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/keepalive"
+
+	policyv1 "github.com/holdfast-mcp/holdfast/api/policy/v1"
+	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/catalog"
+	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/extproc"
+	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/policy"
+)
+
+const (
+	// maxMessageBytes: a whole request body of 4 MiB with its headers and attributes.
+	maxMessageBytes = 8 << 20
+	// Windows hold a body without waiting for updates; buffers cost few system calls.
+	streamWindow = 1 << 20
+	connWindow   = 16 << 20
+	bufferBytes  = 64 << 10
+	// pingInterval is the shortest at which Envoys may ping their idle connections.
+	pingInterval = time.Second
+	nodeCluster  = "holdfast-extproc"
+)
+
+// run serves until ctx ends, drains, and returns nil; an error says what broke.
+func run(ctx context.Context, s settings, logger *slog.Logger) error {
+	if s.state != "" {
+		if err := os.MkdirAll(s.state, 0o700); err != nil {
+			return fmt.Errorf("state directory: %w", err)
+		}
+	}
+	grpcListener, err := listen(ctx, s.listen)
+	if err != nil {
+		return err
+	}
+	httpListener, err := listen(ctx, s.http)
+	if err != nil {
+		return errors.Join(err, grpcListener.Close())
+	}
+	conn, err := dialControlPlane(s.xds)
+	if err != nil {
+		return errors.Join(err, grpcListener.Close(), httpListener.Close())
+	}
+	serveErr := serve(ctx, s, logger, conn, grpcListener, httpListener)
+	return errors.Join(serveErr, conn.Close())
+}
+
+func serve(ctx context.Context, s settings, logger *slog.Logger, conn *grpc.ClientConn, grpcListener, httpListener net.Listener) error {
+	lists := catalog.New(catalog.Options{})
+	policies, err := policy.New(policy.Options{
+		Conn: conn, Node: policy.Node{ID: s.nodeID, Cluster: nodeCluster, Region: s.region},
+		StateDir: s.state, Logger: logger,
+		Catalog: func(e *policyv1.CatalogEntry) { learn(lists, e, logger) },
+	})
+	if err != nil {
+		return errors.Join(err, grpcListener.Close(), httpListener.Close())
+	}
+	reporter := policy.NewReporter(conn, logger)
+	service := extproc.New(extproc.Options{
+		Table: policies.Table, Catalog: lists, Report: reporter.Offer, Logger: logger,
+	})
+	state := newState(policies, service.Streams)
+	server := newServer()
+	extprocv3.RegisterExternalProcessorServer(server, service)
+	grpc_health_v1.RegisterHealthServer(server, state.grpc)
+
+	// Background work outlives the signal: streams under way may still need it.
+	background, stopBackground := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopBackground()
+	group, background := errgroup.WithContext(background)
+	group.Go(func() error { return policies.Run(background) })
+	group.Go(func() error { reporter.Run(background); return nil })
+	group.Go(func() error { return state.follow(background) })
+	group.Go(func() error { return serveHTTP(background, httpListener, state.handler()) })
+	group.Go(func() error { return server.Serve(grpcListener) })
+	group.Go(func() error {
+		defer stopBackground()
+		select {
+		case <-ctx.Done():
+		case <-background.Done():
+		}
+		logger.Info("stopping", "streams", service.Streams())
+		state.drain()
+		drain(background, s, server)
+		return nil
+	})
+	logger.Info("listening", "grpc", s.listen, "http", s.http, "xds", s.xds, "node", s.nodeID, "region", s.region)
+	err = group.Wait()
+	logger.Info("stopped")
+	return err
+}
+
+// drain serves on until Envoys have seen the failing health check, lets streams
+// end, and cuts those that do not. It does none of that when the process breaks anyway.
+func drain(background context.Context, s settings, server *grpc.Server) {
+	wait(background, s.drain)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		server.GracefulStop()
+	}()
+	cut := time.AfterFunc(s.linger, server.Stop)
+	defer cut.Stop()
+	if background.Err() != nil {
+		server.Stop()
+	}
+	<-done
+}
+
+func wait(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
+	}
+}
+
+// learn takes a list that another processor, or this one before its restart, has seen.
+func learn(lists *catalog.Store, e *policyv1.CatalogEntry, logger *slog.Logger) {
+	if err := catalog.Acceptable(e.GetMethod(), e.GetResult()); err != nil {
+		logger.Warn("catalog entry is not acceptable", "key", e.GetKey(), "error", err)
+		return
+	}
+	lists.Put(e)
+}
+
+func newServer() *grpc.Server {
+	return grpc.NewServer(
+		// Every request of every client holds a stream for as long as it lives.
+		grpc.MaxConcurrentStreams(math.MaxUint32),
+		grpc.MaxRecvMsgSize(maxMessageBytes), grpc.MaxSendMsgSize(maxMessageBytes),
+		grpc.InitialWindowSize(streamWindow), grpc.InitialConnWindowSize(connWindow),
+		grpc.ReadBufferSize(bufferBytes), grpc.WriteBufferSize(bufferBytes), grpc.SharedWriteBuffer(true),
+		// Envoys notice dead processors by pings; without this they are told off for it.
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: pingInterval, PermitWithoutStream: true}),
+		grpc.KeepaliveParams(keepalive.ServerParameters{Time: time.Minute, Timeout: 10 * time.Second}),
+	)
+}
+
+// dialControlPlane makes a connection that comes and goes with the control plane.
+func dialControlPlane(address string) (*grpc.ClientConn, error) {
+	conn, err := grpc.NewClient(address,
+		grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithConnectParams(grpc.ConnectParams{
+			Backoff:           backoff.Config{BaseDelay: 100 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: 3 * time.Second},
+			MinConnectTimeout: 2 * time.Second,
+		}),
+		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 30 * time.Second, Timeout: 10 * time.Second}),
+	)
+	if err != nil {
+		return nil, fmt.Errorf("control plane %q: %w", address, err)
+	}
+	return conn, nil
+}

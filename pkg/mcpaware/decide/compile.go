@@ -1,0 +1,227 @@
+package decide
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"strings"
+	"time"
+
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	policyv1 "github.com/holdfast-mcp/holdfast/api/policy/v1"
+)
+
+// Bounds on policies.
+const (
+	maxAttempts     = 10
+	maxBodyBytes    = 64 << 20
+	maxPatternBytes = 4096
+)
+
+// Table is a set of compiled policies. It is immutable and safe for concurrent use.
+type Table struct {
+	byPath map[string]*Route
+	byName map[string]*Route
+}
+
+// Route is one compiled policy.
+type Route struct {
+	policy  *policyv1.RoutePolicy
+	rules   ruleSet
+	servers map[string]*policyv1.Server
+}
+
+// Policy returns the policy that the Route was compiled from; it is not to be changed.
+func (r *Route) Policy() *policyv1.RoutePolicy { return r.policy }
+
+// StaleListMaxAge is how old a list may be that is served while its server is down; 0:
+// never.
+func (r *Route) StaleListMaxAge() time.Duration {
+	return r.policy.GetStaleListMaxAge().AsDuration()
+}
+
+// Server returns one of the policy's servers by name.
+func (r *Route) Server(name string) (*policyv1.Server, bool) {
+	server, ok := r.servers[name]
+	return server, ok
+}
+
+// Route returns the policy of an exact path, without a query.
+func (t *Table) Route(path string) (*Route, bool) {
+	route, ok := t.byPath[path]
+	return route, ok
+}
+
+// Policy returns a policy by its name.
+func (t *Table) Policy(name string) (*Route, bool) {
+	route, ok := t.byName[name]
+	return route, ok
+}
+
+// Len is the number of policies.
+func (t *Table) Len() int { return len(t.byName) }
+
+// Compile checks policies and makes a Table of them. The error joins everything that is
+// wrong; each part names the policy and the field. A Table is made of all policies or
+// of none.
+func Compile(policies []*policyv1.RoutePolicy) (*Table, error) {
+	table := &Table{byPath: map[string]*Route{}, byName: map[string]*Route{}}
+	var problems []error
+	for i, policy := range policies {
+		name := policy.GetName()
+		if name == "" {
+			problems = append(problems, fmt.Errorf("policy %d: name: is empty", i))
+			continue
+		}
+		c := compiler{policy: name}
+		route := c.route(policy)
+		if _, taken := table.byName[name]; taken {
+			c.problem("name", "is that of two policies")
+		}
+		if other, taken := table.byPath[policy.GetPath()]; taken {
+			c.problem("path", "%q is that of policy %q too", policy.GetPath(), other.policy.GetName())
+		}
+		table.byName[name], table.byPath[policy.GetPath()] = route, route
+		problems = append(problems, c.problems...)
+	}
+	if len(problems) > 0 {
+		return nil, errors.Join(problems...)
+	}
+	return table, nil
+}
+
+// compiler collects what is wrong with one policy.
+type compiler struct {
+	policy   string
+	servers  map[string]*policyv1.Server
+	problems []error
+}
+
+func (c *compiler) problem(field, format string, args ...any) {
+	c.problems = append(c.problems, fmt.Errorf("policy %q: %s: %s", c.policy, field, fmt.Sprintf(format, args...)))
+}
+
+func (c *compiler) route(p *policyv1.RoutePolicy) *Route {
+	c.path(p.GetPath())
+	c.readServers(p.GetServers())
+	if e := p.GetErrors(); e != policyv1.ErrorStyle_ERROR_STYLE_MCP && e != policyv1.ErrorStyle_ERROR_STYLE_HTTP {
+		c.problem("errors", "%v is not a known style", e)
+	}
+	c.duration("stale_list_max_age", p.GetStaleListMaxAge())
+	if p.GetMaxBodyBytes() == 0 || p.GetMaxBodyBytes() > maxBodyBytes {
+		c.problem("max_body_bytes", "%d is not within 1 to %d", p.GetMaxBodyBytes(), maxBodyBytes)
+	}
+	c.action("unmatched_tool", p.GetUnmatchedTool())
+	c.once("unmatched_tool_once", p.GetUnmatchedTool(), p.GetUnmatchedToolOnce())
+	c.action("safe_method", p.GetSafeMethod())
+	c.once("safe_method_once", p.GetSafeMethod(), p.GetSafeMethodOnce())
+	c.action("other_method", p.GetOtherMethod())
+	c.action("stream", p.GetStream())
+	c.action("delete", p.GetDelete())
+	if p.GetOtherMethod().GetSafe() {
+		c.problem("other_method.safe", "must not be set: these methods may not run twice")
+	}
+	if p.GetDelete().GetSafe() {
+		c.problem("delete.safe", "must not be set: a session ends once")
+	}
+	return &Route{policy: p, rules: c.rules(p.GetRules()), servers: c.servers}
+}
+
+func (c *compiler) path(path string) {
+	if !strings.HasPrefix(path, "/") || strings.ContainsAny(path, "?# \t\r\n") {
+		c.problem("path", "%q is not an absolute path without a query", path)
+	}
+}
+
+func (c *compiler) readServers(servers []*policyv1.Server) {
+	c.servers = make(map[string]*policyv1.Server, len(servers))
+	if len(servers) == 0 {
+		c.problem("servers", "is empty")
+	}
+	for i, server := range servers {
+		field := fmt.Sprintf("servers[%d]", i)
+		switch {
+		case server.GetName() == "":
+			c.problem(field+".name", "is empty")
+		case c.servers[server.GetName()] != nil:
+			c.problem(field+".name", "%q is there twice", server.GetName())
+		}
+		c.servers[server.GetName()] = server
+		addresses := make(map[string]bool, len(server.GetEndpoints()))
+		for j, endpoint := range server.GetEndpoints() {
+			at := fmt.Sprintf("%s.endpoints[%d]", field, j)
+			if endpoint.GetName() == "" {
+				c.problem(at+".name", "is empty")
+			}
+			if _, err := netip.ParseAddrPort(endpoint.GetAddress()); err != nil {
+				c.problem(at+".address", "%q is not host:port with an IP host", endpoint.GetAddress())
+			}
+			if addresses[endpoint.GetAddress()] {
+				c.problem(at+".address", "%q is there twice", endpoint.GetAddress())
+			}
+			addresses[endpoint.GetAddress()] = true
+		}
+	}
+}
+
+func (c *compiler) action(field string, a *policyv1.Action) {
+	if a == nil {
+		c.problem(field, "is missing")
+		return
+	}
+	if !headerValue(a.GetRoute()) {
+		c.problem(field+".route", "%q cannot be a header value", a.GetRoute())
+	}
+	if c.servers[a.GetServer()] == nil {
+		c.problem(field+".server", "%q is not one of the policy's servers", a.GetServer())
+	}
+	if n := a.GetAttempts(); n < 1 || n > maxAttempts {
+		c.problem(field+".attempts", "%d is not within 1 to %d", n, maxAttempts)
+	}
+	total := c.duration(field+".timeout", a.GetTimeout())
+	try := c.duration(field+".per_try_timeout", a.GetPerTryTimeout())
+	if total > 0 && try > total {
+		c.problem(field+".per_try_timeout", "%v is longer than the timeout of %v", try, total)
+	}
+}
+
+// once checks the twin of an action for messages that may not be sent twice.
+func (c *compiler) once(field string, action, twin *policyv1.Action) {
+	switch {
+	case action == nil:
+		// Said already.
+		return
+	case twin == nil && action.GetSafe():
+		c.problem(field, "is missing: the action beside it may run twice")
+		return
+	case twin == nil:
+		return
+	case twin.GetSafe():
+		c.problem(field+".safe", "must not be set: its messages may not run twice")
+	case twin.GetServer() != action.GetServer():
+		c.problem(field+".server", "%q is not %q, the server of the action beside it", twin.GetServer(), action.GetServer())
+	}
+	c.action(field, twin)
+}
+
+func (c *compiler) duration(field string, d *durationpb.Duration) time.Duration {
+	if d == nil {
+		return 0
+	}
+	if err := d.CheckValid(); err != nil || d.AsDuration() < 0 {
+		c.problem(field, "is not a duration of 0 or more")
+		return 0
+	}
+	return d.AsDuration()
+}
+
+// headerValue reports whether s can stand in a header as it is: visible ASCII.
+func headerValue(s string) bool {
+	for i := range len(s) {
+		if s[i] <= ' ' || s[i] > '~' {
+			return false
+		}
+	}
+	return s != ""
+}

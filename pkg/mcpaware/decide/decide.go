@@ -1,0 +1,72 @@
+package decide
+
+import (
+	policyv1 "github.com/holdfast-mcp/holdfast/api/policy/v1"
+	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/degrade"
+	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/wire"
+)
+
+// Header gives the request's headers. Names are lower-case.
+type Header interface {
+	// Values returns the values of one header in order, nil where it is absent.
+	Values(name string) []string
+	// WithPrefix returns the distinct names that begin with prefix, in any order.
+	WithPrefix(prefix string) []string
+}
+
+// HeaderValue is one HTTP header; Name is lower-case.
+type HeaderValue = degrade.HeaderValue
+
+// Request is one HTTP request as the edge point sees it.
+type Request struct {
+	// Verb is the :method, Path the :path with or without a query.
+	Verb, Path string
+	Header     Header
+	// Body is the whole body; nil before it is there.
+	Body []byte
+	// RequestID goes into error data (x-request-id); may be empty.
+	RequestID string
+}
+
+// HeadersDecision is what the headers of a request decide.
+type HeadersDecision struct {
+	// NeedBody: call Body once the whole body is there. The Decision then only tells
+	// the Route.
+	NeedBody bool
+	Decision
+}
+
+// Decision is what becomes of one request.
+type Decision struct {
+	// Answer, when not nil, is sent at once; nothing goes to a server.
+	Answer *degrade.Answer
+	// Route is the policy of the path; nil where no policy has the path.
+	Route *Route
+	// Rule says what chose the action: the id of a tool rule such as "tools[0]", or
+	// RuleUnmatchedTool, RuleSafeMethod, RuleOtherMethod, RuleStream, RuleDelete.
+	Rule string
+	// Action is what Envoy does with the message; nil where Answer is not.
+	Action *policyv1.Action
+	// Message is the parsed body of a POST; it aliases the body.
+	Message wire.Message
+	// Revision is the MCP revision that governs the request, such as "2026-07-28".
+	Revision string
+	// SetHeaders overwrite request headers, RemoveHeaders (present ones only) go.
+	SetHeaders    []HeaderValue
+	RemoveHeaders []string
+	// Call is what the attempt point needs; nil for GET and DELETE. Where Answer is set
+	// it may be nil.
+	Call *policyv1.CallContext
+	// CatalogKey is the key under which the answer is remembered and, when the server
+	// is down, looked up; empty where it is not.
+	CatalogKey string
+}
+
+// Values of Decision.Rule other than tool rule ids.
+const (
+	RuleUnmatchedTool = "unmatched tool"
+	RuleSafeMethod    = "safe method"
+	RuleOtherMethod   = "other method"
+	RuleStream        = "stream"
+	RuleDelete        = "delete"
+)

@@ -1,0 +1,193 @@
+package decide
+
+import (
+	"fmt"
+	"net/http"
+	"time"
+
+	policyv1 "github.com/holdfast-mcp/holdfast/api/policy/v1"
+	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/degrade"
+	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/method"
+	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/wire"
+)
+
+// maxMisses bounds how many rules an Explanation says did not match.
+const maxMisses = 100
+
+// Miss is a rule that stands before the one that decided, and why it did not.
+type Miss struct {
+	Rule string
+	Why  string
+}
+
+// Explanation is a Decision with its reasons, for people. String renders it.
+type Explanation struct {
+	Verb, Path string
+	// Policy is the name of the policy that has the path; empty where none does.
+	Policy string
+	// Revision, Kind, Method and Tool are what was read from the message.
+	Revision, Kind, Method, Tool string
+	// Rule and Why say what chose the action.
+	Rule, Why string
+	// Misses are the earlier rules of a tools/call, at most 100; MoreMisses counts the others.
+	Misses     []Miss
+	MoreMisses int
+
+	// Route is Envoy's route, Server the server it leads to.
+	Route, Server string
+	// Safe: the message may be sent again after a server may have begun it. Once: it
+	// could be, but it continues an earlier message.
+	Safe, Once bool
+	Attempts   uint32
+	// Timeout and PerTryTimeout to the first whole message of the answer; 0: none.
+	Timeout, PerTryTimeout time.Duration
+	MaxBodyBytes           uint32
+	// StaleListMaxAge is how old a remembered answer may be that is served in the
+	// server's place; 0 where the message's answers are not remembered.
+	StaleListMaxAge time.Duration
+
+	// SetHeaders and RemoveHeaders are the changes to the request.
+	SetHeaders    []HeaderValue
+	RemoveHeaders []string
+
+	// Refused is what the message gets at once; nil where it goes to a server.
+	Refused *degrade.Answer
+	// Degraded is what it would get if all endpoints of the server were down and
+	// nothing remembered; nil where it is refused.
+	Degraded *degrade.Answer
+}
+
+// Explain decides a request by the same code as Headers and Body, and says why.
+func (t *Table) Explain(r *Request) Explanation {
+	first := t.Headers(r)
+	decision := first.Decision
+	if first.NeedBody {
+		decision = t.Body(r)
+	}
+	e := Explanation{Verb: r.Verb, Path: r.Path, Refused: decision.Answer, Revision: decision.Revision}
+	if decision.Route != nil {
+		e.Policy = decision.Route.policy.GetName()
+		e.MaxBodyBytes = decision.Route.policy.GetMaxBodyBytes()
+	}
+	m := &decision.Message
+	if m.Kind != wire.Invalid {
+		e.Kind, e.Method = m.Kind.String(), m.Method
+	}
+	if m.Method == method.ToolsCall {
+		e.Tool = m.Name
+	}
+	if decision.Answer != nil {
+		return e
+	}
+	e.Rule, e.Once = decision.Rule, unrepeatable(m)
+	e.Why = decision.Route.explainRule(&e, m)
+	e.Route, e.Server = decision.Action.GetRoute(), decision.Action.GetServer()
+	e.Safe = decision.Action.GetSafe()
+	if decision.Call != nil {
+		e.Safe = decision.Call.GetSafe()
+	}
+	e.Attempts = decision.Action.GetAttempts()
+	e.Timeout = decision.Action.GetTimeout().AsDuration()
+	e.PerTryTimeout = decision.Action.GetPerTryTimeout().AsDuration()
+	e.SetHeaders, e.RemoveHeaders = decision.SetHeaders, decision.RemoveHeaders
+	if decision.CatalogKey != "" {
+		e.StaleListMaxAge = decision.Route.StaleListMaxAge()
+	}
+	e.Degraded = decision.allDown(r.RequestID)
+	return e
+}
+
+// allDown is the answer when Envoy finds no endpoint.
+func (d *Decision) allDown(requestID string) *degrade.Answer {
+	call := d.Call
+	down := degrade.Local{Status: http.StatusServiceUnavailable, Flags: "UH", CodeDetails: "no_healthy_upstream"}
+	if call == nil {
+		// GET and DELETE carry no call whose outcome could be told.
+		call = &policyv1.CallContext{Server: d.Action.GetServer(), Safe: true}
+	}
+	answer := degrade.Render(call, degrade.FromEnvoy(down, call, requestID), d.Route.policy.GetErrors())
+	return &answer
+}
+
+// explainRule says why a rule decided, and fills in why the earlier ones did not.
+func (r *Route) explainRule(e *Explanation, m *wire.Message) string {
+	switch {
+	case e.Verb == http.MethodGet:
+		return "GET opens a server's event stream"
+	case e.Verb == http.MethodDelete:
+		return "DELETE ends a session"
+	case m.Kind != wire.Request:
+		return "a " + e.Kind + " goes with the session"
+	case m.Method != method.ToolsCall:
+		return explainMethod(m.Method)
+	}
+	for i := range r.rules.rules {
+		candidate := &r.rules.rules[i]
+		miss := candidate.miss(m)
+		if miss == matched {
+			return "the first rule that matches: " + candidate.describe()
+		}
+		if len(e.Misses) == maxMisses {
+			e.MoreMisses++
+			continue
+		}
+		e.Misses = append(e.Misses, Miss{Rule: candidate.id, Why: candidate.whyNot(miss, m)})
+	}
+	return fmt.Sprintf("none of the %d tool rules matches", len(r.rules.rules))
+}
+
+func explainMethod(name string) string {
+	info, known := method.Lookup(name)
+	switch {
+	case !known:
+		return "the method is not known, so it may not run twice"
+	case info.Stream:
+		return "the method opens an event stream"
+	case info.Safe:
+		return "the method only reads"
+	}
+	return "the method may not run twice"
+}
+
+func (r *rule) describe() string {
+	text := r.name.describe()
+	for i := range r.arguments {
+		text += ", " + r.arguments[i].describe()
+	}
+	return text
+}
+
+func (r *rule) whyNot(miss int, m *wire.Message) string {
+	if miss == nameDiffers {
+		return fmt.Sprintf("%s is not %q", r.name.describe(), m.Name)
+	}
+	tested := &r.arguments[miss]
+	value, there := wire.Find(m.Arguments, tested.path...)
+	if m.Arguments == nil || !there {
+		return fmt.Sprintf("%s: the argument is not there", tested.describe())
+	}
+	const most = 80
+	if len(value) > most {
+		value = append(value[:most:most], "…"...)
+	}
+	return fmt.Sprintf("%s: the argument is %s", tested.describe(), value)
+}
+
+func (p *namePattern) describe() string {
+	switch {
+	case p.exact != "":
+		return fmt.Sprintf("name %q", p.exact)
+	case p.glob != "":
+		return fmt.Sprintf("name like %q", p.glob)
+	case p.regex != nil:
+		return fmt.Sprintf("name matching %s", p.regex.source)
+	}
+	return "any name"
+}
+
+func (a *argument) describe() string {
+	if a.regex != nil {
+		return fmt.Sprintf("argument %s matching %s", a.pointer, a.regex.source)
+	}
+	return fmt.Sprintf("argument %s in [%s]", a.pointer, a.values)
+}

@@ -1,0 +1,86 @@
+package decide_test
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	policyv1 "github.com/holdfast-mcp/holdfast/api/policy/v1"
+	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/decide"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+func TestExplainGolden(t *testing.T) {
+	cases := map[string]*decide.Request{
+		"first-rule":      toolCall("list_orders", `{"channel":"web"}`),
+		"later-rule":      toolCall("stock_list", `{"channel":"web"}`),
+		"argument-rule":   toolCall("audit", `{"warehouse":[{"name":"Mumbai"}]}`),
+		"unmatched":       toolCall("create_order", `{"warehouse":[{"name":"`+strings.Repeat("n", 200)+`"}]}`),
+		"next-leg":        modern("tools/call", `"name":"get_order","requestState":"s"`, "get_order"),
+		"list":            modern("tools/list", "", ""),
+		"listen":          modern("subscriptions/listen", "", ""),
+		"unknown-method":  modern("x/y", "", ""),
+		"initialize":      post(`{"jsonrpc":"2.0","id":1,"method":"initialize"}`),
+		"notification":    post(`{"jsonrpc":"2.0","method":"notifications/initialized"}`),
+		"stream":          {Verb: "GET", Path: "/mcp", Header: headers{}},
+		"delete":          {Verb: "DELETE", Path: "/mcp", Header: headers{}},
+		"refused-header":  {Verb: "PUT", Path: "/mcp", Header: headers{}},
+		"refused-path":    {Verb: "GET", Path: "/x", Header: headers{}},
+		"refused-message": post(`{"jsonrpc":"2.0","id":1,"method":"tools/call"}`),
+	}
+	rules := table(t)
+	for name, request := range cases {
+		t.Run(name, func(t *testing.T) {
+			explanation := rules.Explain(request)
+			file := filepath.Join("testdata", "explain", name+".golden")
+			got := explanation.String()
+			if *update {
+				if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			want, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatalf("%v (write it with: go test -update)", err)
+			}
+			if diff := cmp.Diff(string(want), got); diff != "" {
+				t.Errorf("explanation (-want +got):\n%s", diff)
+			}
+			// The explanation must be of the decision that is really made.
+			decision := rules.Headers(request).Decision
+			if request.Verb == "POST" {
+				decision = rules.Body(request)
+			}
+			if explanation.Rule != decision.Rule || explanation.Route != decision.Action.GetRoute() || (explanation.Refused == nil) != (decision.Answer == nil) {
+				t.Errorf("explained rule %q, route %q; decided %q, %q", explanation.Rule, explanation.Route, decision.Rule, decision.Action.GetRoute())
+			}
+		})
+	}
+	found, err := filepath.Glob("testdata/explain/*.golden")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range found {
+		if _, used := cases[strings.TrimSuffix(filepath.Base(file), ".golden")]; !used {
+			t.Errorf("%s belongs to no case", file)
+		}
+	}
+}
+
+func TestExplainManyRules(t *testing.T) {
+	policy := shopmax()
+	policy.Rules = nil
+	for i := range 250 {
+		policy.Rules = append(policy.Rules, &policyv1.ToolRule{Id: fmt.Sprint(i), Glob: fmt.Sprintf("t%d", i), Action: policy.GetUnmatchedTool()})
+	}
+	got := table(t, policy).Explain(toolCall("t220", `{}`))
+	if got.Rule != "220" || len(got.Misses) != 100 || got.MoreMisses != 120 || !strings.Contains(got.String(), "120 more rules") {
+		t.Errorf("rule %q, %d misses and %d more", got.Rule, len(got.Misses), got.MoreMisses)
+	}
+}

@@ -1,0 +1,70 @@
+package decide
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/degrade"
+)
+
+// String renders the Explanation as lines of text.
+func (e Explanation) String() string {
+	var b strings.Builder
+	line := func(label, format string, args ...any) {
+		fmt.Fprintf(&b, "%-12s %s\n", label, fmt.Sprintf(format, args...))
+	}
+	line("request", "%s %s", e.Verb, e.Path)
+	if e.Policy != "" {
+		line("policy", "%s", e.Policy)
+	}
+	if e.Kind != "" {
+		line("message", "%s", strings.TrimSpace(e.Kind+" "+e.Method+" "+e.Tool))
+	}
+	if e.Revision != "" {
+		line("revision", "%s", e.Revision)
+	}
+	if e.Refused != nil {
+		line("refused", "%s", answerText(e.Refused))
+		return b.String()
+	}
+	line("rule", "%s: %s", e.Rule, e.Why)
+	for _, miss := range e.Misses {
+		line("", "not %s: %s", miss.Rule, miss.Why)
+	}
+	if e.MoreMisses > 0 {
+		line("", "and %d more rules before it do not match", e.MoreMisses)
+	}
+	line("server", "%s (Envoy route %s)", e.Server, e.Route)
+	line("retries", "%s", e.retries())
+	line("timeout", "%s, per try %s", limitText(e.Timeout), limitText(e.PerTryTimeout))
+	line("body", "at most %d bytes", e.MaxBodyBytes)
+	if e.StaleListMaxAge > 0 {
+		line("remembered", "the last good answer is served for %v when the server is down", e.StaleListMaxAge)
+	}
+	line("if all down", "%s", answerText(e.Degraded))
+	return b.String()
+}
+
+func (e *Explanation) retries() string {
+	switch {
+	case e.Attempts <= 1:
+		return "none"
+	case e.Safe:
+		return fmt.Sprintf("at most %d tries; safe, so every failure is tried again", e.Attempts)
+	case e.Once:
+		return fmt.Sprintf("at most %d tries, only when provably unsent: the message continues an earlier one", e.Attempts)
+	}
+	return fmt.Sprintf("at most %d tries, only when provably unsent", e.Attempts)
+}
+
+func limitText(d time.Duration) string {
+	if d == 0 {
+		return "none"
+	}
+	return d.String()
+}
+
+func answerText(a *degrade.Answer) string {
+	return fmt.Sprintf("HTTP %d %s", a.Status, a.Body)
+}

@@ -1,0 +1,236 @@
+package extproc
+
+import (
+	"strconv"
+	"time"
+
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
+
+	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/method"
+	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/outcome"
+	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/wire"
+	"github.com/holdfast-mcp/holdfast/pkg/names"
+)
+
+// maxHeldBytes is how much of an answer is held back at most.
+const maxHeldBytes = 64 << 10
+
+// answer is what a server has sent so far in answer to one try.
+type answer struct {
+	status int
+	// length is the content-length, -1 where unknown.
+	length int64
+	// foreign are headers of Holdfast's that the server sent.
+	foreign []string
+	// body is what is held back or, where kept, all that has gone by.
+	body []byte
+	// events follows a text/event-stream; nil for JSON.
+	events *events
+	// kept: a large JSON body is collected while it passes, to be remembered.
+	kept bool
+	// spliced: body was changed, and length with it.
+	spliced bool
+}
+
+// onHeaders decides whether the answer is judged by its headers or held.
+func (a *attempt) onHeaders(m *extprocv3.HttpHeaders) error {
+	h := headers(m.GetHeaders().GetHeaders())
+	a.held = answer{status: h.status(), length: h.contentLength(), foreign: h.own()}
+	a.over = m.GetEndOfStream() || !a.duplex
+	if a.verb != "POST" || len(a.call.GetId()) == 0 {
+		return a.pass()
+	}
+	media, readable := h.mediaType(), h.first("content-encoding") == "" || h.first("content-encoding") == "identity"
+	isJSON := media == "application/json" && readable
+	isEvents := media == "text/event-stream" && readable
+	switch {
+	case a.held.status >= 500 && (a.over || !isJSON):
+		a.observe(outcome.Failed)
+		return a.judged(outcome.EndpointFailed, false, false)
+	case a.held.status == 200 && m.GetEndOfStream():
+		// A request was answered with nothing at all.
+		return a.judged(a.observe(outcome.Failed), false, false)
+	case a.over, a.held.status != 200 && a.held.status < 500, !isJSON && !isEvents:
+		return a.pass()
+	case isJSON && a.held.length > maxHeldBytes:
+		return a.passLarge()
+	}
+	if isEvents {
+		a.held.events = &events{
+			stream: wire.NewEventStream(maxEventBytes), id: a.call.GetId(),
+			hurried: a.call.GetProgress() || streams(a.call.GetMethod()),
+		}
+	}
+	a.phase = holding
+	return a.startDeadline()
+}
+
+// streams says whether a method is answered by a stream that stays open, whose
+// first message the caller waits for.
+func streams(name string) bool {
+	info, ok := method.Lookup(name)
+	return ok && info.Stream
+}
+
+func (a *attempt) onBody(chunk []byte, last bool) error {
+	a.over = last
+	switch a.phase {
+	case holding:
+		a.held.body = append(a.held.body, chunk...)
+		return a.weigh(chunk, last, last)
+	case passing:
+		return a.forward(chunk, last)
+	case waiting, closed:
+	}
+	return a.send(responseChunk(chunk, last))
+}
+
+func (a *attempt) onTrailers() error {
+	a.over = true
+	var err error
+	switch a.phase {
+	case holding:
+		err = a.weigh(nil, true, false)
+	case passing:
+		if extra := a.epilogue(nil); len(extra) > 0 {
+			err = a.send(responseChunk(extra, false))
+		}
+	case waiting, closed:
+	}
+	if err != nil {
+		return err
+	}
+	return a.send(responseTrailersReply())
+}
+
+// weigh looks whether what is held can be judged. ended: no more body comes;
+// last: it is the last chunk that says so, and not the trailers.
+func (a *attempt) weigh(chunk []byte, ended, last bool) error {
+	if a.held.events != nil {
+		return a.weighEvents(chunk, ended, last)
+	}
+	size := int64(len(a.held.body))
+	whole := ended || (a.held.length >= 0 && size >= a.held.length)
+	switch {
+	case whole:
+		return a.judgeJSON(last)
+	case size > maxHeldBytes && a.held.status >= 500:
+		a.observe(outcome.Failed)
+		return a.judged(outcome.EndpointFailed, false, false)
+	case size > maxHeldBytes:
+		return a.passLarge()
+	}
+	return nil
+}
+
+func (a *attempt) judgeJSON(last bool) error {
+	body := a.held.body
+	parsed, fault := wire.ParseAnswer(body)
+	f := final{class: outcome.Failed, end: len(body)}
+	if fault == nil {
+		// An answer to something else leaves the caller waiting for ever.
+		if class := outcome.Judge(&parsed, a.call.GetId()); class != outcome.Unrelated {
+			f.class, f.usable = class, outcome.Answers(&parsed, a.call.GetId())
+		}
+		f.result = parsed.Result
+	}
+	return a.finish(&f, last)
+}
+
+func (a *attempt) weighEvents(chunk []byte, ended, last bool) error {
+	e := a.held.events
+	e.feed(chunk, a.call.GetCatalogKey() != "")
+	if ended {
+		e.end(a.call.GetCatalogKey() != "")
+	}
+	switch {
+	case e.final != nil:
+		// Notifications before it, held or not yet due, go out with it.
+		return a.finish(e.final, last)
+	case ended && (e.resumable || e.lost):
+		// The client comes back for the rest with the last event's id.
+		return a.release(nil, last)
+	case ended:
+		return a.judged(a.observe(outcome.Failed), false, last)
+	case e.commit, e.lost, len(a.held.body) > maxHeldBytes:
+		return a.release(nil, last)
+	}
+	return nil
+}
+
+// finish acts on an answer that is whole and still held.
+func (a *attempt) finish(f *final, last bool) error {
+	if a.held.status >= 500 && !f.usable {
+		// Not an answer to the call: the status is all there is to go by.
+		a.observe(outcome.Failed)
+		return a.judged(outcome.EndpointFailed, false, last)
+	}
+	verdict := a.observe(f.class)
+	if f.class != outcome.Failed && a.held.status >= 500 {
+		verdict = outcome.CallerFault
+	}
+	if verdict == outcome.Good {
+		a.remember(f)
+	}
+	if f.usable {
+		a.stampVia(f)
+	}
+	return a.judged(verdict, f.usable, last)
+}
+
+// late is the verdict when the time of the try is up: a server that has said
+// something is heard out, one that has not is given up.
+func (a *attempt) late() error {
+	if e := a.held.events; e != nil && e.spoke {
+		return a.release(nil, false)
+	}
+	verdict := outcome.Timeout
+	if a.held.status >= 500 {
+		verdict = outcome.EndpointFailed
+	}
+	if a.observe(outcome.Failed) == outcome.EndpointFailed && verdict == outcome.Timeout {
+		return a.fail(outcome.Timeout, names.StatusEndpointFailed, false, false)
+	}
+	return a.judged(verdict, false, false)
+}
+
+// judged writes a verdict into :status and lets the answer go.
+func (a *attempt) judged(v outcome.Verdict, usable, last bool) error {
+	status := a.held.status
+	switch v {
+	case outcome.Good:
+		return a.release(nil, last)
+	case outcome.CallerFault:
+		// Envoy retries and counts by status alone; the edge point restores it.
+		status = 200
+	case outcome.ToolFailed, outcome.Timeout:
+		status = names.StatusToolFailed
+	case outcome.EndpointFailed:
+		if status < 500 {
+			status = names.StatusEndpointFailed
+		}
+	}
+	return a.fail(v, status, usable, last)
+}
+
+func (a *attempt) fail(v outcome.Verdict, status int, usable, last bool) error {
+	report := outcome.Report{Verdict: v, Status: a.held.status, Usable: usable}
+	a.debug("verdict", "verdict", v, "status", a.held.status, "envoy_status", status, "elapsed", time.Since(a.started))
+	set := []*corev3.HeaderValueOption{setHeader(names.HeaderVerdict, report.String())}
+	if status != a.held.status {
+		set = append(set, setHeader(":status", strconv.Itoa(status)))
+	}
+	return a.release(set, last)
+}
+
+// pass lets an answer go that is not looked into.
+func (a *attempt) pass() error { return a.release(nil, false) }
+
+// passLarge lets a JSON answer go that is too large to be held. Errors are hardly
+// ever that long.
+func (a *attempt) passLarge() error {
+	a.observe(outcome.Succeeded)
+	a.held.kept = a.call.GetCatalogKey() != "" && a.held.length <= maxEventBytes
+	return a.release(nil, false)
+}

@@ -1,0 +1,188 @@
+package extproc
+
+import (
+	"context"
+	"log/slog"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	filterv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/ext_proc/v3"
+	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
+
+	policyv1 "github.com/holdfast-mcp/holdfast/api/policy/v1"
+	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/decide"
+	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/outcome"
+	"github.com/holdfast-mcp/holdfast/pkg/names"
+)
+
+// maxCallBytes bounds a serialised call context; a longer one is passed over.
+const maxCallBytes = 16 << 10
+
+// phase is where the answer of a try stands.
+type phase int
+
+const (
+	// waiting for response headers.
+	waiting phase = iota
+	// holding the headers' reply until the answer can be judged.
+	holding
+	// passing: the headers are out, the body goes on as it comes.
+	passing
+	// closed: the stream is over; nothing is sent any more.
+	closed
+)
+
+// attempt is one try. The goroutine that reads the stream runs it; the deadline
+// of a held answer comes from a timer of its own, so mu guards everything from
+// phase on, sending included.
+type attempt struct {
+	service *Service
+	stream  extprocv3.ExternalProcessor_ProcessServer
+
+	// call is what the edge point said; nil for requests without a body and those
+	// that passed it by.
+	call *policyv1.CallContext
+	verb string
+	// duplex: response bodies come here, and every chunk has to be sent back.
+	duplex   bool
+	stamp    bool
+	endpoint endpoint
+	started  time.Time
+
+	mu    sync.Mutex
+	phase phase
+	// over: no message is expected after this one.
+	over bool
+	held answer
+	// deadline of the held answer; nil where there is none.
+	deadline *time.Timer
+}
+
+func newAttempt(s *Service, stream extprocv3.ExternalProcessor_ProcessServer) *attempt {
+	return &attempt{service: s, stream: stream}
+}
+
+func (a *attempt) run() error {
+	defer a.close()
+	for {
+		req, err := a.stream.Recv()
+		if err != nil {
+			return err
+		}
+		over, err := a.handle(req)
+		if err != nil || over {
+			return err
+		}
+	}
+}
+
+// close waits for a deadline that is being acted on and stops one that is not.
+func (a *attempt) close() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.phase = closed
+	a.stopDeadline()
+}
+
+func (a *attempt) handle(req *extprocv3.ProcessingRequest) (over bool, err error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	switch m := req.GetRequest().(type) {
+	case *extprocv3.ProcessingRequest_RequestHeaders:
+		err = a.onRequest(req, m.RequestHeaders)
+	case *extprocv3.ProcessingRequest_ResponseHeaders:
+		err = a.onHeaders(m.ResponseHeaders)
+	case *extprocv3.ProcessingRequest_ResponseBody:
+		err = a.onBody(m.ResponseBody.GetBody(), m.ResponseBody.GetEndOfStream())
+	case *extprocv3.ProcessingRequest_ResponseTrailers:
+		err = a.onTrailers()
+	default:
+		err = unexpected(names.PointAttempt, req)
+	}
+	return a.over, err
+}
+
+// onRequest learns where the try goes and takes Holdfast's headers off it.
+func (a *attempt) onRequest(req *extprocv3.ProcessingRequest, m *extprocv3.HttpHeaders) error {
+	h := headers(m.GetHeaders().GetHeaders())
+	a.started = time.Now()
+	a.verb = h.first(":method")
+	a.duplex = req.GetProtocolConfig().GetResponseBodyMode() == filterv3.ProcessingMode_FULL_DUPLEX_STREAMED
+	if encoded := callMetadata(req); encoded != "" && len(encoded) <= maxCallBytes {
+		call, err := decide.DecodeCall(encoded)
+		if err != nil {
+			return err
+		}
+		a.call = call
+	}
+	a.locate(attributesOf(req))
+	return a.send(requestHeadersReply(&extprocv3.CommonResponse{
+		HeaderMutation: &extprocv3.HeaderMutation{RemoveHeaders: h.own()},
+	}))
+}
+
+// onDeadline ends the wait for an answer that did not come in time.
+func (a *attempt) onDeadline() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	defer func() {
+		if fault := recover(); fault != nil {
+			a.phase = closed
+			a.service.log.Error("deadline failed", "fault", fault, "stack", string(debug.Stack()))
+		}
+	}()
+	if a.phase != holding {
+		return
+	}
+	// An error here is the stream's, which the reader of the stream sees as well.
+	if err := a.late(); err != nil {
+		a.service.log.Debug("verdict not sent", "error", err)
+	}
+}
+
+func (a *attempt) startDeadline() error {
+	limit := a.call.GetPerTryTimeout().AsDuration()
+	if limit <= 0 {
+		return nil
+	}
+	left := limit - time.Since(a.started)
+	if left <= 0 {
+		return a.late()
+	}
+	a.deadline = time.AfterFunc(left, a.onDeadline)
+	return nil
+}
+
+func (a *attempt) stopDeadline() {
+	if a.deadline != nil {
+		a.deadline.Stop()
+		a.deadline = nil
+	}
+}
+
+func (a *attempt) send(resp *extprocv3.ProcessingResponse) error {
+	if a.phase == closed {
+		return nil
+	}
+	return a.stream.Send(resp)
+}
+
+// observe counts what the answer says about the endpoint.
+func (a *attempt) observe(class outcome.Class) outcome.Verdict {
+	return a.service.opts.Window.Observe(outcome.Call{
+		Server: a.call.GetServer(), Endpoint: a.endpoint.address,
+		Method: a.call.GetMethod(), Tool: a.call.GetTool(),
+	}, class)
+}
+
+func (a *attempt) debug(msg string, args ...any) {
+	ctx := context.Background()
+	if !a.service.log.Enabled(ctx, slog.LevelDebug) {
+		return
+	}
+	a.service.log.Debug(msg, append([]any{
+		"server", a.call.GetServer(), "method", a.call.GetMethod(), "tool", a.call.GetTool(),
+		"endpoint", a.endpoint.address, "region", a.endpoint.region, "attempt", a.endpoint.attempt,
+	}, args...)...)
+}

@@ -1,0 +1,71 @@
+package extproc
+
+import (
+	"strconv"
+	"strings"
+
+	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
+	"google.golang.org/protobuf/types/known/structpb"
+
+	"github.com/holdfast-mcp/holdfast/pkg/names"
+)
+
+// attributesKey is where Envoy puts the attributes of ext_proc messages.
+const attributesKey = "envoy.filters.http.ext_proc"
+
+// attributes are the request or response attributes that the filter is configured
+// to send. All accessors give zero values for what is missing.
+type attributes struct{ fields map[string]*structpb.Value }
+
+func attributesOf(req *extprocv3.ProcessingRequest) attributes {
+	return attributes{fields: req.GetAttributes()[attributesKey].GetFields()}
+}
+
+// text of an attribute.
+func (a attributes) text(name string) string { return a.fields[name].GetStringValue() }
+
+// number of an attribute, which Envoy sends as a number or in digits.
+func (a attributes) number(name string) uint64 {
+	v := a.fields[name]
+	if n := v.GetNumberValue(); n > 0 && n < 1<<53 {
+		return uint64(n)
+	}
+	n, err := strconv.ParseUint(v.GetStringValue(), 10, 53)
+	if err != nil {
+		return 0
+	}
+	return n
+}
+
+// region reads locality.region out of upstream.locality, which is a text proto
+// such as `region: "asia-south1"`.
+func (a attributes) region() string {
+	_, rest, ok := strings.Cut(a.text("upstream.locality"), `region:`)
+	if !ok {
+		return ""
+	}
+	rest, ok = strings.CutPrefix(strings.TrimLeft(rest, " "), `"`)
+	if !ok {
+		return ""
+	}
+	region, _, ok := strings.Cut(rest, `"`)
+	if !ok || strings.Contains(region, `\`) {
+		return ""
+	}
+	return region
+}
+
+// callMetadata is the serialised call context that the edge point left for the
+// tries, "" where the filter does not forward it.
+func callMetadata(req *extprocv3.ProcessingRequest) string {
+	return req.GetMetadataContext().GetFilterMetadata()[names.MetadataNamespace].GetFields()[names.MetadataCall].GetStringValue()
+}
+
+// metadataOf is callMetadata's other side.
+func metadataOf(call string) *structpb.Struct {
+	return &structpb.Struct{Fields: map[string]*structpb.Value{
+		names.MetadataNamespace: structpb.NewStructValue(&structpb.Struct{Fields: map[string]*structpb.Value{
+			names.MetadataCall: structpb.NewStringValue(call),
+		}}),
+	}}
+}

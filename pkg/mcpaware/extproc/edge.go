@@ -1,0 +1,281 @@
+package extproc
+
+import (
+	"bytes"
+	"context"
+	"log/slog"
+	"strconv"
+
+	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/structpb"
+
+	policyv1 "github.com/holdfast-mcp/holdfast/api/policy/v1"
+	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/decide"
+	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/degrade"
+	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/outcome"
+	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/wire"
+	"github.com/holdfast-mcp/holdfast/pkg/names"
+)
+
+// edge is one request. One goroutine runs it.
+type edge struct {
+	service *Service
+	table   *decide.Table
+	request decide.Request
+	// awaitsBody: the headers are accepted, the body decides.
+	awaitsBody bool
+	// decided: decision says what became of the request.
+	decided  bool
+	decision decide.Decision
+}
+
+func (e *edge) run(stream extprocv3.ExternalProcessor_ProcessServer) error {
+	for {
+		req, err := stream.Recv()
+		if err != nil {
+			return err
+		}
+		reply, over, err := e.handle(req)
+		if err != nil {
+			return err
+		}
+		if err := stream.Send(reply); err != nil || over {
+			return err
+		}
+	}
+}
+
+// handle gives the reply to one message; over says that it is the last one.
+func (e *edge) handle(req *extprocv3.ProcessingRequest) (reply *extprocv3.ProcessingResponse, over bool, err error) {
+	switch m := req.GetRequest().(type) {
+	case *extprocv3.ProcessingRequest_RequestHeaders:
+		reply, over = e.onHeaders(m.RequestHeaders)
+	case *extprocv3.ProcessingRequest_RequestBody:
+		if !e.awaitsBody {
+			return nil, true, unexpected(names.PointEdge, req)
+		}
+		if !m.RequestBody.GetEndOfStream() {
+			// The mode is BUFFERED: what is not the whole body must not be decided on.
+			return nil, true, status.Error(codes.FailedPrecondition, "edge point: a part of a body, want it whole")
+		}
+		reply, over = e.onBody(m.RequestBody.GetBody())
+	case *extprocv3.ProcessingRequest_ResponseHeaders:
+		return e.onResponse(req, m.ResponseHeaders), true, nil
+	default:
+		return nil, true, unexpected(names.PointEdge, req)
+	}
+	return reply, over, nil
+}
+
+func (e *edge) onHeaders(m *extprocv3.HttpHeaders) (*extprocv3.ProcessingResponse, bool) {
+	h := headers(m.GetHeaders().GetHeaders())
+	e.request = decide.Request{
+		Verb: h.first(":method"), Path: h.first(":path"), Header: h, RequestID: h.first("x-request-id"),
+	}
+	decision := e.table.Headers(&e.request)
+	e.decision = decision.Decision
+	switch {
+	case decision.Answer != nil:
+		return e.refuse()
+	case !decision.NeedBody:
+		e.decided = true
+		reply := requestHeadersReply(e.mutation())
+		reply.ModeOverride = edgeMode(false)
+		reply.DynamicMetadata = e.metadata()
+		e.forgetRequest()
+		return reply, false
+	case m.GetEndOfStream():
+		// No body comes, so the headers' reply is the last word.
+		return e.onBodyAs(nil, requestHeadersReply)
+	}
+	e.awaitsBody = true
+	reply := requestHeadersReply(&extprocv3.CommonResponse{})
+	reply.ModeOverride = edgeMode(true)
+	return reply, false
+}
+
+func (e *edge) onBody(body []byte) (*extprocv3.ProcessingResponse, bool) {
+	return e.onBodyAs(body, requestBodyReply)
+}
+
+func (e *edge) onBodyAs(body []byte, as func(*extprocv3.CommonResponse) *extprocv3.ProcessingResponse) (*extprocv3.ProcessingResponse, bool) {
+	e.awaitsBody, e.decided = false, true
+	e.request.Body = body
+	if e.request.Body == nil {
+		e.request.Body = []byte{}
+	}
+	e.decision = e.table.Body(&e.request)
+	if e.decision.Answer != nil {
+		return e.refuse()
+	}
+	reply := as(e.mutation())
+	if reply.GetRequestHeaders() != nil {
+		reply.ModeOverride = edgeMode(false)
+	}
+	reply.DynamicMetadata = e.metadata()
+	e.forgetRequest()
+	return reply, false
+}
+
+// metadata tells the attempt point about the call; of a request without a body, just where it goes.
+func (e *edge) metadata() *structpb.Struct {
+	call := e.decision.Call
+	if call == nil {
+		call = &policyv1.CallContext{
+			Policy: e.decision.Route.Policy().GetName(), Server: e.decision.Action.GetServer(),
+		}
+	}
+	return metadataOf(decide.EncodeCall(call))
+}
+
+// forgetRequest lets go of the body and all that aliases it: an answer may be long in coming.
+func (e *edge) forgetRequest() {
+	e.request.Body, e.request.Header = nil, nil
+	e.decision.Message = wire.Message{}
+	e.decision.SetHeaders, e.decision.RemoveHeaders = nil, nil
+	if call := e.decision.Call; call != nil {
+		call.Id = bytes.Clone(call.GetId())
+	}
+}
+
+func (e *edge) refuse() (*extprocv3.ProcessingResponse, bool) {
+	e.debug("refused", "status", e.decision.Answer.Status)
+	return immediate(e.decision.Answer), true
+}
+
+// mutation carries the decision to Envoy's router, which looks for a route again.
+func (e *edge) mutation() *extprocv3.CommonResponse {
+	e.debug("decided", "rule", e.decision.Rule, "server", e.decision.Action.GetServer(), "route", e.decision.Action.GetRoute())
+	return &extprocv3.CommonResponse{
+		ClearRouteCache: true,
+		HeaderMutation: &extprocv3.HeaderMutation{
+			SetHeaders:    setHeaders(e.decision.SetHeaders),
+			RemoveHeaders: e.decision.RemoveHeaders,
+		},
+	}
+}
+
+// onResponse looks at what the caller is about to get: a server's answer goes on,
+// with its own status restored; where there is none to go on, a degraded
+// answer takes its place.
+func (e *edge) onResponse(req *extprocv3.ProcessingRequest, m *extprocv3.HttpHeaders) *extprocv3.ProcessingResponse {
+	h := headers(m.GetHeaders().GetHeaders())
+	attrs := attributesOf(req)
+	local := degrade.Local{
+		Status: h.status(), Flags: degrade.FlagNames(attrs.number("response.flags")),
+		CodeDetails: attrs.text("response.code_details"), Attempts: int(attrs.number("upstream.request_attempt_count")), //nolint:gosec // below 2^53
+	}
+	report, judged := outcome.ParseReport(h.first(names.HeaderVerdict))
+	if !e.decided {
+		// Envoy gave up before the request was whole. What it says then has an id of
+		// null by its own rules, and no id is known here either.
+		return responseHeadersReply(&extprocv3.HeaderMutation{})
+	}
+	cause, broken := e.broken(local, report, judged)
+	if answer := e.instead(cause, broken, judged && failing(report.Verdict)); answer != nil {
+		e.debug("degraded", "source", answer.Source, "code", cause.Code, "flags", local.Flags, "details", local.CodeDetails, "attempts", local.Attempts)
+		return immediate(answer)
+	}
+	mutation := &extprocv3.HeaderMutation{RemoveHeaders: []string{names.HeaderVerdict}}
+	if local.Attempts > 0 {
+		mutation.SetHeaders = append(mutation.SetHeaders, setHeader(names.HeaderAttempts, strconv.Itoa(local.Attempts)))
+	}
+	if judged && report.Status != local.Status {
+		mutation.SetHeaders = append(mutation.SetHeaders, setHeader(":status", strconv.Itoa(report.Status)))
+	}
+	return responseHeadersReply(mutation)
+}
+
+func failing(v outcome.Verdict) bool {
+	return v == outcome.ToolFailed || v == outcome.EndpointFailed || v == outcome.Timeout
+}
+
+// Values of Envoy's response.code_details.
+const (
+	// viaUpstream: the server's own answer.
+	viaUpstream = "via_upstream"
+	// directResponse: the last route, which takes what has no stamp that Envoy knows.
+	directResponse = "direct_response"
+)
+
+// call is what was called; GET and DELETE have no id to answer with.
+func (e *edge) call() *policyv1.CallContext {
+	if e.decision.Call != nil {
+		return e.decision.Call
+	}
+	return &policyv1.CallContext{Server: e.decision.Action.GetServer(), Safe: true}
+}
+
+// broken says whether the answer cannot reach the caller as it is, and why.
+func (e *edge) broken(local degrade.Local, report outcome.Report, judged bool) (degrade.Cause, bool) {
+	call, id := e.call(), e.request.RequestID
+	switch {
+	case local.CodeDetails == directResponse:
+		// Envoy has no route of that stamp (any more): no server was asked.
+		return degrade.New(degrade.ServiceUnavailable, degrade.NotExecuted, call, id), true
+	case local.CodeDetails != viaUpstream && local.CodeDetails != "":
+		return degrade.FromEnvoy(local, call, id), true
+	case judged && report.Verdict == outcome.Timeout:
+		return degrade.New(degrade.Timeout, degrade.Unknown, call, id), true
+	case judged && failing(report.Verdict) && !report.Usable:
+		return degrade.New(e.code(report), degrade.Unknown, call, id), true
+	case judged && failing(report.Verdict):
+		return degrade.New(degrade.DependencyFailed, degrade.Unknown, call, id), false
+	case local.Status >= 500 && !judged && len(call.GetId()) > 0:
+		// No attempt point has seen this answer; clients drop the body of a 5xx.
+		return degrade.New(degrade.ServiceUnavailable, degrade.Unknown, call, id), true
+	}
+	return degrade.Cause{}, false
+}
+
+func (e *edge) code(report outcome.Report) degrade.Code {
+	if report.Verdict == outcome.EndpointFailed {
+		return degrade.ServiceUnavailable
+	}
+	return degrade.DependencyFailed
+}
+
+// instead gives the answer that takes the place of a broken or failing one: the
+// last good list where there is one, else, where it is broken, an error. nil
+// leaves the answer as it is.
+func (e *edge) instead(cause degrade.Cause, broken, failing bool) *degrade.Answer {
+	if !broken && !failing {
+		return nil
+	}
+	if stale := e.stale(cause); stale != nil {
+		return stale
+	}
+	if !broken {
+		return nil
+	}
+	answer := degrade.Render(e.call(), cause, e.decision.Route.Policy().GetErrors())
+	return &answer
+}
+
+func (e *edge) stale(cause degrade.Cause) *degrade.Answer {
+	maxAge := e.decision.Route.StaleListMaxAge()
+	if e.decision.CatalogKey == "" || maxAge <= 0 || e.service.opts.Catalog == nil {
+		return nil
+	}
+	entry, age, ok := e.service.opts.Catalog.Get(e.decision.CatalogKey, maxAge)
+	if !ok {
+		return nil
+	}
+	answer, err := degrade.Stale(e.decision.Call, entry, age, cause.Code)
+	if err != nil {
+		e.service.log.Warn("a remembered list cannot be served", "key", entry.GetKey(), "error", err)
+		return nil
+	}
+	return &answer
+}
+
+func (e *edge) debug(msg string, args ...any) {
+	if !e.service.log.Enabled(context.Background(), slog.LevelDebug) {
+		return
+	}
+	e.service.log.Debug(msg, append([]any{
+		"request_id", e.request.RequestID, "verb", e.request.Verb, "method", e.decision.Call.GetMethod(), "tool", e.decision.Call.GetTool(),
+	}, args...)...)
+}

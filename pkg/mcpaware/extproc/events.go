@@ -1,0 +1,97 @@
+package extproc
+
+import (
+	"errors"
+
+	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/outcome"
+	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/wire"
+)
+
+// maxEventBytes bounds one event of a stream that is followed, and one whole JSON answer
+// that is remembered.
+const maxEventBytes = 1 << 20
+
+// events follows an event stream to the answer that its call waits for.
+type events struct {
+	stream *wire.EventStream
+	// id of the call, its exact bytes; legacy says that ids of events matter.
+	id []byte
+	// hurried: the first message is the caller's business at once.
+	hurried bool
+
+	// spoke: a whole message has gone by.
+	spoke bool
+	// commit: a message was seen that may not wait.
+	commit bool
+	// resumable: the server gave ids, by which a client comes back for the rest.
+	resumable bool
+	// lost: an event was too large, nothing is known from there on.
+	lost bool
+	// final is the answer, once it is there.
+	final *final
+}
+
+// final is the answer to a call.
+type final struct {
+	class outcome.Class
+	// usable: whole, and the caller can match it to its request.
+	usable bool
+	// start and end are offsets in the body.
+	start, end int
+	// result is a copy of the result for the catalog; nil where nobody wants it.
+	result []byte
+}
+
+// feed reads the next bytes of the stream.
+func (e *events) feed(chunk []byte, keep bool) {
+	if e.final != nil || e.lost {
+		return
+	}
+	list, err := e.stream.Feed(chunk)
+	for i := range list {
+		if e.final == nil {
+			e.see(&list[i], keep)
+		}
+	}
+	if errors.Is(err, wire.ErrEventTooLarge) {
+		e.lost = true
+	}
+}
+
+// end reads what only the end of the stream completes.
+func (e *events) end(keep bool) {
+	if e.final != nil || e.lost {
+		return
+	}
+	if last, ok := e.stream.End(); ok {
+		e.see(&last, keep)
+	}
+}
+
+func (e *events) see(ev *wire.Event, keep bool) {
+	e.resumable = e.resumable || ev.HasID
+	if !ev.IsMessage() {
+		return
+	}
+	e.spoke = true
+	answer, fault := wire.ParseAnswer(ev.Data)
+	if fault != nil {
+		// Clients give up at a message that is none.
+		e.final = &final{class: outcome.Failed}
+		return
+	}
+	class := outcome.Judge(&answer, e.id)
+	switch {
+	case class != outcome.Unrelated:
+		e.final = &final{
+			class: class, usable: outcome.Answers(&answer, e.id),
+			start: int(ev.Start), end: int(ev.End),
+		}
+		if keep {
+			e.final.result = append([]byte(nil), answer.Result...)
+		}
+	case e.hurried, answer.Kind == wire.Request:
+		// A server's request has to be answered before anything else comes.
+		e.commit = true
+	}
+}

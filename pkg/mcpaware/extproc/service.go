@@ -1,0 +1,127 @@
+// Package extproc is Envoy's external processor: the one package of the
+// processor that knows Envoy's messages. It takes apart what the two attachment
+// points send, asks the packages that know MCP, and puts their decisions into
+// replies.
+//
+// The edge point is asked once a request and decides where it goes (decide) and
+// what is said when no server answers (degrade). The attempt point is asked once
+// a try: it holds an answer until its first whole message is there, judges it
+// (outcome) and tells Envoy by :status, so that Envoy's own retries and outlier
+// detection see failures that hide in HTTP 200.
+package extproc
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"runtime/debug"
+	"sync/atomic"
+
+	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+
+	policyv1 "github.com/holdfast-mcp/holdfast/api/policy/v1"
+	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/catalog"
+	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/decide"
+	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/outcome"
+	"github.com/holdfast-mcp/holdfast/pkg/names"
+)
+
+// Options of a Service. Table is required.
+type Options struct {
+	// Table gives the policies in force, nil while there are none. It is asked once
+	// a stream.
+	Table func() *decide.Table
+	// Catalog remembers lists; nil remembers none.
+	Catalog *catalog.Store
+	// Window counts answers; nil makes one on the system clock.
+	Window *outcome.Window
+	// Report takes catalog entries that callers may share; it must not block. nil
+	// drops them.
+	Report func(*policyv1.CatalogEntry)
+	// Logger defaults to discarding.
+	Logger *slog.Logger
+}
+
+// Service implements envoy.service.ext_proc.v3.ExternalProcessor for both
+// attachment points. It is safe for concurrent use.
+type Service struct {
+	extprocv3.UnimplementedExternalProcessorServer
+	opts    Options
+	log     *slog.Logger
+	streams atomic.Int64
+}
+
+var _ extprocv3.ExternalProcessorServer = (*Service)(nil)
+
+// New makes a Service.
+func New(opts Options) *Service {
+	if opts.Logger == nil {
+		opts.Logger = slog.New(slog.DiscardHandler)
+	}
+	if opts.Window == nil {
+		opts.Window = outcome.NewWindow(nil)
+	}
+	if opts.Report == nil {
+		opts.Report = func(*policyv1.CatalogEntry) {}
+	}
+	return &Service{opts: opts, log: opts.Logger}
+}
+
+// Streams is the number of streams under way.
+func (s *Service) Streams() int64 { return s.streams.Load() }
+
+// Process serves one stream: one request at the edge point, one try at the
+// attempt point. Envoy says which in the initial metadata names.PointKey. An error ends the
+// stream, and Envoy goes on without the processor: a request that has no stamp
+// by then reaches no server.
+func (s *Service) Process(stream extprocv3.ExternalProcessor_ProcessServer) (err error) {
+	s.streams.Add(1)
+	defer s.streams.Add(-1)
+	defer func() {
+		// A message that trips a fault of ours costs its own stream and no other.
+		if fault := recover(); fault != nil {
+			s.log.Error("stream failed", "fault", fault, "stack", string(debug.Stack()))
+			err = status.Error(codes.Internal, "internal fault")
+		}
+	}()
+	point, err := pointOf(stream)
+	if err != nil {
+		return err
+	}
+	switch point {
+	case names.PointEdge:
+		table := s.opts.Table()
+		if table == nil {
+			return status.Error(codes.Unavailable, "no policies yet")
+		}
+		err = (&edge{service: s, table: table}).run(stream)
+	case names.PointAttempt:
+		err = newAttempt(s, stream).run()
+	default:
+		return status.Errorf(codes.InvalidArgument, "metadata %s is %q, want %q or %q", names.PointKey, point, names.PointEdge, names.PointAttempt)
+	}
+	// Envoy ends the stream when the request or the try is over.
+	if errors.Is(err, io.EOF) || stream.Context().Err() != nil {
+		return nil
+	}
+	return err
+}
+
+func pointOf(stream extprocv3.ExternalProcessor_ProcessServer) (string, error) {
+	md, _ := metadata.FromIncomingContext(stream.Context())
+	points := md.Get(names.PointKey)
+	if len(points) != 1 {
+		return "", status.Errorf(codes.InvalidArgument, "metadata %s must be there once, is there %d times", names.PointKey, len(points))
+	}
+	return points[0], nil
+}
+
+// unexpected is the error for a message that the point's configuration does not
+// ask Envoy for.
+func unexpected(point string, req *extprocv3.ProcessingRequest) error {
+	return status.Error(codes.FailedPrecondition, fmt.Sprintf("%s point: unexpected message %T", point, req.GetRequest()))
+}

@@ -1,0 +1,157 @@
+package wire
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// edit replaces one range of bytes.
+type edit struct {
+	at   span
+	text []byte
+}
+
+func (e edit) apply(b []byte) []byte {
+	out := make([]byte, 0, len(b)-(e.at.end-e.at.start)+len(e.text))
+	out = append(out, b[:e.at.start]...)
+	out = append(out, e.text...)
+	return append(out, b[e.at.end:]...)
+}
+
+// SetMember returns a copy of a JSON object in which a member has a value: the value
+// replaces the member's own, or the member becomes the first one. All other bytes are
+// kept. It fails where object is not one JSON object, value not one JSON value, or the
+// member is there twice.
+func SetMember(object []byte, name string, value []byte) ([]byte, error) {
+	if !Valid(object) {
+		return nil, errors.New("setting a member: not one JSON value")
+	}
+	change, err := memberEdit(object, skipSpace(object, 0), name, value)
+	if err != nil {
+		return nil, fmt.Errorf("setting member %q: %w", name, err)
+	}
+	return change.apply(object), nil
+}
+
+// SpliceMeta returns a copy of a JSON-RPC response in which result._meta has a member
+// key with a value. It inserts bytes, or replaces those of a value that key has
+// already; all other bytes are kept. It fails where answer is not one response with an
+// object for a result, result._meta is not an object, or a member on the way is there
+// twice.
+func SpliceMeta(answer []byte, key string, value []byte) ([]byte, error) {
+	start := 0
+	if bytes.HasPrefix(answer, []byte(byteOrderMark)) {
+		start = len(byteOrderMark)
+	}
+	if !Valid(answer[start:]) {
+		return nil, errors.New("splicing _meta: not one JSON value")
+	}
+	change, err := metaEdit(answer, skipSpace(answer, start), key, value)
+	if err != nil {
+		return nil, fmt.Errorf("splicing _meta: %w", err)
+	}
+	return change.apply(answer), nil
+}
+
+// SpliceEvent is SpliceMeta on the answer that one whole server-sent event carries. It
+// fails where raw is not exactly one event with one data line, or value holds a line
+// break.
+func SpliceEvent(raw []byte, key string, value []byte) ([]byte, error) {
+	stream := NewEventStream(len(raw))
+	events, err := stream.Feed(raw)
+	if err != nil {
+		return nil, fmt.Errorf("splicing _meta into an event: %w", err)
+	}
+	if len(events) == 0 {
+		if last, ok := stream.End(); ok {
+			events = append(events, last)
+		}
+	}
+	switch {
+	case len(events) != 1 || len(events[0].Raw) != len(raw) || events[0].dataAt < 0:
+		return nil, errors.New("splicing _meta into an event: not one event with one data line")
+	case bytes.ContainsAny(value, "\r\n"):
+		return nil, errors.New("splicing _meta into an event: the value has a line break")
+	}
+	spliced, err := SpliceMeta(events[0].Data, key, value)
+	if err != nil {
+		return nil, err
+	}
+	at := span{events[0].dataAt, events[0].dataAt + len(events[0].Data)}
+	return edit{at: at, text: spliced}.apply(raw), nil
+}
+
+func metaEdit(b []byte, at int, key string, value []byte) (edit, error) {
+	if b[at] != '{' {
+		return edit{}, errors.New("the answer is not an object")
+	}
+	result, err := soleMember(b, at, "result")
+	switch {
+	case err != nil:
+		return edit{}, err
+	case !result.present() || b[result.start] != '{':
+		return edit{}, errors.New("the answer's result is not an object")
+	}
+	meta, err := soleMember(b, result.start, "_meta")
+	switch {
+	case err != nil:
+		return edit{}, err
+	case meta.present():
+		return memberEdit(b, meta.start, key, value)
+	}
+	fresh, err := memberEdit([]byte("{}"), 0, key, value)
+	if err != nil {
+		return edit{}, err
+	}
+	return memberEdit(b, result.start, "_meta", fresh.apply([]byte("{}")))
+}
+
+// memberEdit is the edit that gives the object at b[at] a member.
+func memberEdit(b []byte, at int, name string, value []byte) (edit, error) {
+	switch {
+	case b[at] != '{':
+		return edit{}, errors.New("not an object")
+	case !Valid(value):
+		return edit{}, errors.New("the value is not JSON")
+	}
+	present, err := soleMember(b, at, name)
+	if err != nil {
+		return edit{}, err
+	}
+	if present.present() {
+		return edit{at: present, text: value}, nil
+	}
+	text, err := jsontext.AppendQuote(nil, name)
+	if err != nil {
+		return edit{}, fmt.Errorf("quoting the name: %w", err)
+	}
+	text = append(text, ':')
+	text = append(text, value...)
+	if first := skipSpace(b, at+1); b[first] != '}' {
+		text = append(text, ',')
+	}
+	return edit{at: span{at + 1, at + 1}, text: text}, nil
+}
+
+// soleMember finds a member that may be there once at most.
+func soleMember(b []byte, at int, name string) (found span, err error) {
+	var scratch [64]byte
+	scan := scanObject(b, at)
+	for {
+		quoted, value, more := scan.next()
+		if !more {
+			return found, nil
+		}
+		decoded, ok := decodeName(quoted.of(b), scratch[:])
+		if !ok || string(decoded) != name {
+			continue
+		}
+		if found.present() {
+			return span{}, fmt.Errorf("member %q is there twice", name)
+		}
+		found = value
+	}
+}
