@@ -23,7 +23,7 @@ func badName(s string, limit int) (problem, hint string) {
 		switch {
 		case r >= 'A' && r <= 'Z':
 			return unicode.ToLower(r)
-		case r < 128 && edge(byte(r)):
+		case r < 128 && edge(byte(r)): //nolint:gosec // below 128
 			return r
 		default:
 			return '-'

@@ -49,7 +49,7 @@ func pathProblem(s string) string {
 		}
 	}
 	for _, r := range s {
-		if r >= utf8.RuneSelf || !pathByte(byte(r)) {
+		if r >= utf8.RuneSelf || !pathByte(byte(r)) { //nolint:gosec // below 128
 			return fmt.Sprintf("%s holds %q, which a path cannot hold unencoded", quote(s), r)
 		}
 	}

@@ -12,8 +12,10 @@ import (
 // v2Servers are two logical servers, orders and orders-v2, in one region each.
 func v2Servers() []stack.Server {
 	return []stack.Server{
-		{Name: "orders-a", Shop: "orders", Region: stack.Mumbai}, {Name: "orders-b", Shop: "orders", Region: stack.Delhi},
-		{Name: "orders-v2-a", Shop: "orders", Region: stack.Mumbai}, {Name: "orders-v2-b", Shop: "orders", Region: stack.Delhi},
+		{Name: "orders-a", Shop: "orders", Region: stack.Mumbai},
+		{Name: "orders-b", Shop: "orders", Region: stack.Delhi},
+		{Name: "orders-v2-a", Shop: "orders", Region: stack.Mumbai},
+		{Name: "orders-v2-b", Shop: "orders", Region: stack.Delhi},
 	}
 }
 

@@ -152,7 +152,9 @@ func TestBodyPasses(t *testing.T) {
 		},
 		"session ignored in modern": {
 			post(echoCall, version, toolsFor, "mcp-name: echo", "mcp-session-id: s", "mcp-param-region: x", "accept-encoding: gzip", "last-event-id: 1"),
-			decide.RuleUnmatchedTool, "r-unmatched", "2026-07-28", []string{"accept-encoding", "last-event-id", "mcp-session-id"}, "",
+			decide.RuleUnmatchedTool, "r-unmatched", "2026-07-28",
+			[]string{"accept-encoding", "last-event-id", "mcp-session-id"},
+			"",
 		},
 
 		"initialize": {
@@ -166,7 +168,9 @@ func TestBodyPasses(t *testing.T) {
 		"legacy with forged headers": {
 			post(`{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"get_order"}}`, "mcp-protocol-version: 2025-11-25",
 				"mcp-method: tools/list", "mcp-name: echo", "mcp-param-a: 1", "mcp-param-b: 2", "mcp-session-id: s"),
-			"tools[1]", "r-tools[1]", "2025-11-25", []string{"mcp-method", "mcp-name", "mcp-param-a", "mcp-param-b"}, "",
+			"tools[1]", "r-tools[1]", "2025-11-25",
+			[]string{"mcp-method", "mcp-name", "mcp-param-a", "mcp-param-b"},
+			"",
 		},
 		"legacy probe for modern": {post(`{"jsonrpc":"2.0","id":1,"method":"server/discover"}`), decide.RuleSafeMethod, "r-safe", "2025-03-26", nil, ""},
 		"posted response":         {post(`{"jsonrpc":"2.0","id":1,"result":{}}`, "mcp-protocol-version: 2025-11-25"), decide.RuleOtherMethod, "r-other", "2025-11-25", nil, ""},

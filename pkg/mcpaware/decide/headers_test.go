@@ -106,8 +106,12 @@ func TestHeadersPass(t *testing.T) {
 	}{
 		"stream":             {"GET", headers{"mcp-protocol-version: 2025-06-18", "last-event-id: 5"}, decide.RuleStream, "r-stream", "2025-06-18", nil},
 		"stream, no version": {"GET", nil, decide.RuleStream, "r-stream", "2025-03-26", nil},
-		"end of session": {"DELETE", headers{"mcp-session-id: s", "mcp-method: tools/call", "mcp-name: x", "mcp-param-a: 1"},
-			decide.RuleDelete, "r-delete", "2025-03-26", []string{"mcp-method", "mcp-name", "mcp-param-a"}},
+		"end of session": {
+			"DELETE",
+			headers{"mcp-session-id: s", "mcp-method: tools/call", "mcp-name: x", "mcp-param-a: 1"},
+			decide.RuleDelete, "r-delete", "2025-03-26",
+			[]string{"mcp-method", "mcp-name", "mcp-param-a"},
+		},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

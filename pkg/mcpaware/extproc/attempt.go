@@ -181,7 +181,7 @@ func (a *attempt) debug(msg string, args ...any) {
 	if !a.service.log.Enabled(ctx, slog.LevelDebug) {
 		return
 	}
-	a.service.log.Debug(msg, append([]any{
+	a.service.log.Debug(msg, append([]any{ //nolint:sloglint // the callers' literals
 		"server", a.call.GetServer(), "method", a.call.GetMethod(), "tool", a.call.GetTool(),
 		"endpoint", a.endpoint.address, "region", a.endpoint.region, "attempt", a.endpoint.attempt,
 	}, args...)...)

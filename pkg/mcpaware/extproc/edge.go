@@ -275,7 +275,7 @@ func (e *edge) debug(msg string, args ...any) {
 	if !e.service.log.Enabled(context.Background(), slog.LevelDebug) {
 		return
 	}
-	e.service.log.Debug(msg, append([]any{
+	e.service.log.Debug(msg, append([]any{ //nolint:sloglint // the callers' literals
 		"request_id", e.request.RequestID, "verb", e.request.Verb, "method", e.decision.Call.GetMethod(), "tool", e.decision.Call.GetTool(),
 	}, args...)...)
 }

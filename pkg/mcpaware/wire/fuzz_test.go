@@ -2,6 +2,7 @@ package wire_test
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"testing"
 	"unicode/utf8"
@@ -30,7 +31,7 @@ func FuzzParseRequest(f *testing.F) {
 			if fault.Message == "" || fault.Offset < 0 || fault.Offset > len(body) || fault.HTTPStatus != 400 {
 				t.Errorf("fault %+v", fault)
 			}
-			if fault.ID != nil && !jsontext.Value(fault.ID).IsValid() {
+			if fault.ID != nil && !fault.ID.IsValid() {
 				t.Errorf("id %q of a fault is not JSON", fault.ID)
 			}
 			return
@@ -98,7 +99,7 @@ func members(t *testing.T, object []byte) map[string]string {
 	if token, err := decoder.ReadToken(); err != nil || token.Kind() != '}' {
 		t.Fatalf("%q does not end: %v", object, err)
 	}
-	if _, err := decoder.ReadToken(); err != io.EOF {
+	if _, err := decoder.ReadToken(); !errors.Is(err, io.EOF) {
 		t.Fatalf("%q goes on: %v", object, err)
 	}
 	return found
@@ -116,7 +117,7 @@ func FuzzSSE(f *testing.F) {
 		const limit = 64
 		whole, rest, err := readEvents(stream, limit, max(len(stream), 1))
 		cut, cutRest, cutErr := readEvents(stream, limit, int(first)+1, int(then)+1)
-		if diff := cmp.Diff(whole, cut); diff != "" || rest != cutRest || err != cutErr {
+		if diff := cmp.Diff(whole, cut); diff != "" || rest != cutRest || !errors.Is(cutErr, err) {
 			t.Fatalf("cut after %d, then every %d: rest %q and %q, errors %v and %v, events (-whole +cut):\n%s",
 				first, then, rest, cutRest, err, cutErr, diff)
 		}
