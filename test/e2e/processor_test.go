@@ -141,7 +141,7 @@ func TestControlPlaneLoss(t *testing.T) {
 		changed := time.Now()
 		s.Until(20*time.Second, "the change lands", func() bool {
 			last := load.Since(changed)
-			return len(last) > 0 && strings.HasPrefix(last[len(last)-1].Via, target+"-")
+			return len(last) > 0 && from(target, last[len(last)-1])
 		})
 	}
 	requireAllGood(t, load.Stop())

@@ -83,25 +83,27 @@ func (s *Stack) StatusJSON() []byte {
 	return body
 }
 
-// AckedRoutes is the version of the route configuration that Envoy runs.
-func (s *Stack) AckedRoutes() string {
+// Acked is the version of one type of resource, such as "clusters", that Envoy
+// acknowledged last, as the control plane's status says.
+func (s *Stack) Acked(resources string) string {
 	s.t.Helper()
-	body, err := s.admin("/config_dump?resource=dynamic_route_configs")
-	if err != nil {
+	var page struct {
+		Nodes []struct {
+			Kind  string `json:"kind"`
+			Types map[string]struct {
+				Acked string `json:"acked"`
+			} `json:"types"`
+		} `json:"nodes"`
+	}
+	if err := json.Unmarshal(s.StatusJSON(), &page); err != nil {
 		s.t.Fatal(err)
 	}
-	var dump struct {
-		Configs []struct {
-			VersionInfo string `json:"version_info"`
+	for _, n := range page.Nodes {
+		if n.Kind == Envoy {
+			return n.Types[resources].Acked
 		}
 	}
-	if err := json.Unmarshal(body, &dump); err != nil {
-		s.t.Fatal(err)
-	}
-	if len(dump.Configs) != 1 {
-		s.t.Fatalf("Envoy has %d route configurations", len(dump.Configs))
-	}
-	return dump.Configs[0].VersionInfo
+	return ""
 }
 
 // AtRest says that no rollout is under way.
