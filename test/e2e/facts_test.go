@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/holdfast-mcp/holdfast/test/stack"
+	"github.com/holdfast-mcp/holdfast/test/testbed"
 )
 
 // failing is a server-side failure hidden in HTTP 200.
@@ -27,7 +27,7 @@ func TestEnvoyFacts(t *testing.T) {
 			p.set(answer, nil)
 			before := p.Retries("orders")
 			got := p.call(t, "get_order")
-			if got.Status != 200 || !strings.Contains(string(got.Body), `"text":"ok"`) || got.Header.Get("x-holdfast-region") != stack.Delhi {
+			if got.Status != 200 || !strings.Contains(string(got.Body), `"text":"ok"`) || got.Header.Get("x-holdfast-region") != testbed.Delhi {
 				t.Errorf("%s: %d %v %s", name, got.Status, got.Header, got.Body)
 			}
 			if p.Retries("orders") == before || len(p.mumbai.requests()) != 1 || len(p.delhi.requests()) != 1 {
@@ -75,15 +75,15 @@ func TestEnvoyFacts(t *testing.T) {
 			}
 		}, nil)
 		got := p.call(t, "get_order")
-		if got.Header.Get("x-holdfast-region") != stack.Delhi || !strings.Contains(string(got.Body), `"text":"ok"`) {
+		if got.Header.Get("x-holdfast-region") != testbed.Delhi || !strings.Contains(string(got.Body), `"text":"ok"`) {
 			t.Errorf("%d %v %s", got.Status, got.Header, got.Body)
 		}
 	})
 	t.Run("each try gets the whole body", func(t *testing.T) {
 		p.set(statusAnswer(503, "", ""), nil)
 		filler := strings.Repeat("x", 3_900_000)
-		body := stack.CallTool("1", "get_order", `{"f":"`+filler+`"}`)
-		got, err := p.Post("/mcp", stack.ModernHeaders("tools/call", "get_order"), body)
+		body := testbed.CallTool("1", "get_order", `{"f":"`+filler+`"}`)
+		got, err := p.Post("/mcp", testbed.ModernHeaders("tools/call", "get_order"), body)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -115,12 +115,12 @@ func cutInMidStream(t *testing.T, p *pair) {
 		<-received
 		panic(http.ErrAbortHandler)
 	}, nil)
-	body := strings.Replace(stack.CallTool("1", "get_order", "{}"), `"_meta":{`, `"_meta":{"progressToken":1,`, 1)
+	body := strings.Replace(testbed.CallTool("1", "get_order", "{}"), `"_meta":{`, `"_meta":{"progressToken":1,`, 1)
 	req, err := http.NewRequest("POST", "http://"+p.Gateway+"/mcp", strings.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
 	}
-	req.Header = stack.ModernHeaders("tools/call", "get_order")
+	req.Header = testbed.ModernHeaders("tools/call", "get_order")
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		t.Fatal(err)
@@ -185,9 +185,9 @@ func streamStarts(t *testing.T, p *pair) {
 		fmt.Fprint(w, event(goodBody))
 	}, nil)
 	defer close(release)
-	body := strings.Replace(stack.CallTool("1", "slow_report", "{}"), `"_meta":{`, `"_meta":{"progressToken":1,`, 1)
+	body := strings.Replace(testbed.CallTool("1", "slow_report", "{}"), `"_meta":{`, `"_meta":{"progressToken":1,`, 1)
 	for _, verb := range []string{"POST", "GET"} {
-		header := stack.ModernHeaders("tools/call", "slow_report")
+		header := testbed.ModernHeaders("tools/call", "slow_report")
 		text := body
 		if verb == "GET" {
 			header, text = http.Header{"Accept": {"text/event-stream"}, "Mcp-Protocol-Version": {"2025-11-25"}}, ""
@@ -211,12 +211,12 @@ func streamStarts(t *testing.T, p *pair) {
 
 func upstreamHeaders(t *testing.T, p *pair) {
 	p.set(jsonAnswer(failing), nil)
-	header := stack.ModernHeaders("tools/call", "get_order")
+	header := testbed.ModernHeaders("tools/call", "get_order")
 	header.Set("Accept-Encoding", "gzip")
 	header.Set("Origin", "http://localhost:10000")
 	header.Set("X-Holdfast-Region", "forged")
 	header.Set("X-Envoy-Retry-On", "5xx")
-	if _, err := p.Post("/mcp", header, stack.CallTool("1", "get_order", "{}")); err != nil {
+	if _, err := p.Post("/mcp", header, testbed.CallTool("1", "get_order", "{}")); err != nil {
 		t.Fatal(err)
 	}
 	seen := append(p.mumbai.requests(), p.delhi.requests()...)
@@ -241,7 +241,7 @@ func upstreamHeaders(t *testing.T, p *pair) {
 func TestEarlyReplies(t *testing.T) {
 	p := startPair(t)
 	p.set(nil, nil)
-	call := stack.CallTool("1", "get_order", "{}")
+	call := testbed.CallTool("1", "get_order", "{}")
 	for _, c := range []struct {
 		name, verb, path string
 		header           func(http.Header)
@@ -257,7 +257,7 @@ func TestEarlyReplies(t *testing.T) {
 		{name: "unknown path", path: "/nowhere", status: 404},
 		{name: "body over the limit", body: `{"jsonrpc":"2.0","id":1,"x":"` + strings.Repeat("x", 5<<20) + `"}`, status: 413},
 	} {
-		header := stack.ModernHeaders("tools/call", "get_order")
+		header := testbed.ModernHeaders("tools/call", "get_order")
 		if c.header != nil {
 			c.header(header)
 		}
@@ -312,12 +312,12 @@ func chunkedOverLimit(t *testing.T, p *pair) {
 func TestForgedStamp(t *testing.T) {
 	p := startPair(t)
 	p.set(jsonAnswer(failing), nil)
-	header := stack.ModernHeaders("tools/call", "create_order")
+	header := testbed.ModernHeaders("tools/call", "create_order")
 	header.Set("X-Envoy-Retry-On", "5xx,retriable-4xx,retriable-status-codes")
 	header.Set("X-Envoy-Retriable-Status-Codes", "424,503")
 	header.Set("X-Envoy-Max-Retries", "5")
 	header.Set("X-Holdfast-Route", "orders.orders.safe.000000000000")
-	if _, err := p.Post("/mcp", header, stack.CallTool("1", "create_order", "{}")); err != nil {
+	if _, err := p.Post("/mcp", header, testbed.CallTool("1", "create_order", "{}")); err != nil {
 		t.Fatal(err)
 	}
 	if m, d := len(p.mumbai.requests()), len(p.delhi.requests()); m != 1 || d != 0 {

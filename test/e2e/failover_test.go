@@ -5,7 +5,7 @@ import (
 	"time"
 
 	"github.com/holdfast-mcp/holdfast/pkg/demo"
-	"github.com/holdfast-mcp/holdfast/test/stack"
+	"github.com/holdfast-mcp/holdfast/test/testbed"
 )
 
 // rate of the open loop in calls a second: enough to have calls in flight when a
@@ -13,7 +13,7 @@ import (
 const rate = 150
 
 // requireAllGood fails the test for every call that did not get a server's good answer.
-func requireAllGood(t *testing.T, calls []stack.Call) {
+func requireAllGood(t *testing.T, calls []testbed.Call) {
 	t.Helper()
 	if len(calls) == 0 {
 		t.Fatal("no call was made")
@@ -32,7 +32,7 @@ func requireAllGood(t *testing.T, calls []stack.Call) {
 }
 
 // goodVia counts good answers by endpoint.
-func goodVia(calls []stack.Call) map[string]int {
+func goodVia(calls []testbed.Call) map[string]int {
 	out := map[string]int{}
 	for _, c := range calls {
 		if c.Good() {
@@ -51,18 +51,18 @@ func slowReport(int) (string, map[string]any) {
 func TestRegionLoss(t *testing.T) {
 	for _, c := range []struct {
 		name string
-		lose func(*stack.Stack)
+		lose func(*testbed.Bed)
 	}{
-		{"killed", func(s *stack.Stack) { s.Kill("primary-mumbai") }},
-		{"hung", func(s *stack.Stack) {
+		{"killed", func(s *testbed.Bed) { s.Kill("primary-mumbai") }},
+		{"hung", func(s *testbed.Bed) {
 			if err := s.Child("primary-mumbai").Pause(); err != nil {
 				t.Fatal(err)
 			}
 		}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			s := stack.Start(t, stack.Options{})
-			quick, slow := s.StartLoad("/mcp", rate, stack.GetOrder), s.StartLoad("/mcp", 30, slowReport)
+			s := testbed.Start(t, testbed.Options{})
+			quick, slow := s.StartLoad("/mcp", rate, testbed.GetOrder), s.StartLoad("/mcp", 30, slowReport)
 			s.Until(20*time.Second, "the primary answers under load", func() bool { return goodVia(quick.Calls())["primary-mumbai"] > 50 })
 			s.Until(10*time.Second, "calls are in flight", func() bool { return slow.InFlight() > 0 })
 			retries, inFlight := s.Retries("orders"), slow.InFlight()
@@ -114,7 +114,7 @@ func TestFailuresInsideHTTP200(t *testing.T) {
 		{"30 %, as JSON", demo.Faults{Mode: demo.FaultRPCError, Share: 0.3, JSON: true}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			s := stack.Start(t, stack.Options{})
+			s := testbed.Start(t, testbed.Options{})
 			load := s.StartLoad("/mcp", rate, mixed)
 			s.Until(20*time.Second, "the primary answers under load", func() bool { return goodVia(load.Calls())["primary-mumbai"] > 50 })
 			retries, ejections := s.Retries("orders"), s.Ejections("orders")
@@ -138,23 +138,23 @@ func TestFailuresInsideHTTP200(t *testing.T) {
 func TestUnsafeCalls(t *testing.T) {
 	for _, c := range []struct {
 		name string
-		harm func(*stack.Stack)
+		harm func(*testbed.Bed)
 	}{
-		{"killed", func(s *stack.Stack) { s.Kill("primary-mumbai") }},
-		{"hung", func(s *stack.Stack) {
+		{"killed", func(s *testbed.Bed) { s.Kill("primary-mumbai") }},
+		{"hung", func(s *testbed.Bed) {
 			if err := s.Child("primary-mumbai").Pause(); err != nil {
 				t.Fatal(err)
 			}
 		}},
-		{"both killed", func(s *stack.Stack) { s.Kill("primary-mumbai"); s.Kill("standby-delhi") }},
-		{"answers lost after the work", func(s *stack.Stack) {
+		{"both killed", func(s *testbed.Bed) { s.Kill("primary-mumbai"); s.Kill("standby-delhi") }},
+		{"answers lost after the work", func(s *testbed.Bed) {
 			s.Fault("primary-mumbai", demo.Faults{Mode: demo.FaultEarlyEOF, After: true})
 		}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			s := stack.Start(t, stack.Options{})
+			s := testbed.Start(t, testbed.Options{})
 			s.Fault("primary-mumbai", demo.Faults{Mode: demo.FaultSlow, Delay: "150ms"})
-			load := s.StartLoad("/mcp", rate, stack.CreateOrder)
+			load := s.StartLoad("/mcp", rate, testbed.CreateOrder)
 			s.Until(20*time.Second, "the primary answers under load", func() bool { return goodVia(load.Calls())["primary-mumbai"] > 50 })
 			harmed := time.Now()
 			c.harm(s)
@@ -167,7 +167,7 @@ func TestUnsafeCalls(t *testing.T) {
 	}
 }
 
-func judgeUnsafe(t *testing.T, calls []stack.Call, runs map[string]int) map[string]int {
+func judgeUnsafe(t *testing.T, calls []testbed.Call, runs map[string]int) map[string]int {
 	t.Helper()
 	kinds := map[string]int{}
 	for _, c := range calls {
@@ -202,7 +202,7 @@ func judgeUnsafe(t *testing.T, calls []stack.Call, runs map[string]int) map[stri
 // TestAllDown: with every endpoint gone the answers are ones an agent can act on,
 // the tool list is the last good one, and all is well again when a region returns.
 func TestAllDown(t *testing.T) {
-	s := stack.Start(t, stack.Options{})
+	s := testbed.Start(t, testbed.Options{})
 	session := s.Connect("/mcp")
 	tools, err := session.ListTools(t.Context(), nil)
 	if err != nil || len(tools.Tools) == 0 {
@@ -210,11 +210,11 @@ func TestAllDown(t *testing.T) {
 	}
 	s.Kill("primary-mumbai")
 	s.Kill("standby-delhi")
-	name, arguments := stack.GetOrder(0)
-	call := stack.Do(session, "down", name, arguments)
+	name, arguments := testbed.GetOrder(0)
+	call := testbed.Do(session, "down", name, arguments)
 	const want = "Service unavailable - all orders endpoints are down. Please retry later."
 	s.Eventually(10*time.Second, "Envoy knows that both are down", func() error {
-		if call = stack.Do(session, "down", name, arguments); call.Text != want {
+		if call = testbed.Do(session, "down", name, arguments); call.Text != want {
 			return errText(call)
 		}
 		return nil
@@ -232,13 +232,13 @@ func TestAllDown(t *testing.T) {
 		}
 	}
 	fresh := s.Connect("/mcp") // server/discover is answered too, so that no client falls back to an older revision
-	if v := fresh.InitializeResult().ProtocolVersion; v != stack.Modern {
+	if v := fresh.InitializeResult().ProtocolVersion; v != testbed.Modern {
 		t.Errorf("a client that connects during the outage speaks %s", v)
 	}
 	back := time.Now()
 	s.Restart("standby-delhi")
 	s.Eventually(10*time.Second, "good answers again", func() error {
-		if call = stack.Do(session, "back", name, arguments); !call.Good() {
+		if call = testbed.Do(session, "back", name, arguments); !call.Good() {
 			return errText(call)
 		}
 		return nil
@@ -246,8 +246,8 @@ func TestAllDown(t *testing.T) {
 	t.Logf("first good answer %v after the start of the server", time.Since(back))
 }
 
-type textError stack.Call
+type textError testbed.Call
 
-func (e textError) Error() string { return stack.Call(e).String() }
+func (e textError) Error() string { return testbed.Call(e).String() }
 
-func errText(c stack.Call) error { return textError(c) }
+func errText(c testbed.Call) error { return textError(c) }

@@ -7,19 +7,19 @@ import (
 	"testing"
 	"time"
 
-	"github.com/holdfast-mcp/holdfast/test/stack"
+	"github.com/holdfast-mcp/holdfast/test/testbed"
 )
 
 // TestProcessorLoss: one extproc of two is killed with slow calls under way; at
 // most one call in a thousand fails and none goes unpoliced.
 func TestProcessorLoss(t *testing.T) {
-	s := stack.Start(t, stack.Options{})
-	slow, quick := s.StartLoad("/mcp", 40, slowReport), s.StartLoad("/mcp", rate, stack.GetOrder)
+	s := testbed.Start(t, testbed.Options{})
+	slow, quick := s.StartLoad("/mcp", 40, slowReport), s.StartLoad("/mcp", rate, testbed.GetOrder)
 	s.Until(20*time.Second, "calls are in flight", func() bool { return slow.InFlight() > 5 && len(quick.Calls()) > 200 })
 	killed := time.Now()
-	s.Kill(stack.Extproc1)
+	s.Kill(testbed.Extproc1)
 	s.Until(30*time.Second, "1,500 calls after the kill", func() bool { return len(quick.Since(killed))+len(slow.Since(killed)) > 1500 })
-	s.Restart(stack.Extproc1)
+	s.Restart(testbed.Extproc1)
 	restarted := time.Now()
 	s.Until(30*time.Second, "500 calls after the restart", func() bool { return len(quick.Since(restarted)) > 500 })
 	calls := append(slow.Stop(), quick.Stop()...)
@@ -41,15 +41,15 @@ func TestProcessorLoss(t *testing.T) {
 func TestNoProcessor(t *testing.T) {
 	p := startPair(t)
 	p.set(nil, nil)
-	stamps := routeStamps(t, p.Stack)
-	p.Kill(stack.Extproc1)
-	p.Kill(stack.Extproc2)
+	stamps := routeStamps(t, p.Bed)
+	p.Kill(testbed.Extproc1)
+	p.Kill(testbed.Extproc2)
 	for _, stamp := range append(stamps, "") {
-		header := stack.ModernHeaders("tools/call", "get_order")
+		header := testbed.ModernHeaders("tools/call", "get_order")
 		if stamp != "" {
 			header.Set("X-Holdfast-Route", stamp)
 		}
-		got, err := p.Post("/mcp", header, stack.CallTool("1", "get_order", "{}"))
+		got, err := p.Post("/mcp", header, testbed.CallTool("1", "get_order", "{}"))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -71,12 +71,12 @@ func TestNoProcessor(t *testing.T) {
 	if n := len(p.mumbai.requests()) + len(p.delhi.requests()); n != 0 {
 		t.Errorf("%d unpoliced requests reached a server", n)
 	}
-	p.Restart(stack.Extproc1)
+	p.Restart(testbed.Extproc1)
 	p.Eventually(15*time.Second, "served again", func() error { return p.Ping("/mcp") })
 }
 
 // routeStamps are the real stamps that Envoy holds, as an insider could know them.
-func routeStamps(t *testing.T, s *stack.Stack) []string {
+func routeStamps(t *testing.T, s *testbed.Bed) []string {
 	t.Helper()
 	resp, err := http.Get("http://" + s.Admin + "/config_dump?resource=dynamic_route_configs")
 	if err != nil {
@@ -115,7 +115,7 @@ func routeStamps(t *testing.T, s *stack.Stack) []string {
 func TestHungProcessors(t *testing.T) {
 	p := startPair(t)
 	p.set(nil, nil)
-	for _, name := range []string{stack.Extproc1, stack.Extproc2} {
+	for _, name := range []string{testbed.Extproc1, testbed.Extproc2} {
 		if err := p.Child(name).Pause(); err != nil {
 			t.Fatal(err)
 		}
@@ -129,13 +129,13 @@ func TestHungProcessors(t *testing.T) {
 // TestControlPlaneLoss: the control plane is killed and started again five times
 // under load; no call fails, and a change made after each start lands.
 func TestControlPlaneLoss(t *testing.T) {
-	s := stack.Start(t, stack.Options{Servers: v2Servers(), Config: pushConfig("orders", 0)})
-	load := s.StartLoad("/mcp", rate, stack.GetOrder)
+	s := testbed.Start(t, testbed.Options{Servers: v2Servers(), Config: pushConfig("orders", 0)})
+	load := s.StartLoad("/mcp", rate, testbed.GetOrder)
 	for round := range 5 {
-		s.Kill(stack.XDS)
+		s.Kill(testbed.XDS)
 		at := time.Now()
 		s.Until(20*time.Second, "answers while the control plane is away", func() bool { return len(load.Since(at)) > 100 })
-		s.Restart(stack.XDS)
+		s.Restart(testbed.XDS)
 		target := []string{"orders-v2", "orders"}[round%2]
 		s.WriteConfig(pushConfig(target, 0))
 		changed := time.Now()

@@ -6,16 +6,17 @@ import (
 	"testing"
 	"time"
 
-	"github.com/holdfast-mcp/holdfast/test/stack"
+	"github.com/holdfast-mcp/holdfast/pkg/demo"
+	"github.com/holdfast-mcp/holdfast/test/testbed"
 )
 
 // v2Servers are two logical servers, orders and orders-v2, in one region each.
-func v2Servers() []stack.Server {
-	return []stack.Server{
-		{Name: "orders-a", Shop: "orders", Region: stack.Mumbai},
-		{Name: "orders-b", Shop: "orders", Region: stack.Delhi},
-		{Name: "orders-v2-a", Shop: "orders", Region: stack.Mumbai},
-		{Name: "orders-v2-b", Shop: "orders", Region: stack.Delhi},
+func v2Servers() []demo.Place {
+	return []demo.Place{
+		{Name: "orders-a", Server: "orders", Region: testbed.Mumbai},
+		{Name: "orders-b", Server: "orders", Region: testbed.Delhi},
+		{Name: "orders-v2-a", Server: "orders", Region: testbed.Mumbai},
+		{Name: "orders-v2-b", Server: "orders", Region: testbed.Delhi},
 	}
 }
 
@@ -49,14 +50,14 @@ spec:
 }
 
 // from says that a call was answered by one of the two endpoints of a server.
-func from(server string, c stack.Call) bool { return c.Via == server+"-a" || c.Via == server+"-b" }
+func from(server string, c testbed.Call) bool { return c.Via == server+"-a" || c.Via == server+"-b" }
 
 // TestPushesUnderLoad: twenty pushes, each moving a tool to the other server and
 // replacing both clusters; no call fails, every answer comes from a server that
 // was valid at that moment, and the acknowledged version moves each time.
 func TestPushesUnderLoad(t *testing.T) {
-	s := stack.Start(t, stack.Options{Servers: v2Servers(), Config: pushConfig("orders", 0)})
-	load := s.StartLoad("/mcp", rate, stack.GetOrder)
+	s := testbed.Start(t, testbed.Options{Servers: v2Servers(), Config: pushConfig("orders", 0)})
+	load := s.StartLoad("/mcp", rate, testbed.GetOrder)
 	s.Until(20*time.Second, "answers under load", func() bool { return len(load.Calls()) > 50 })
 	versions := map[string]bool{s.Acked("clusters"): true}
 	targets := []string{"orders", "orders-v2"}
@@ -92,7 +93,7 @@ func TestPushesUnderLoad(t *testing.T) {
 // TestBadConfigurationChangesNothing: what cannot be read is refused whole, said
 // in the status, and traffic goes on.
 func TestBadConfigurationChangesNothing(t *testing.T) {
-	s := stack.Start(t, stack.Options{Servers: v2Servers(), Config: pushConfig("orders", 0)})
+	s := testbed.Start(t, testbed.Options{Servers: v2Servers(), Config: pushConfig("orders", 0)})
 	version := s.Revision()
 	for _, bad := range []string{
 		strings.Replace(pushConfig("orders-v2", 1), "servers: [{name: orders}, {name: orders-v2}]", "servers: [{name: orders}, {name: order-v2}]", 1),

@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/holdfast-mcp/holdfast/test/stack"
+	"github.com/holdfast-mcp/holdfast/test/testbed"
 )
 
 const trickMeta = `"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}}`
@@ -64,7 +64,7 @@ func TestParserDifferentials(t *testing.T) {
 		{name: "depth 2000", body: trick(`"name":"get_echo","arguments":{"a":` + depth(2000) + `}`)},
 		{name: "depth 100000", body: trick(`"name":"get_echo","arguments":{"a":` + depth(100_000) + `}`)},
 		{name: "repeated Mcp-Name", body: trick(echo), header: name("get_echo", "get_echo")},
-		{name: "repeated version header", body: trick(echo), header: func(h http.Header) { h["Mcp-Protocol-Version"] = []string{stack.Modern, stack.Modern} }},
+		{name: "repeated version header", body: trick(echo), header: func(h http.Header) { h["Mcp-Protocol-Version"] = []string{testbed.Modern, testbed.Modern} }},
 		{name: "repeated Mcp-Method", body: trick(echo), header: func(h http.Header) { h["Mcp-Method"] = []string{"tools/call", "tools/list"} }},
 		{name: "Mcp-Name in base64", body: trick(echo), header: name("=?base64?Z2V0X2VjaG8=?="), passes: true},
 		{name: "Mcp-Name in base64 that is not canonical", body: trick(echo), header: name("=?base64?Z2V0X2VjaG9=?=")},
@@ -81,7 +81,7 @@ func TestParserDifferentials(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			p.set(nil, nil)
-			header := stack.ModernHeaders("tools/call", "get_echo")
+			header := testbed.ModernHeaders("tools/call", "get_echo")
 			if c.header != nil {
 				c.header(header)
 			}
@@ -108,7 +108,7 @@ func TestParserDifferentials(t *testing.T) {
 func TestLegacyHeadersDoNotRoute(t *testing.T) {
 	p := startPair(t)
 	p.set(nil, nil)
-	header := stack.ModernHeaders("tools/call", "get_echo")
+	header := testbed.ModernHeaders("tools/call", "get_echo")
 	header.Set("Mcp-Protocol-Version", "2025-11-25")
 	header.Set("Mcp-Param-Region", "spoofed")
 	body := `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"get_other","arguments":{}}}`

@@ -9,7 +9,8 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/holdfast-mcp/holdfast/test/stack"
+	"github.com/holdfast-mcp/holdfast/pkg/demo"
+	"github.com/holdfast-mcp/holdfast/test/testbed"
 )
 
 // upstream stands in for an MCP server where a byte or a fault must be exact. It
@@ -96,9 +97,9 @@ func statusAnswer(status int, contentType, body string) http.HandlerFunc {
 	}
 }
 
-// pair is a Stack over two recorded upstreams, Mumbai first.
+// pair is a Bed over two recorded upstreams, Mumbai first.
 type pair struct {
-	*stack.Stack
+	*testbed.Bed
 	mumbai, delhi *upstream
 }
 
@@ -134,7 +135,7 @@ func startPair(t *testing.T) *pair {
 	t.Helper()
 	p := &pair{mumbai: newUpstream(t, nil), delhi: newUpstream(t, nil)}
 	config := strings.NewReplacer("MUMBAI", p.mumbai.address(), "DELHI", p.delhi.address()).Replace(pairConfig)
-	p.Stack = stack.Start(t, stack.Options{Servers: []stack.Server{}, Config: config})
+	p.Bed = testbed.Start(t, testbed.Options{Servers: []demo.Place{}, Config: config})
 	return p
 }
 
@@ -145,9 +146,9 @@ func (p *pair) set(mumbai, delhi http.HandlerFunc) {
 }
 
 // call posts a modern tools/call with id 1 and no arguments.
-func (p *pair) call(t *testing.T, tool string) stack.Answer {
+func (p *pair) call(t *testing.T, tool string) testbed.Answer {
 	t.Helper()
-	answer, err := p.Post("/mcp", stack.ModernHeaders("tools/call", tool), stack.CallTool("1", tool, "{}"))
+	answer, err := p.Post("/mcp", testbed.ModernHeaders("tools/call", tool), testbed.CallTool("1", tool, "{}"))
 	if err != nil {
 		t.Fatalf("calling %s: %v", tool, err)
 	}

@@ -11,15 +11,16 @@ import (
 	"github.com/holdfast-mcp/holdfast/pkg/config"
 	"github.com/holdfast-mcp/holdfast/pkg/model"
 	"github.com/holdfast-mcp/holdfast/pkg/snapshot"
-	"github.com/holdfast-mcp/holdfast/test/stack"
+	"github.com/holdfast-mcp/holdfast/pkg/supervise/stack/stacktest"
+	"github.com/holdfast-mcp/holdfast/test/testbed"
 )
 
 // TestEnvoyAcceptsEverySnapshot: what the builder makes of each golden input and
 // of each example is valid for the real Envoy, not only for its protos.
 func TestEnvoyAcceptsEverySnapshot(t *testing.T) {
-	parts := stack.Parts(t)
+	parts, root := testbed.Parts(t), stacktest.Root(t)
 	load := map[string]func() (*config.Config, error){}
-	inputs, err := filepath.Glob(filepath.Join(parts.Root, "pkg/snapshot/testdata/*.in.yaml"))
+	inputs, err := filepath.Glob(filepath.Join(root, "pkg/snapshot/testdata/*.in.yaml"))
 	if err != nil || len(inputs) == 0 {
 		t.Fatalf("no golden inputs: %v", err)
 	}
@@ -32,7 +33,7 @@ func TestEnvoyAcceptsEverySnapshot(t *testing.T) {
 			return config.Parse([]config.File{{Name: file, Data: data}})
 		}
 	}
-	examples, err := filepath.Glob(filepath.Join(parts.Root, "examples/*"))
+	examples, err := filepath.Glob(filepath.Join(root, "examples/*"))
 	if err != nil || len(examples) == 0 {
 		t.Fatalf("no examples: %v", err)
 	}
@@ -45,7 +46,7 @@ func TestEnvoyAcceptsEverySnapshot(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			m, err := model.Build(cfg, model.Options{Region: stack.Mumbai, Processors: []string{"unix:///run/extproc.sock"}})
+			m, err := model.Build(cfg, model.Options{Region: testbed.Mumbai, Processors: []string{"unix:///run/extproc.sock"}})
 			if err != nil {
 				t.Fatal(err)
 			}

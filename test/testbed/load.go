@@ -1,4 +1,4 @@
-package stack
+package testbed
 
 import (
 	"context"
@@ -75,31 +75,31 @@ type Load struct {
 var loadRun atomic.Int64
 
 // StartLoad sends rate calls a second to path until Stop.
-func (s *Stack) StartLoad(path string, rate int, tool Tool) *Load {
-	s.t.Helper()
-	l := &Load{t: s.t, stopping: make(chan struct{}), done: make(chan struct{})}
+func (b *Bed) StartLoad(path string, rate int, tool Tool) *Load {
+	b.t.Helper()
+	l := &Load{t: b.t, stopping: make(chan struct{}), done: make(chan struct{})}
 	for range Callers {
-		l.sessions = append(l.sessions, s.Connect(path))
+		l.sessions = append(l.sessions, b.Connect(path))
 	}
 	go l.run(fmt.Sprintf("load%d", loadRun.Add(1)), rate, tool)
-	s.t.Cleanup(func() { l.Stop() })
+	b.t.Cleanup(func() { l.Stop() })
 	return l
 }
 
 // Connect opens a session of the official SDK's client; it ends with the test.
-func (s *Stack) Connect(path string) *mcp.ClientSession {
-	s.t.Helper()
+func (b *Bed) Connect(path string) *mcp.ClientSession {
+	b.t.Helper()
 	transport := &http.Transport{MaxIdleConnsPerHost: 64}
 	client := mcp.NewClient(&mcp.Implementation{Name: "load", Version: "1"}, nil)
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
 	session, err := client.Connect(ctx, &mcp.StreamableClientTransport{
-		Endpoint: "http://" + s.Gateway + path, HTTPClient: &http.Client{Transport: transport},
+		Endpoint: "http://" + b.Gateway + path, HTTPClient: &http.Client{Transport: transport},
 	}, nil)
 	if err != nil {
-		s.t.Fatalf("connecting a client: %v", err)
+		b.t.Fatalf("connecting a client: %v", err)
 	}
-	s.t.Cleanup(func() {
+	b.t.Cleanup(func() {
 		_ = session.Close() // the server may be dead by now
 		transport.CloseIdleConnections()
 	})
@@ -195,35 +195,35 @@ func (l *Load) Stop() []Call {
 }
 
 // Fault makes a demo server fail.
-func (s *Stack) Fault(name string, f demo.Faults) {
-	s.t.Helper()
+func (b *Bed) Fault(name string, f demo.Faults) {
+	b.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
-	if err := demo.PutFaults(ctx, "unix://"+s.control(name), f); err != nil {
-		s.t.Fatal(err)
+	if err := demo.PutFaults(ctx, b.control(name), f); err != nil {
+		b.t.Fatal(err)
 	}
 }
 
 // Executions that a demo server has journalled.
-func (s *Stack) Executions(name string) []demo.Execution {
-	s.t.Helper()
-	out, err := demo.ReadJournal(s.journal(name))
+func (b *Bed) Executions(name string) []demo.Execution {
+	b.t.Helper()
+	out, err := demo.ReadJournal(b.journal(name))
 	if err != nil {
-		s.t.Fatal(err)
+		b.t.Fatal(err)
 	}
 	return out
 }
 
 // RunsByCall counts, for each call id, how often any server executed it.
-func (s *Stack) RunsByCall() map[string]int {
-	s.t.Helper()
+func (b *Bed) RunsByCall() map[string]int {
+	b.t.Helper()
 	var paths []string
-	for _, server := range s.servers {
-		paths = append(paths, s.journal(server.Name))
+	for _, server := range b.servers {
+		paths = append(paths, b.journal(server.Name))
 	}
 	out, err := demo.CountByCall(paths...)
 	if err != nil {
-		s.t.Fatal(err)
+		b.t.Fatal(err)
 	}
 	return out
 }

@@ -1,4 +1,4 @@
-package stack
+package testbed
 
 import (
 	"encoding/json"

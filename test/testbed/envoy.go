@@ -1,4 +1,4 @@
-package stack
+package testbed
 
 import (
 	"encoding/json"
@@ -11,11 +11,11 @@ import (
 
 // Stat is the value of one of Envoy's counters or gauges by its full name; 0
 // where Envoy has none of that name.
-func (s *Stack) Stat(name string) uint64 {
-	s.t.Helper()
-	body, err := s.admin("/stats?filter=" + "^" + regexp.QuoteMeta(name) + "$")
+func (b *Bed) Stat(name string) uint64 {
+	b.t.Helper()
+	body, err := b.admin("/stats?filter=" + "^" + regexp.QuoteMeta(name) + "$")
 	if err != nil {
-		s.t.Fatal(err)
+		b.t.Fatal(err)
 	}
 	m := regexp.MustCompile(`: (\d+)\s*$`).FindSubmatch(body)
 	if m == nil {
@@ -23,13 +23,13 @@ func (s *Stack) Stat(name string) uint64 {
 	}
 	v, err := strconv.ParseUint(string(m[1]), 10, 64)
 	if err != nil {
-		s.t.Fatal(err)
+		b.t.Fatal(err)
 	}
 	return v
 }
 
-func (s *Stack) admin(path string) ([]byte, error) {
-	resp, err := client().Get("http://" + s.Admin + path)
+func (b *Bed) admin(path string) ([]byte, error) {
+	resp, err := client().Get("http://" + b.Admin + path)
 	if err != nil {
 		return nil, err
 	}
@@ -42,13 +42,13 @@ func (s *Stack) admin(path string) ([]byte, error) {
 }
 
 // Retries that Envoy has made in the cluster of a server.
-func (s *Stack) Retries(cluster string) uint64 {
-	return s.Stat("cluster." + cluster + ".upstream_rq_retry")
+func (b *Bed) Retries(cluster string) uint64 {
+	return b.Stat("cluster." + cluster + ".upstream_rq_retry")
 }
 
 // Ejections that Envoy's outlier detection has carried out in a cluster.
-func (s *Stack) Ejections(cluster string) uint64 {
-	return s.Stat("cluster." + cluster + ".outlier_detection.ejections_enforced_total")
+func (b *Bed) Ejections(cluster string) uint64 {
+	return b.Stat("cluster." + cluster + ".outlier_detection.ejections_enforced_total")
 }
 
 // statusPage is the part of the control plane's /v1/status that tests look at.
@@ -59,34 +59,34 @@ type statusPage struct {
 }
 
 // Revision is the version of the revision that the control plane is rolling out.
-func (s *Stack) Revision() string {
-	s.t.Helper()
+func (b *Bed) Revision() string {
+	b.t.Helper()
 	var page statusPage
-	if err := json.Unmarshal(s.StatusJSON(), &page); err != nil {
-		s.t.Fatal(err)
+	if err := json.Unmarshal(b.StatusJSON(), &page); err != nil {
+		b.t.Fatal(err)
 	}
 	return page.Revision.Version
 }
 
 // StatusJSON is the control plane's /v1/status.
-func (s *Stack) StatusJSON() []byte {
-	s.t.Helper()
-	resp, err := client().Get("http://" + s.XDSAdmin + "/v1/status")
+func (b *Bed) StatusJSON() []byte {
+	b.t.Helper()
+	resp, err := client().Get("http://" + b.XDSAdmin + "/v1/status")
 	if err != nil {
-		s.t.Fatal(err)
+		b.t.Fatal(err)
 	}
 	defer resp.Body.Close()
 	body, err := io.ReadAll(resp.Body)
 	if err != nil {
-		s.t.Fatal(err)
+		b.t.Fatal(err)
 	}
 	return body
 }
 
 // Acked is the version of one type of resource, such as "clusters", that Envoy
 // acknowledged last, as the control plane's status says.
-func (s *Stack) Acked(resources string) string {
-	s.t.Helper()
+func (b *Bed) Acked(resources string) string {
+	b.t.Helper()
 	var page struct {
 		Nodes []struct {
 			Kind  string `json:"kind"`
@@ -95,8 +95,8 @@ func (s *Stack) Acked(resources string) string {
 			} `json:"types"`
 		} `json:"nodes"`
 	}
-	if err := json.Unmarshal(s.StatusJSON(), &page); err != nil {
-		s.t.Fatal(err)
+	if err := json.Unmarshal(b.StatusJSON(), &page); err != nil {
+		b.t.Fatal(err)
 	}
 	for _, n := range page.Nodes {
 		if n.Kind == Envoy {
@@ -107,15 +107,15 @@ func (s *Stack) Acked(resources string) string {
 }
 
 // AtRest says that no rollout is under way.
-func (s *Stack) AtRest() bool {
-	s.t.Helper()
+func (b *Bed) AtRest() bool {
+	b.t.Helper()
 	var page struct {
 		Revision struct {
 			Phase string `json:"phase"`
 		} `json:"revision"`
 	}
-	if err := json.Unmarshal(s.StatusJSON(), &page); err != nil {
-		s.t.Fatal(err)
+	if err := json.Unmarshal(b.StatusJSON(), &page); err != nil {
+		b.t.Fatal(err)
 	}
 	return page.Revision.Phase == "done"
 }

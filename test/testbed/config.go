@@ -1,4 +1,4 @@
-package stack
+package testbed
 
 import (
 	"os"
@@ -37,24 +37,24 @@ spec:
 `
 
 // ConfigDir is the directory that the control plane watches.
-func (s *Stack) ConfigDir() string { return filepath.Join(s.Dir, "config") }
+func (b *Bed) ConfigDir() string { return filepath.Join(b.Dir, "config") }
 
 // WriteConfig replaces the watched configuration in one rename.
-func (s *Stack) WriteConfig(text string) {
-	s.t.Helper()
-	pairs := []string{"${gateway}", s.Gateway}
-	for name, address := range s.addresses {
+func (b *Bed) WriteConfig(text string) {
+	b.t.Helper()
+	pairs := []string{"${gateway}", b.Gateway}
+	for name, address := range b.addresses {
 		pairs = append(pairs, "${"+name+"}", address)
 	}
 	text = strings.NewReplacer(pairs...).Replace(text)
-	if err := os.MkdirAll(s.ConfigDir(), 0o700); err != nil {
-		s.t.Fatal(err)
+	if err := os.MkdirAll(b.ConfigDir(), 0o700); err != nil {
+		b.t.Fatal(err)
 	}
-	temp := filepath.Join(s.Dir, "holdfast.yaml.new")
+	temp := filepath.Join(b.Dir, "holdfast.yaml.new")
 	if err := os.WriteFile(temp, []byte(text), 0o600); err != nil {
-		s.t.Fatal(err)
+		b.t.Fatal(err)
 	}
-	if err := os.Rename(temp, filepath.Join(s.ConfigDir(), "holdfast.yaml")); err != nil {
-		s.t.Fatal(err)
+	if err := os.Rename(temp, filepath.Join(b.ConfigDir(), "holdfast.yaml")); err != nil {
+		b.t.Fatal(err)
 	}
 }

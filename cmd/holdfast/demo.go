@@ -1,0 +1,114 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/holdfast-mcp/holdfast/pkg/demo"
+	"github.com/holdfast-mcp/holdfast/pkg/demo/play"
+	"github.com/holdfast-mcp/holdfast/pkg/supervise"
+	"github.com/holdfast-mcp/holdfast/pkg/supervise/stack"
+)
+
+const demoHelp = `Plays a disaster on the ShopMax that 'holdfast up' runs: under the load of 16 MCP
+clients the orders server in Mumbai is killed, then the one in Delhi too, and then
+both come back. Each line is a real call; the figures at the end are measured in
+this run. The servers are restored at the end, and on Ctrl-C.
+
+Exit codes: 0 the play went as Holdfast promises (no safe call failed while a
+server was left, and callers were told so when none was), 1 it did not.`
+
+type demoFlags struct {
+	state, url    string
+	callers, rate int
+	act           time.Duration
+}
+
+func newDemo(env *environment) *cobra.Command {
+	var flags demoFlags
+	cmd := &cobra.Command{
+		Use: "demo", Short: "Kill the demo servers under load and see what callers get", Long: demoHelp,
+		Args: noArguments,
+		RunE: func(cmd *cobra.Command, _ []string) error { return playDemo(cmd.Context(), env, flags) },
+	}
+	f := cmd.Flags()
+	f.StringVar(&flags.state, "state", env.stateDir(), "state folder of the running 'holdfast up'")
+	f.StringVar(&flags.url, "url", "", "MCP endpoint to call (default: the one with the path /mcp)")
+	f.IntVar(&flags.callers, "callers", 16, "callers at the same time, 1 to 256")
+	f.IntVar(&flags.rate, "rate", 100, "calls a second, all callers together, 1 to 5000")
+	f.DurationVar(&flags.act, "act", 2*time.Second, "how long each state lasts, 500ms to 1m")
+	return cmd
+}
+
+func (f demoFlags) check() error {
+	switch {
+	case f.callers < 1 || f.callers > 256:
+		return usagef(fmt.Sprintf("--callers %d is not between 1 and 256", f.callers))
+	case f.rate < 1 || f.rate > 5000:
+		return usagef(fmt.Sprintf("--rate %d is not between 1 and 5000", f.rate))
+	case f.act < 500*time.Millisecond || f.act > time.Minute:
+		return usagef(fmt.Sprintf("--act %s is not between 500ms and 1m", f.act))
+	}
+	return nil
+}
+
+func playDemo(ctx context.Context, env *environment, flags demoFlags) error {
+	if err := flags.check(); err != nil {
+		return err
+	}
+	info, err := stack.ReadRunInfo(flags.state)
+	if err != nil {
+		if errors.Is(err, stack.ErrNotRunning) {
+			return fmt.Errorf("%w; run '%s up' in another terminal first", err, env.Invoked)
+		}
+		return fmt.Errorf("finding what runs: %w", err)
+	}
+	endpoint := flags.url
+	if endpoint == "" {
+		found, ok := demoEndpoint(info.Endpoints)
+		if !ok {
+			return errors.New("the configuration has no endpoint with the path /mcp: say which one to call with --url")
+		}
+		endpoint = found
+	}
+	var orders []string
+	for _, place := range demo.Places() {
+		if _, runs := info.Demo[place.Name]; runs && place.Server == demo.Orders {
+			orders = append(orders, place.Name)
+		}
+	}
+	if len(orders) != 2 {
+		return errors.New("the play needs both demo servers of orders, and 'holdfast up' runs them only for a configuration that names their addresses")
+	}
+	summary, err := play.Run(ctx, play.Options{
+		Endpoint: endpoint, Servers: remoteServers{supervise.Remote{Socket: info.Control}},
+		Primary: orders[0], Standby: orders[1], Callers: flags.callers, Rate: flags.rate, Act: flags.act,
+		Out: env.Stdout, Colors: env.colors(env.Stdout), Version: version(),
+	})
+	if err != nil {
+		return fmt.Errorf("playing the demo: %w", err)
+	}
+	if len(summary.Broken) > 0 {
+		return errSilent
+	}
+	return nil
+}
+
+// remoteServers acts through the supervisor's control socket.
+type remoteServers struct{ remote supervise.Remote }
+
+// Kill implements play.Servers.
+func (s remoteServers) Kill(ctx context.Context, name string) (time.Time, error) {
+	done, err := s.remote.Do(ctx, name, supervise.ActionKill)
+	return done.At, err //nolint:wrapcheck // the play says what it did
+}
+
+// Start implements play.Servers.
+func (s remoteServers) Start(ctx context.Context, name string) (time.Time, error) {
+	done, err := s.remote.Do(ctx, name, supervise.ActionStart)
+	return done.At, err //nolint:wrapcheck // the play says what it did
+}

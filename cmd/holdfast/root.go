@@ -1,0 +1,54 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/spf13/cobra"
+)
+
+const rootHelp = `Holdfast keeps MCP traffic flowing when servers, tools or whole regions fail.
+
+It stands around a stock Envoy: a control plane (xds), an MCP-aware external
+processor (extproc), and this command line.
+
+  holdfast up        run all of it on this machine, with demo servers
+  holdfast demo      kill the demo servers under load and see what callers get
+  holdfast status    what the control plane has handed out, and who took it
+
+Exit codes: 0 all went well, 1 it failed, 2 the command was not understood.`
+
+func newRoot(env *environment) *cobra.Command {
+	root := &cobra.Command{
+		Use: "holdfast", Short: "Keeps MCP traffic flowing when servers or regions fail", Long: rootHelp,
+		SilenceErrors: true, SilenceUsage: true,
+		Args: usageArgs(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
+	root.AddCommand(
+		newUp(env), newDemo(env), newStatus(env), newValidate(env), newExplain(env),
+		newParts(env), newVersion(env), newDemoServer(env),
+	)
+	return root
+}
+
+// usageArgs marks what a validator refuses as a command line not understood.
+func usageArgs(check cobra.PositionalArgs) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if err := check(cmd, args); err != nil {
+			return &usageError{err}
+		}
+		return nil
+	}
+}
+
+// noArguments refuses every argument of a command without subcommands.
+func noArguments(cmd *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return &usageError{fmt.Errorf("%s takes no arguments, and got %q", cmd.Name(), args[0])}
+	}
+	return nil
+}
+
+func usagef(text string) error { return &usageError{errors.New(text)} }

@@ -1,0 +1,132 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/holdfast-mcp/holdfast/pkg/supervise/stack"
+	"github.com/holdfast-mcp/holdfast/pkg/supervise/stack/stacktest"
+)
+
+// output is a buffer that tells when a word has been written to it.
+type output struct {
+	mu    sync.Mutex
+	text  bytes.Buffer
+	word  string
+	found chan struct{}
+}
+
+func (o *output) Write(data []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	n, err := o.text.Write(data)
+	if o.word != "" && strings.Contains(o.text.String(), o.word) {
+		o.word = ""
+		close(o.found)
+	}
+	return n, err
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.text.String()
+}
+
+// TestUpAndDemo does what a newcomer does: up, a status, the demo, Ctrl-C.
+func TestUpAndDemo(t *testing.T) {
+	root := stacktest.Root(t)
+	variables := map[string]string{"HOLDFAST_ENVOY": stacktest.Envoy(t)}
+	programs := stacktest.Programs(t)
+	inside := func(out, err *output) *environment {
+		env := testEnvironment("", out, err, variables)
+		env.Executable = programs.Holdfast
+		return env
+	}
+	state := filepath.Join(t.TempDir(), "state")
+	ctx, ctrlC := context.WithCancel(t.Context())
+	defer ctrlC()
+	out, problems := &output{word: "Ctrl-C stops everything", found: make(chan struct{})}, &output{}
+	ended := make(chan int, 1)
+	go func() {
+		ended <- run(ctx, []string{"up", "--state", state, "--config", filepath.Join(root, "examples", "shopmax"),
+			"--bootstrap", filepath.Join(root, "envoy", "bootstrap.yaml")}, inside(out, problems))
+	}()
+	select {
+	case <-out.found:
+	case code := <-ended:
+		t.Fatalf("up ended with %d: %s%s", code, out, problems)
+	case <-time.After(2 * time.Minute):
+		t.Fatalf("it is not up after two minutes: %s%s", out, problems)
+	}
+	info, err := stack.ReadRunInfo(state)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		"✓ control plane", "claude mcp add --transport http shopmax " + info.Endpoints["orders"], `"mcpServers"`,
+		"curl -s " + info.Endpoints["orders"], "holdfast demo --state " + state,
+	} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("the welcome does not say %q:\n%s", want, out)
+		}
+	}
+	t.Run("status", func(t *testing.T) {
+		said, failed := &output{}, &output{}
+		if code := run(t.Context(), []string{"status", "--state", state}, inside(said, failed)); code != 0 {
+			t.Errorf("exit %d: %s%s", code, said, failed)
+		}
+		if !regexp.MustCompile(`envoy-mumbai-1 +envoy +asia-south1 +synced`).MatchString(said.String()) {
+			t.Errorf("it says\n%s", said)
+		}
+	})
+	t.Run("demo", func(t *testing.T) {
+		said, failed := &output{}, &output{}
+		if code := run(t.Context(), []string{"demo", "--state", state, "--act", "1s"}, inside(said, failed)); code != 0 {
+			t.Errorf("exit %d: %s%s", code, said, failed)
+		}
+		for _, want := range []string{
+			`→ SHIPPED, 78000  \[via primary-mumbai\] +\d+ ms`, `-- primary-mumbai killed --`,
+			`→ CONFIRMED, 34500  \[via standby-delhi\] +\d+ ms`, `-- standby-delhi killed --`,
+			`→ Service unavailable - all orders endpoints are down\. Please retry later\.`, `failed +0\n`, `As promised`,
+		} {
+			if !regexp.MustCompile(want).MatchString(said.String()) {
+				t.Errorf("the play has no %s:\n%s", want, said)
+			}
+		}
+	})
+	t.Run("a second up", func(t *testing.T) {
+		said, failed := &output{}, &output{}
+		if code := run(t.Context(), []string{"up", "--state", state, "--config", filepath.Join(root, "examples", "shopmax")}, inside(said, failed)); code != 1 {
+			t.Errorf("exit %d: %s%s", code, said, failed)
+		}
+		if !strings.Contains(failed.String(), "it is up already") {
+			t.Errorf("it says %q", failed)
+		}
+	})
+	ctrlC()
+	if code := <-ended; code != 0 {
+		t.Errorf("up ended with %d: %s%s", code, out, problems)
+	}
+	if !strings.HasSuffix(out.String(), "nothing is left running.\n") {
+		t.Errorf("it ends\n%s", out)
+	}
+	for _, gone := range []string{info.RunDir, filepath.Join(state, "run.json")} {
+		if _, err := os.Stat(gone); !os.IsNotExist(err) {
+			t.Errorf("%s is left behind", gone)
+		}
+	}
+	for _, child := range info.Children {
+		if _, err := os.Stat("/proc/" + strconv.Itoa(child.PID)); err == nil {
+			t.Errorf("%s, process %d, is left running", child.Name, child.PID)
+		}
+	}
+}

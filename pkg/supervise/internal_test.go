@@ -1,0 +1,164 @@
+package supervise
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+func TestBackoff(t *testing.T) {
+	b := Backoff{Min: 100 * time.Millisecond, Max: time.Second}.withDefaults()
+	for n, want := range []time.Duration{100, 200, 400, 800, 1000, 1000, 1000} {
+		if got := b.wait(n); got != want*time.Millisecond {
+			t.Errorf("wait %d is %s, want %d ms", n, got, want)
+		}
+	}
+	if got := b.wait(1_000_000); got != time.Second {
+		t.Errorf("after a million deaths: %s", got)
+	}
+}
+
+func TestSpecRefused(t *testing.T) {
+	for _, name := range []string{"", "../x", "A", "a b", strings.Repeat("a", 65)} {
+		if _, err := (Spec{Name: name, Path: "/bin/true"}).withDefaults(""); err == nil {
+			t.Errorf("the name %q is taken", name)
+		}
+	}
+	if _, err := (Spec{Name: "a"}).withDefaults(""); err == nil {
+		t.Error("a child without a program is taken")
+	}
+}
+
+func TestLogRemembersTheLast(t *testing.T) {
+	l := newChildLog(filepath.Join(t.TempDir(), "x.log"), 1<<20)
+	defer l.close()
+	for i := range ringLines + 5 {
+		if _, err := fmt.Fprintf(l, "line %d\r\n", i); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_, _ = l.Write([]byte("unfinished \xff"))
+	got := l.tail(3)
+	want := []string{fmt.Sprintf("line %d", ringLines+3), fmt.Sprintf("line %d", ringLines+4), "unfinished ?"}
+	if !slices.Equal(got, want) {
+		t.Errorf("tail %q, want %q", got, want)
+	}
+	if n := len(l.tail(10 * ringLines)); n != ringLines+1 {
+		t.Errorf("it remembers %d lines", n)
+	}
+	_, _ = l.Write([]byte(strings.Repeat("x", 10*ringLineBytes) + "\nnext\n"))
+	got = l.tail(2)
+	if len(got[0]) != ringLineBytes || got[1] != "next" {
+		t.Errorf("a long line: %d bytes, then %q", len(got[0]), got[1])
+	}
+}
+
+func TestLogFileIsMovedAside(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "x.log")
+	l := newChildLog(path, 10)
+	for _, line := range []string{"first\n", "second\n", "third\n"} {
+		_, _ = l.Write([]byte(line))
+	}
+	l.close()
+	for name, want := range map[string]string{path: "third\n", path + ".1": "second\n"} {
+		if text, err := os.ReadFile(name); err != nil || string(text) != want {
+			t.Errorf("%s holds %q, %v", filepath.Base(name), text, err)
+		}
+	}
+}
+
+func TestLogThatCannotBeWritten(t *testing.T) {
+	l := newChildLog(filepath.Join(t.TempDir(), "missing", "x.log"), 10)
+	for range 3 {
+		if n, err := l.Write([]byte("text\n")); n != 5 || err != nil {
+			t.Fatalf("wrote %d, %v", n, err)
+		}
+	}
+	got := l.tail(10)
+	if len(got) != 4 || !strings.Contains(got[0], "cannot be written") {
+		t.Errorf("it remembers %q", got)
+	}
+}
+
+func TestPorts(t *testing.T) {
+	busy, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer busy.Close() //nolint:errcheck // a test
+	var ports Ports
+	defer ports.ReleaseAll()
+	got, moved, err := ports.Reserve(busy.Addr().String())
+	if err != nil || !moved || got == busy.Addr().String() {
+		t.Fatalf("a busy port: %s, moved %v, %v", got, moved, err)
+	}
+	again, moved, err := ports.Reserve(got)
+	if err != nil || !moved || again == got {
+		t.Errorf("a reserved port is given out twice: %s, %v, %v", again, moved, err)
+	}
+	ports.Release(got, "127.0.0.1:1")
+	free, moved, err := ports.Reserve(got)
+	if err != nil || moved || free != got {
+		t.Errorf("a released port: %s, moved %v, %v", free, moved, err)
+	}
+	for _, bad := range []string{"", "127.0.0.1", "127.0.0.1:x", "127.0.0.1:65536", "192.0.2.1:0"} {
+		if got, _, err := ports.Reserve(bad); err == nil {
+			t.Errorf("%q is reserved as %s", bad, got)
+		}
+	}
+}
+
+// TestPortsMoveByTens looks for the promise that a busy 10000 becomes 10010, on
+// whatever ports are free here.
+func TestPortsMoveByTens(t *testing.T) {
+	var ports Ports
+	defer ports.ReleaseAll()
+	for range 20 {
+		first, _, err := ports.Reserve("127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		second, moved, err := ports.Reserve(first)
+		if err != nil || !moved {
+			t.Fatalf("%s, moved %v, %v", second, moved, err)
+		}
+		if port(t, second) == port(t, first)+portStep {
+			return
+		}
+	}
+	t.Error("of twenty busy ports none was moved by ten")
+}
+
+func port(t *testing.T, address string) int {
+	t.Helper()
+	_, text, err := net.SplitHostPort(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+func TestReapedProcessIsNotSignalled(t *testing.T) {
+	s := newSpawner()
+	defer s.close()
+	p, err := startProcess(s, Spec{Path: "/bin/true"}, newChildLog(filepath.Join(t.TempDir(), "x"), 10))
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-p.exited
+	if err := p.signal(syscall.SIGTERM, true); !errors.Is(err, os.ErrProcessDone) {
+		t.Errorf("signalling it: %v", err)
+	}
+}
