@@ -1,0 +1,196 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/term"
+
+	"github.com/holdfast-mcp/holdfast/pkg/control"
+	"github.com/holdfast-mcp/holdfast/pkg/control/admin"
+	"github.com/holdfast-mcp/holdfast/pkg/control/revision"
+)
+
+// usageError is a command line that makes no sense.
+type usageError struct{ error }
+
+func usagef(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
+
+// flags are the command line.
+type flags struct {
+	config, listen, admin, state, envoy string
+	processors, remap                   []string
+	logFormat, logLevel                 string
+}
+
+const long = `xds watches a directory of Gateway, MCPServer and MCPRoute resources and gives
+Envoys (listeners, routes, clusters, endpoints) and extproc instances (policies,
+catalog) what they say, over xDS.
+
+A configuration is used as a whole or not at all: while the directory has a fault,
+the last good one stays. A change goes out in phases, new things first and removals
+last, and is taken back when a node refuses it.
+
+Exit codes: 0 stopped on request, 1 failed, 2 wrong usage.`
+
+const example = `  xds --config examples/shopmax --processors unix:///run/holdfast/extproc-1.sock,unix:///run/holdfast/extproc-2.sock
+  curl -s http://127.0.0.1:18001/v1/status`
+
+func command() *cobra.Command {
+	f := &flags{}
+	cmd := &cobra.Command{
+		Use: "xds --config DIR", Short: "Holdfast's control plane", Long: long, Example: example,
+		Version: version(), SilenceUsage: true, SilenceErrors: true,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return usagef("unexpected argument %q", args[0])
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, _ []string) error { return f.serve(cmd.Context()) },
+	}
+	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	fs := cmd.Flags()
+	fs.SortFlags = false
+	fs.StringVar(&f.config, "config", "", "directory of configuration to watch (*.yaml, *.yml); required")
+	fs.StringVar(&f.listen, "listen", "127.0.0.1:18000", "address for xDS; it has no access control, so keep it away from foreign networks")
+	fs.StringVar(&f.admin, "admin", "127.0.0.1:18001", "loopback address for /health, /ready and /v1/status")
+	fs.StringVar(&f.state, "state", defaultState(), "directory that keeps what a restart must know")
+	fs.StringSliceVar(&f.processors, "processors", nil, "addresses of the extproc instances, unix:///path or host:port, for a Gateway that names none")
+	fs.StringArrayVar(&f.remap, "remap", nil, "OLD=NEW: use host:port NEW where the configuration says OLD; repeatable")
+	fs.StringVar(&f.envoy, "envoy", "", "Envoy binary that checks every revision before it goes out (default: no check)")
+	fs.StringVar(&f.logFormat, "log-format", "", "text or json (default: text on a terminal, else json)")
+	fs.StringVar(&f.logLevel, "log-level", "info", "debug, info, warn or error")
+	return cmd
+}
+
+// serve runs the control plane until ctx ends. Addresses are taken first: who cannot
+// have them has no business in the state directory.
+func (f *flags) serve(ctx context.Context) error {
+	opts, err := f.options()
+	if err != nil {
+		return err
+	}
+	xds, err := (&net.ListenConfig{}).Listen(ctx, "tcp", f.listen)
+	if err != nil {
+		return fmt.Errorf("xDS address %q: %w", f.listen, err)
+	}
+	adminListener, err := admin.Listen(ctx, f.admin)
+	if err != nil {
+		return errors.Join(err, xds.Close())
+	}
+	if a, err := netip.ParseAddrPort(xds.Addr().String()); err == nil && !a.Addr().Unmap().IsLoopback() {
+		opts.Logger.Warn("xDS is open to other machines and has no access control", "address", xds.Addr().String())
+	}
+	plane, err := control.New(opts)
+	if err != nil {
+		return errors.Join(err, xds.Close(), adminListener.Close())
+	}
+	opts.Logger.Info("listening", "admin", adminListener.Addr().String())
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return plane.Run(ctx, xds) })
+	g.Go(func() error { return admin.Serve(ctx, adminListener, plane.Status, opts.Logger) })
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	opts.Logger.Info("stopped")
+	return nil
+}
+
+func (f *flags) options() (control.Options, error) {
+	logger, err := f.logger()
+	if err != nil {
+		return control.Options{}, err
+	}
+	switch {
+	case f.config == "":
+		return control.Options{}, usagef("--config DIR is required")
+	case f.state == "":
+		return control.Options{}, usagef("--state DIR is required: there is no home directory to derive one from")
+	}
+	remap, err := remaps(f.remap)
+	if err != nil {
+		return control.Options{}, err
+	}
+	opts := control.Options{
+		ConfigDir: f.config, StateDir: f.state, Version: version(), Logger: logger,
+		Compiler: revision.Compiler{Processors: f.processors, Remap: remap},
+	}
+	if f.envoy != "" {
+		opts.Check = &revision.EnvoyCheck{Path: f.envoy}
+	}
+	return opts, nil
+}
+
+func remaps(pairs []string) (map[string]string, error) {
+	out := make(map[string]string, len(pairs))
+	for _, pair := range pairs {
+		from, to, ok := strings.Cut(pair, "=")
+		if !ok {
+			return nil, usagef("--remap %q: want OLD=NEW", pair)
+		}
+		for _, address := range []string{from, to} {
+			if _, _, err := net.SplitHostPort(address); err != nil {
+				return nil, usagef("--remap %q: %q is not host:port", pair, address)
+			}
+		}
+		if old, dup := out[from]; dup && old != to {
+			return nil, usagef("--remap: %s is mapped to both %s and %s", from, old, to)
+		}
+		out[from] = to
+	}
+	return out, nil
+}
+
+func (f *flags) logger() (*slog.Logger, error) {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(f.logLevel)); err != nil {
+		return nil, usagef("--log-level %q: want debug, info, warn or error", f.logLevel)
+	}
+	opts := &slog.HandlerOptions{Level: level}
+	format := f.logFormat
+	if format == "" {
+		format = "json"
+		if term.IsTerminal(int(os.Stderr.Fd())) {
+			format = "text"
+		}
+	}
+	switch format {
+	case "json":
+		return slog.New(slog.NewJSONHandler(os.Stderr, opts)), nil
+	case "text":
+		return slog.New(slog.NewTextHandler(os.Stderr, opts)), nil
+	default:
+		return nil, usagef("--log-format %q: want text or json", f.logFormat)
+	}
+}
+
+// defaultState follows the XDG base directories; empty when there is no home.
+func defaultState() string {
+	base := os.Getenv("XDG_STATE_HOME")
+	if base == "" {
+		home, err := os.UserHomeDir()
+		if err != nil {
+			return ""
+		}
+		base = filepath.Join(home, ".local", "state")
+	}
+	return filepath.Join(base, "holdfast", "xds")
+}
+
+func version() string {
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
+		return info.Main.Version
+	}
+	return "unknown"
+}

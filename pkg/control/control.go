@@ -1,0 +1,295 @@
+// Package control is the control plane: it watches a directory of configuration,
+// compiles what it finds, and moves Envoys and processors to it. The decisions are
+// in package rollout, the wire is in package server; here they are tied together.
+package control
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"slices"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/holdfast-mcp/holdfast/pkg/config"
+	"github.com/holdfast-mcp/holdfast/pkg/control/catalog"
+	"github.com/holdfast-mcp/holdfast/pkg/control/resources"
+	"github.com/holdfast-mcp/holdfast/pkg/control/revision"
+	"github.com/holdfast-mcp/holdfast/pkg/control/rollout"
+	"github.com/holdfast-mcp/holdfast/pkg/control/server"
+	"github.com/holdfast-mcp/holdfast/pkg/control/source"
+	"github.com/holdfast-mcp/holdfast/pkg/control/state"
+)
+
+const (
+	// DefaultSilentAfter is how long a node may take to answer before it counts as silent.
+	DefaultSilentAfter = 5 * time.Second
+	// saveDelay gathers changes of who is connected into one writing, when a whole
+	// fleet comes back at once. A node that is not yet saved when this process
+	// is killed is not waited for by the next one, so it is short.
+	saveDelay = 20 * time.Millisecond
+	// eventQueue holds events of streams that the plane has not come to.
+	eventQueue = 256
+)
+
+// Options of a Plane. ConfigDir and StateDir are required.
+type Options struct {
+	// ConfigDir is watched; see package source.
+	ConfigDir string
+	// StateDir keeps what the next run must know; see package state.
+	StateDir string
+	Compiler revision.Compiler
+	// Check asks an Envoy about each revision first; nil does not.
+	Check *revision.EnvoyCheck
+	// Limit is how long a phase of a rollout waits for a node; rollout.DefaultLimit when 0.
+	Limit time.Duration
+	// SilentAfter is DefaultSilentAfter when 0.
+	SilentAfter time.Duration
+	Source      source.Options
+	// Version of the program, for the status.
+	Version string
+	// Logger discards when nil; Now is time.Now.
+	Logger *slog.Logger
+	Now    func() time.Time
+}
+
+// Plane is one control plane. Run may be called once; the other methods are safe
+// for concurrent use.
+type Plane struct {
+	opts    Options
+	log     *slog.Logger
+	now     func() time.Time
+	started time.Time
+	server  *server.Server
+	catalog *catalog.Store
+	state   *state.Dir
+
+	events    chan server.Event
+	proposals chan *revision.Revision
+	// stopped is closed when events are no longer taken.
+	stopped chan struct{}
+
+	// input belongs to the goroutine that reads the configuration.
+	input input
+
+	mu        sync.Mutex
+	machine   *rollout.Machine
+	revisions map[string]*revision.Revision
+	peers     map[rollout.Key]server.Peer
+	// shown is what each Envoy's stream is shown.
+	shown map[rollout.Key]shown
+	// live are the revisions last saved; dirty says that the saved nodes or regions
+	// are not the current ones.
+	live         []string
+	dirty        bool
+	policySerial uint64
+	policies     resources.Group
+	// refusedRevision is what the last refusal of a stream was about.
+	refusedRevision map[rollout.Key]string
+	refused         *refusal
+	stateProblem    string
+}
+
+// shown is one view, composed.
+type shown struct {
+	view rollout.View
+	memo string
+	set  *resources.Set
+}
+
+// New prepares a control plane from its state directory. A state that cannot be
+// read is told in the log and in the status, and passed over.
+func New(opts Options) (*Plane, error) {
+	p := &Plane{
+		opts: opts, log: opts.Logger, now: opts.Now,
+		events: make(chan server.Event, eventQueue), proposals: make(chan *revision.Revision),
+		stopped: make(chan struct{}), revisions: make(map[string]*revision.Revision),
+		peers: make(map[rollout.Key]server.Peer), shown: make(map[rollout.Key]shown),
+		refusedRevision: make(map[rollout.Key]string),
+	}
+	if p.log == nil {
+		p.log = slog.New(slog.DiscardHandler)
+	}
+	if p.now == nil {
+		p.now = time.Now
+	}
+	if p.opts.SilentAfter <= 0 {
+		p.opts.SilentAfter = DefaultSilentAfter
+	}
+	p.input.load = config.Load
+	p.started = p.now()
+	var err error
+	if p.state, err = state.Open(opts.StateDir); err != nil {
+		return nil, err
+	}
+	p.server = server.New(server.Options{Notify: p.enqueue, Logger: p.log, Now: p.now})
+	p.catalog = catalog.New(p.server.UpdateCatalog, p.now, p.log)
+	saved, err := p.state.Load()
+	if err != nil {
+		p.stateProblem = err.Error()
+		p.log.Warn("saved rollout is not usable; what nodes still have is not known", "error", err)
+	}
+	var live []string
+	for _, r := range saved.Revisions {
+		live = append(live, r.Version)
+		p.revisions[r.Version] = r
+	}
+	p.live = live
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	machine, actions := rollout.New(opts.Limit, live, saved.Nodes, p.started)
+	p.machine = machine
+	p.perform(context.Background(), actions)
+	return p, nil
+}
+
+// enqueue takes an event of a stream, in the stream's goroutine.
+func (p *Plane) enqueue(e server.Event) {
+	select {
+	case p.events <- e:
+	case <-p.stopped:
+	}
+}
+
+// Run serves xDS on a listener until ctx ends, and closes the listener.
+func (p *Plane) Run(ctx context.Context, listener net.Listener) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return p.server.Serve(ctx, listener, p.catalog) })
+	g.Go(func() error { return source.Watch(ctx, p.opts.ConfigDir, p.opts.Source, p.read) })
+	g.Go(func() error {
+		p.loop(ctx)
+		return nil
+	})
+	p.log.Info("listening", "xds", listener.Addr().String())
+	if err := g.Wait(); err != nil {
+		return fmt.Errorf("control plane: %w", err)
+	}
+	return nil
+}
+
+// loop feeds the machine until ctx ends.
+func (p *Plane) loop(ctx context.Context) {
+	defer close(p.stopped)
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	var save <-chan time.Time
+	for {
+		if p.unsaved() && save == nil {
+			save = time.After(saveDelay)
+		}
+		p.mu.Lock()
+		deadline := p.machine.Deadline()
+		p.mu.Unlock()
+		timer.Reset(time.Hour)
+		if !deadline.IsZero() {
+			timer.Reset(max(0, deadline.Sub(p.now())))
+		}
+		select {
+		case <-ctx.Done():
+			// Who is connected now is who will be back.
+			p.saveNodes(ctx)
+			return
+		case e := <-p.events:
+			p.take(ctx, e)
+		case r := <-p.proposals:
+			p.propose(ctx, r)
+		case <-timer.C:
+			p.mu.Lock()
+			p.perform(ctx, p.machine.Tick(p.now()))
+			p.mu.Unlock()
+		case <-save:
+			save = nil
+			p.saveNodes(ctx)
+		}
+	}
+}
+
+func (p *Plane) propose(ctx context.Context, r *revision.Revision) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.revisions[r.Version] = r
+	p.perform(ctx, p.machine.Propose(r.Version, p.now()))
+}
+
+// take feeds one event of a stream to the machine.
+func (p *Plane) take(ctx context.Context, e server.Event) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	key, who := e.Peer.Key, rollout.Node{ID: e.Peer.ID, Kind: e.Peer.Kind}
+	switch e.Kind {
+	case server.Opened:
+		p.log.InfoContext(ctx, "node connected", "node", who.ID, "kind", who.Kind.String(), "region", e.Peer.Region)
+		p.peers[key] = e.Peer
+		p.dirty = true
+		p.perform(ctx, p.machine.Connect(key, who, p.now()))
+	case server.Changed:
+		p.perform(ctx, p.acknowledged(key))
+	case server.Refused:
+		p.perform(ctx, p.refusal(ctx, e))
+	case server.Closed:
+		p.log.InfoContext(ctx, "node disconnected", "node", who.ID, "kind", who.Kind.String())
+		delete(p.peers, key)
+		delete(p.shown, key)
+		delete(p.refusedRevision, key)
+		p.dirty = true
+		p.perform(ctx, p.machine.Disconnect(key, p.now()))
+	}
+}
+
+// refusal finds out whether what was refused is what the node is shown now.
+func (p *Plane) refusal(ctx context.Context, e server.Event) []rollout.Action {
+	key, r := e.Peer.Key, e.Refusal
+	var group resources.Group
+	var serial uint64
+	about := ""
+	if e.Peer.Kind == rollout.Processor {
+		group, serial = p.policies, p.policySerial
+		about = p.machine.Progress().Active
+	} else if s, ok := p.shown[key]; ok {
+		group, serial = s.set.Group(r.TypeURL), s.view.Serial
+		about = s.view.Clusters[0]
+	}
+	current := r.Concerns(group)
+	if current {
+		p.refusedRevision[key] = about
+	} else {
+		delete(p.refusedRevision, key)
+	}
+	p.log.WarnContext(ctx, "node refused an update", "node", e.Peer.ID, "kind", e.Peer.Kind.String(),
+		"type", server.TypeName(r.TypeURL), "revision", about, "current", current, "detail", r.Detail)
+	if !current {
+		return nil
+	}
+	return p.machine.Nack(key, serial, r.TypeURL, r.Detail, p.now())
+}
+
+// acknowledged tells the machine when a stream holds what it was shown.
+func (p *Plane) acknowledged(key rollout.Key) []rollout.Action {
+	standing, ok := p.machine.Standing(key)
+	if !ok || standing.InSync {
+		return nil
+	}
+	if s, ok := p.shown[key]; ok {
+		if p.server.Holds(key, s.set) {
+			return p.machine.Ack(key, s.view.Serial, p.now())
+		}
+		return nil
+	}
+	if p.policySerial > 0 && p.server.HoldsPolicies(key, p.policies) {
+		return p.machine.Ack(key, p.policySerial, p.now())
+	}
+	return nil
+}
+
+// forget drops revisions that the machine no longer refers to.
+func (p *Plane) forget() {
+	referenced := p.machine.Referenced()
+	for version := range p.revisions {
+		if !slices.Contains(referenced, version) && !slices.Contains(p.live, version) {
+			delete(p.revisions, version)
+		}
+	}
+}

@@ -1,0 +1,166 @@
+// Package resources holds sets of Envoy resources with their versions, and joins
+// the sets of several revisions into the one that an Envoy is shown while it is
+// moved from one to the other. Versions are content hashes, so that replicas of
+// the control plane agree and an unchanged resource is never sent again.
+package resources
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+
+	"github.com/envoyproxy/go-control-plane/pkg/cache/types"
+	cachev3 "github.com/envoyproxy/go-control-plane/pkg/cache/v3"
+	resourcev3 "github.com/envoyproxy/go-control-plane/pkg/resource/v3"
+)
+
+// Message is any xDS resource.
+type Message = types.Resource
+
+// Versioned is one resource and the hash of its deterministic serialisation, as
+// go-control-plane's LinearCache computes it too.
+type Versioned struct {
+	// Message must not be changed.
+	Message types.Resource
+	// Version is a SHA-256 in hex.
+	Version string
+}
+
+// Group is the resources of one type by name.
+type Group map[string]Versioned
+
+// NewGroup computes the versions of resources. Every key must be the resource's
+// own xDS name (a load assignment's cluster_name, otherwise name).
+func NewGroup[M types.Resource](resources map[string]M) (Group, error) {
+	g := make(Group, len(resources))
+	for name, message := range resources {
+		if own := cachev3.GetResourceName(message); own != name {
+			return nil, fmt.Errorf("resource %q is filed under the name %q", own, name)
+		}
+		body, err := cachev3.MarshalResource(message)
+		if err != nil {
+			return nil, fmt.Errorf("marshalling resource %q: %w", name, err)
+		}
+		g[name] = Versioned{Message: message, Version: cachev3.HashResource(body)}
+	}
+	return g, nil
+}
+
+// Versions gives the version of every resource by name.
+func (g Group) Versions() map[string]string {
+	out := make(map[string]string, len(g))
+	for name, r := range g {
+		out[name] = r.Version
+	}
+	return out
+}
+
+// Matches says whether versions, by name, are exactly the group's.
+func (g Group) Matches(versions map[string]string) bool {
+	if len(g) != len(versions) {
+		return false
+	}
+	for name, r := range g {
+		if version, ok := versions[name]; !ok || version != r.Version {
+			return false
+		}
+	}
+	return true
+}
+
+// Messages gives the bare resources by name.
+func (g Group) Messages() map[string]types.Resource {
+	out := make(map[string]types.Resource, len(g))
+	for name, r := range g {
+		out[name] = r.Message
+	}
+	return out
+}
+
+// Version is the hash of the whole group: names and versions in order of name.
+func (g Group) Version() string { return HashVersions(g.Versions()) }
+
+// HashVersions condenses the versions of a group, by name, into one: a SHA-256 in
+// hex that is the same for the same content, whoever holds it.
+func HashVersions(versions map[string]string) string {
+	h := sha256.New()
+	for _, name := range slices.Sorted(maps.Keys(versions)) {
+		// Lengths keep neighbouring fields apart.
+		fmt.Fprintf(h, "%d:%s%d:%s", len(name), name, len(versions[name]), versions[name])
+	}
+	return hex.EncodeToString(h.Sum(nil))
+}
+
+// Set is all resources of one Envoy. It must not be changed once it is in use.
+type Set struct {
+	Clusters, Endpoints, Listeners, Routes Group
+
+	once     sync.Once
+	snapshot *cachev3.Snapshot
+}
+
+// Types are the type URLs that a Set has, in the order in which ADS sends them.
+func Types() []string {
+	return []string{resourcev3.ClusterType, resourcev3.EndpointType, resourcev3.ListenerType, resourcev3.RouteType}
+}
+
+// Group gives the resources of one type, nil for types that a Set does not have.
+func (s *Set) Group(typeURL string) Group {
+	switch typeURL {
+	case resourcev3.ClusterType:
+		return s.Clusters
+	case resourcev3.EndpointType:
+		return s.Endpoints
+	case resourcev3.ListenerType:
+		return s.Listeners
+	case resourcev3.RouteType:
+		return s.Routes
+	default:
+		return nil
+	}
+}
+
+// Usable says why a set must not be shown to an Envoy: without a listener, a
+// route configuration or a cluster it would be a total outage at once.
+func (s *Set) Usable() error {
+	switch {
+	case len(s.Listeners) == 0:
+		return fmt.Errorf("the set has no listener")
+	case len(s.Routes) == 0:
+		return fmt.Errorf("the set has no route configuration")
+	case len(s.Clusters) == 0:
+		return fmt.Errorf("the set has no cluster")
+	}
+	return nil
+}
+
+// Version condenses all groups into one hash.
+func (s *Set) Version() string {
+	versions := make(map[string]string, 4)
+	for _, t := range Types() {
+		versions[t] = s.Group(t).Version()
+	}
+	return HashVersions(versions)
+}
+
+// Snapshot gives the set in go-control-plane's form, versions filled in. It is
+// made once.
+func (s *Set) Snapshot() *cachev3.Snapshot {
+	s.once.Do(func() {
+		out := &cachev3.Snapshot{VersionMap: make(map[string]map[string]string, 4)}
+		for _, typeURL := range Types() {
+			g := s.Group(typeURL)
+			items := make(map[string]types.ResourceWithTTL, len(g))
+			for name, r := range g {
+				items[name] = types.ResourceWithTTL{Resource: r.Message}
+			}
+			out.Resources[cachev3.GetResponseType(typeURL)] = cachev3.Resources{Version: g.Version(), Items: items}
+			out.VersionMap[typeURL] = g.Versions()
+		}
+		s.snapshot = out
+	})
+	return s.snapshot
+}

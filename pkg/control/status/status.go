@@ -1,0 +1,141 @@
+// Package status is what the control plane says about itself at /v1/status: plain
+// data, the same types for the server and for those who read it.
+package status
+
+import "time"
+
+// Status is the whole answer.
+type Status struct {
+	// Ready: there is a revision to serve. Reason says why not.
+	Ready  bool   `json:"ready"`
+	Reason string `json:"reason,omitempty"`
+	// Version of the program.
+	Version string `json:"version,omitempty"`
+	// Started is when the control plane began.
+	Started time.Time `json:"started"`
+	// Revision is what nodes have or are being given; absent before the first one.
+	Revision *Revision `json:"revision,omitempty"`
+	// Refused is the last configuration that could not be used.
+	Refused *Refused `json:"refused,omitempty"`
+	// Rejected is the last revision that a node refused, until a newer one is applied.
+	Rejected *Rejected `json:"rejected,omitempty"`
+	// Problems are other things that an operator should know, such as a state
+	// directory that cannot be written.
+	Problems []string `json:"problems,omitempty"`
+	// Nodes in order of kind, id and connection.
+	Nodes []Node `json:"nodes"`
+	// Servers of the revision in order of name.
+	Servers []Server `json:"servers"`
+}
+
+// Revision is one whole configuration, compiled.
+type Revision struct {
+	// Version is the content hash.
+	Version string `json:"version"`
+	// Phase of its rollout: add, switch, policies, trim, prune, done.
+	Phase string `json:"phase"`
+	// Since is when the phase began.
+	Since time.Time `json:"since"`
+	// Active is the version whose policies the processors are given; it differs from
+	// Version in the first phases.
+	Active string `json:"active"`
+	// Next is a newer version that waits for a safe point; empty when there is none.
+	Next string `json:"next,omitempty"`
+}
+
+// Refused is a configuration that was not used.
+type Refused struct {
+	// Error has a line for each problem.
+	Error string `json:"error"`
+	// At is when it was first seen.
+	At time.Time `json:"at"`
+	// Standing: the directory still has it; false once a good one took its place.
+	Standing bool `json:"standing"`
+}
+
+// Rejected is a revision that a node refused.
+type Rejected struct {
+	Version string    `json:"version"`
+	Node    string    `json:"node"`
+	Type    string    `json:"type"`
+	Detail  string    `json:"detail"`
+	At      time.Time `json:"at"`
+}
+
+// Sync is how a node stands.
+type Sync string
+
+// Values of Sync.
+const (
+	// Synced: it has acknowledged all that it was shown.
+	Synced Sync = "synced"
+	// Pending: an answer is outstanding, for a short time.
+	Pending Sync = "pending"
+	// Silent: it was sent a response and said neither yes nor no in time.
+	Silent Sync = "silent"
+	// Rejecting: its last word was no.
+	Rejecting Sync = "rejected"
+)
+
+// Node is one connection.
+type Node struct {
+	ID string `json:"id"`
+	// Kind is envoy or extproc.
+	Kind   string `json:"kind"`
+	Region string `json:"region"`
+	// UserAgent is the name and version that the node gives.
+	UserAgent string `json:"userAgent,omitempty"`
+	// Protocol is delta or sotw (state of the world).
+	Protocol       string    `json:"protocol"`
+	ConnectedSince time.Time `json:"connectedSince"`
+	Sync           Sync      `json:"sync"`
+	// SilentSince is set with Silent: when the unanswered response was sent.
+	SilentSince *time.Time `json:"silentSince,omitempty"`
+	// Late: rollouts do not wait for it.
+	Late bool `json:"late,omitempty"`
+	// Revisions that it is shown, the preferred one first; for Envoys.
+	Revisions []string `json:"revisions,omitempty"`
+	// Types by short name: clusters, endpoints, listeners, routes, policies, catalog.
+	Types map[string]Type `json:"types"`
+	// Nack is its last refusal, kept until the connection ends.
+	Nack *Nack `json:"nack,omitempty"`
+}
+
+// Type is one resource type of one node.
+type Type struct {
+	// Acked is the version (content hash) that it acknowledged last.
+	Acked string `json:"acked,omitempty"`
+	// Resources is how many it has of a delta subscription.
+	Resources int `json:"resources,omitempty"`
+	// Pending: a response has not been answered.
+	Pending bool `json:"pending,omitempty"`
+}
+
+// Nack is a refusal in the node's own words.
+type Nack struct {
+	// Revision that was refused; empty when it is no longer known.
+	Revision string    `json:"revision,omitempty"`
+	Type     string    `json:"type"`
+	Detail   string    `json:"detail"`
+	At       time.Time `json:"at"`
+	// Standing: nothing was acknowledged of this type since.
+	Standing bool `json:"standing"`
+}
+
+// Server summarises one MCPServer.
+type Server struct {
+	Name    string   `json:"name"`
+	Regions []Region `json:"regions"`
+}
+
+// Region of a server, in written order.
+type Region struct {
+	Name      string     `json:"name"`
+	Endpoints []Endpoint `json:"endpoints"`
+}
+
+// Endpoint of a region.
+type Endpoint struct {
+	Name    string `json:"name"`
+	Address string `json:"address"`
+}
