@@ -135,15 +135,22 @@ func TestExplain(t *testing.T) {
 	}{
 		{"a tool", "", []string{getOrder}, 0, []string{
 			`request +POST /mcp`, `revision +2025-11-25`, `rule +tools\[1\]`, `not tools\[0\]`, `server +orders `, `2 tries`, `timeout +2s`,
-			`if all down +HTTP 200 .*"isError":true`, `regions +asia-south1 \(primary-mumbai\), then asia-south2 \(standby-delhi\)`}},
+			`if all down +HTTP 200 .*"isError":true`, `regions +asia-south1 \(primary-mumbai\), then asia-south2 \(standby-delhi\)`,
+		}},
 		{"standard input", `{"jsonrpc":"2.0","id":"x","method":"tools/call","params":{"name":"create_order"}}` + "\n", []string{"-"}, 0, []string{
-			`rule +unmatched tool`, `only when provably unsent`, `if all down +.*not_executed`}},
+			`rule +unmatched tool`, `only when provably unsent`, `if all down +.*not_executed`,
+		}},
 		{"a file of the modern era", "", []string{"testdata/modern.json"}, 0, []string{`revision +2026-07-28`, `rule +tools\[1\]`}},
 		{"a header that differs", "", []string{"-H", "Mcp-Name: other", "testdata/modern.json"}, 0, []string{`refused +HTTP 400 .*-32020`}},
 		{"the nearest region", "", []string{"--path", "/near", "--region", "asia-south2", `{"jsonrpc":"2.0","id":1,"method":"tools/list"}`}, 0, []string{
-			`server +near `, `regions +asia-south2 \(near-delhi\), then asia-south1 \(near-mumbai\)`}},
-		{"initialize", "", []string{`{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-06-18","capabilities":{},"clientInfo":{"name":"a","version":"1"}}}`}, 0,
-			[]string{`revision +2025-06-18`, `rule +other method`}},
+			`server +near `, `regions +asia-south2 \(near-delhi\), then asia-south1 \(near-mumbai\)`,
+		}},
+		{
+			"initialize", "",
+			[]string{`{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-06-18","capabilities":{},"clientInfo":{"name":"a","version":"1"}}}`},
+			0,
+			[]string{`revision +2025-06-18`, `rule +other method`},
+		},
 		{"a stream", "", []string{"--verb", "get"}, 0, []string{`request +GET /mcp`, `rule +stream`, `timeout +none`}},
 		{"another path", "", []string{"--path", "/other", `{"jsonrpc":"2.0","id":1,"method":"ping"}`}, 0, []string{`refused +HTTP 404`}},
 		{"two ids", "", []string{`{"jsonrpc":"2.0","id":1,"id":2,"method":"ping"}`}, 0, []string{`refused +HTTP 400 .*-32600`}},

@@ -43,8 +43,10 @@ func TestScreen(t *testing.T) {
 			s.report(stack.Step{Note: "port 10000 is busy: using 10010"})
 			s.report(stack.Step{Name: "control plane", Done: true, Took: 1500 * time.Millisecond})
 			s.report(stack.Step{Name: "Envoy", Done: true, Err: errors.New("x")})
-			s.event(supervise.Event{Kind: supervise.Died, Child: "xds", Exit: supervise.Exit{Ended: true, Code: -1, Signal: "SIGKILL", Uptime: 2 * time.Second},
-				LastWords: []string{"oh\x1b[2J no"}, RestartIn: 500 * time.Millisecond})
+			s.event(supervise.Event{
+				Kind: supervise.Died, Child: "xds", Exit: supervise.Exit{Ended: true, Code: -1, Signal: "SIGKILL", Uptime: 2 * time.Second},
+				LastWords: []string{"oh\x1b[2J no"}, RestartIn: 500 * time.Millisecond,
+			})
 			s.event(supervise.Event{Kind: supervise.Restarted, Child: "xds", PID: 7})
 			s.event(supervise.Event{Kind: supervise.Died, Child: "orders", Exit: supervise.Exit{Ended: true, Code: 3}})
 			s.event(supervise.Event{Kind: supervise.Started, Child: "orders", PID: 8})

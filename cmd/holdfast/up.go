@@ -66,7 +66,7 @@ func up(ctx context.Context, env *environment, flags upFlags) error {
 	if err != nil {
 		if ctx.Err() != nil {
 			show.line("Stopped before it was up.")
-			return nil
+			return nil //nolint:nilerr // what somebody asked for
 		}
 		if locked := (*stack.LockedError)(nil); errors.As(err, &locked) {
 			return locked

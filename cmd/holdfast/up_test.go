@@ -57,8 +57,10 @@ func TestUpAndDemo(t *testing.T) {
 	out, problems := &output{word: "Ctrl-C stops everything", found: make(chan struct{})}, &output{}
 	ended := make(chan int, 1)
 	go func() {
-		ended <- run(ctx, []string{"up", "--state", state, "--config", filepath.Join(root, "examples", "shopmax"),
-			"--bootstrap", filepath.Join(root, "envoy", "bootstrap.yaml")}, inside(out, problems))
+		ended <- run(ctx, []string{
+			"up", "--state", state, "--config", filepath.Join(root, "examples", "shopmax"),
+			"--bootstrap", filepath.Join(root, "envoy", "bootstrap.yaml"),
+		}, inside(out, problems))
 	}()
 	select {
 	case <-out.found:

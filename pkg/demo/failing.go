@@ -134,7 +134,7 @@ func peekTool(w http.ResponseWriter, r *http.Request) (string, bool, error) {
 	}
 	if json.Unmarshal(body, &message, jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true)) != nil {
 		// What this cannot read is the SDK's to refuse.
-		return "", false, nil
+		return "", false, nil //nolint:nilerr // see above
 	}
 	return message.Params.Name, message.Method == methodCallTool, nil
 }

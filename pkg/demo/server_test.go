@@ -95,21 +95,26 @@ func TestToolsWithTheSDK(t *testing.T) {
 		isError string
 	}{
 		{orders, "get_order", map[string]any{"order_id": "ORD-7701"}, map[string]any{
-			"order_id": "ORD-7701", "customer_id": "C-1201", "status": "SHIPPED", "total_rs": 78000.0, "channel": "web"}, ""},
+			"order_id": "ORD-7701", "customer_id": "C-1201", "status": "SHIPPED", "total_rs": 78000.0, "channel": "web",
+		}, ""},
 		{orders, "get_order", map[string]any{"order_id": "ORD-7702"}, map[string]any{
-			"order_id": "ORD-7702", "customer_id": "C-3302", "status": "CONFIRMED", "total_rs": 34500.0, "channel": "app"}, ""},
+			"order_id": "ORD-7702", "customer_id": "C-3302", "status": "CONFIRMED", "total_rs": 34500.0, "channel": "app",
+		}, ""},
 		{orders, "get_order", map[string]any{"order_id": "ORD-1"}, nil, `there is no order "ORD-1"`},
 		{orders, "get_order", map[string]any{}, nil, "order_id"},
 		{orders, "list_orders", map[string]any{"channel": "app"}, map[string]any{"orders": []any{map[string]any{
-			"order_id": "ORD-7702", "customer_id": "C-3302", "status": "CONFIRMED", "total_rs": 34500.0, "channel": "app"}}}, ""},
+			"order_id": "ORD-7702", "customer_id": "C-3302", "status": "CONFIRMED", "total_rs": 34500.0, "channel": "app",
+		}}}, ""},
 		{orders, "list_orders", map[string]any{"status": "LOST"}, map[string]any{"orders": []any{}}, ""},
 		{orders, "create_order", map[string]any{"customer_id": "C-1", "total_rs": 5}, map[string]any{
-			"order_id": "ORD-9001", "customer_id": "C-1", "status": "CONFIRMED", "total_rs": 5.0, "channel": "web"}, ""},
+			"order_id": "ORD-9001", "customer_id": "C-1", "status": "CONFIRMED", "total_rs": 5.0, "channel": "web",
+		}, ""},
 		{orders, "create_order", map[string]any{"customer_id": "C-1", "total_rs": 5, "order_id": "ORD-7701"}, nil, `there is an order "ORD-7701" already`},
 		{orders, "create_order", map[string]any{"customer_id": "", "total_rs": 5}, nil, "an order has a customer"},
 		{orders, "track_order", map[string]any{"order_id": "ORD-7701", "step_ms": 0}, map[string]any{
 			"order_id": "ORD-7701", "status": "SHIPPED",
-			"steps": []any{"placed", "packed in Mumbai", "on the road", "at the hub in Delhi", "out for delivery"}}, ""},
+			"steps": []any{"placed", "packed in Mumbai", "on the road", "at the hub in Delhi", "out for delivery"},
+		}, ""},
 		{orders, "report", map[string]any{"delay_ms": 0}, map[string]any{"orders": 5.0, "total_rs": 126754.0}, ""},
 		{orders, "report", map[string]any{"delay_ms": 30001}, nil, "30001 ms is not between 0 and 30000"},
 		{inventory, "check_stock", map[string]any{"sku": "SKU-300"}, map[string]any{"sku": "SKU-300", "name": "pressure cooker", "available": 12.0}, ""},

@@ -30,19 +30,19 @@ func Consistently[T any](dir string, read func(dir string) (T, error)) (T, error
 // fingerprint tells states of a directory apart by names, sizes and times of what
 // the names lead to.
 func fingerprint(dir string) uint64 {
-	h := fnv.New64a()
+	h := fnv.New64a() // a hash takes everything
 	entries, err := os.ReadDir(dir)
 	if err != nil {
-		fmt.Fprintf(h, "error %v", errors.Is(err, fs.ErrNotExist))
+		_, _ = fmt.Fprintf(h, "error %v", errors.Is(err, fs.ErrNotExist))
 		return h.Sum64()
 	}
 	for _, e := range entries {
 		info, err := os.Stat(filepath.Join(dir, e.Name()))
 		if err != nil {
-			fmt.Fprintf(h, "%q gone\n", e.Name())
+			_, _ = fmt.Fprintf(h, "%q gone\n", e.Name())
 			continue
 		}
-		fmt.Fprintf(h, "%q %d %d\n", e.Name(), info.Size(), info.ModTime().UnixNano())
+		_, _ = fmt.Fprintf(h, "%q %d %d\n", e.Name(), info.Size(), info.ModTime().UnixNano())
 	}
 	return h.Sum64()
 }
