@@ -57,7 +57,8 @@ fmt: $(GOLANGCI) ## format everything
 
 .PHONY: golden
 golden: ## write the golden files anew; read the diff
-	go test ./pkg/... ./internal/... ./cmd/... -run 'Golden|Reference|Schema' -update
+	go generate ./...
+	go test $$(grep -rl --include='*_test.go' 'Bool("update"' . | xargs -n1 dirname | sort -u) -update
 
 .PHONY: generate
 generate: $(PROTOC_PLUGINS) ## protos (needs protoc) and the configuration reference
