@@ -57,14 +57,14 @@ fmt: $(GOLANGCI) ## format everything
 
 .PHONY: golden
 golden: ## write the golden files anew; read the diff
-	go generate ./...
+	go run ./internal/gen/configref
 	go test $$(grep -rl --include='*_test.go' 'Bool("update"' . | xargs -n1 dirname | sort -u) -update
 
 .PHONY: generate
 generate: $(PROTOC_PLUGINS) ## protos (needs protoc) and the configuration reference
 	PATH="$(PROTOC_PLUGINS):$$PATH" protoc -I. --go_out=. --go_opt=paths=source_relative \
 	  --go-grpc_out=. --go-grpc_opt=paths=source_relative api/*/v1/*.proto
-	go generate ./...
+	go run ./internal/gen/configref
 
 .PHONY: clean
 clean: ## remove bin/
