@@ -89,7 +89,7 @@ func HashVersions(versions map[string]string) string {
 	h := sha256.New()
 	for _, name := range slices.Sorted(maps.Keys(versions)) {
 		// Lengths keep neighbouring fields apart.
-		fmt.Fprintf(h, "%d:%s%d:%s", len(name), name, len(versions[name]), versions[name])
+		_, _ = fmt.Fprintf(h, "%d:%s%d:%s", len(name), name, len(versions[name]), versions[name])
 	}
 	return hex.EncodeToString(h.Sum(nil))
 }
