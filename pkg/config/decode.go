@@ -124,7 +124,7 @@ func (d *decoder) object(n *yaml.Node, v reflect.Value, path string) {
 			d.doc.reportAt(d.doc.position(key), join(path, shorten(key.Value)), "", "is written twice, first on line %d", line)
 			continue
 		}
-		seen[key.Value] = key.Line
+		seen[key.Value] = d.doc.position(key).Line
 		at := slices.IndexFunc(fields, func(f field) bool { return f.name == key.Value })
 		if at < 0 {
 			d.unknown(key, path, fields)

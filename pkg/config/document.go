@@ -11,18 +11,18 @@ import (
 // document is one resource as written: where each of its values stands, and
 // which of them are known to be wrong, so that checks that build on a wrong value stay silent.
 type document struct {
-	file string
+	file File
 	at   map[string]Position
 	bad  []string
 	to   *collector
 }
 
-func newDocument(file string, to *collector) *document {
+func newDocument(file File, to *collector) *document {
 	return &document{file: file, at: map[string]Position{}, to: to}
 }
 
 func (d *document) position(n *yaml.Node) Position {
-	return Position{File: d.file, Line: n.Line, Column: n.Column}
+	return d.file.at(n.Line, n.Column)
 }
 
 // written tells whether the value at path stands in the file.
@@ -38,7 +38,7 @@ func (d *document) where(path string) Position {
 			return pos
 		}
 		if path == "" {
-			return Position{File: d.file}
+			return Position{File: d.file.Name}
 		}
 		path = path[:max(0, strings.LastIndexAny(path, ".["))]
 	}

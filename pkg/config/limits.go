@@ -6,6 +6,8 @@ import "time"
 const (
 	// MaxFiles is the largest number of files.
 	MaxFiles = 1000
+	// MaxDocuments is the largest number of parts of files, each a document of its own.
+	MaxDocuments = 20_000
 	// MaxFileBytes is the largest size of one file.
 	MaxFileBytes = 1 << 20
 	// MaxTotalBytes is the largest size of all files together.

@@ -20,6 +20,20 @@ const maxReads = 3
 // have them. What it returns was in the directory at one moment: when files change
 // while they are read, it reads again. Errors are those of Parse, or of the file system.
 func Load(dir string) (*Config, error) {
+	files, err := ReadDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	c, err := Parse(files)
+	if errors.Is(err, ErrEmpty) {
+		return nil, fmt.Errorf("loading configuration from %s: %w", dir, err)
+	}
+	return c, err
+}
+
+// ReadDir gives the files that Load would parse, unparsed. Where they are larger together
+// than Parse allows, the last one given is the one that crosses the limit.
+func ReadDir(dir string) ([]File, error) {
 	files, err := readSettled(
 		func() ([]entry, error) { return list(dir) },
 		func(entries []entry) ([]File, error) { return readAll(dir, entries) },
@@ -27,11 +41,7 @@ func Load(dir string) (*Config, error) {
 	if err != nil {
 		return nil, fmt.Errorf("loading configuration from %s: %w", dir, err)
 	}
-	c, err := Parse(files)
-	if errors.Is(err, ErrEmpty) {
-		return nil, fmt.Errorf("loading configuration from %s: %w", dir, err)
-	}
-	return c, err
+	return files, nil
 }
 
 // readSettled reads the entries of a directory until they are the same after as before.

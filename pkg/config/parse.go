@@ -24,6 +24,14 @@ type File struct {
 	// Name as problems show it, without its directory.
 	Name string
 	Data []byte
+	// Line of the file on which Data begins, from 1, where Data is a part of a file.
+	// 0 for a whole one.
+	Line int
+}
+
+// at gives the position in the file of a place in Data, both counted from 1.
+func (f File) at(line, column int) Position {
+	return Position{File: f.Name, Line: line + max(0, f.Line-1), Column: column}
 }
 
 // resource is a document as people write it.
@@ -56,16 +64,11 @@ type parser struct {
 // is ErrEmpty when no file has a document (test with errors.Is), else Problems. Parse is
 // pure and safe for concurrent use.
 func Parse(files []File) (*Config, error) {
-	p := &parser{collector: collector{order: map[string]int{}}}
-	if len(files) > MaxFiles {
-		return nil, Problems{{Message: fmt.Sprintf("%d files are more than the allowed %d", len(files), MaxFiles)}}
+	p, problems := newParser(files)
+	if problems != nil {
+		return nil, problems
 	}
-	total := 0
-	for i, f := range files {
-		p.order[f.Name] = i
-		if total += len(f.Data); total > MaxTotalBytes {
-			return nil, Problems{{Pos: Position{File: f.Name}, Message: fmt.Sprintf("all files together are larger than %s", ByteSize(MaxTotalBytes))}}
-		}
+	for _, f := range files {
 		p.file(f)
 	}
 	if p.count == 0 && len(p.problems) == 0 {
@@ -76,6 +79,32 @@ func Parse(files []File) (*Config, error) {
 		return nil, problems
 	}
 	return p.config(), nil
+}
+
+// newParser is ready to read files that are not too many and not too large together.
+func newParser(files []File) (*parser, Problems) {
+	p := &parser{collector: collector{order: map[string]int{}}}
+	total, whole, parts := 0, 0, 0
+	for i, f := range files {
+		if f.Line == 0 {
+			whole++
+		} else {
+			parts++
+		}
+		if _, known := p.order[f.Name]; !known {
+			p.order[f.Name] = i
+		}
+		if total += len(f.Data); total > MaxTotalBytes {
+			return nil, Problems{{Pos: Position{File: f.Name}, Message: fmt.Sprintf("all files together are larger than %s", ByteSize(MaxTotalBytes))}}
+		}
+	}
+	if whole > MaxFiles {
+		return nil, Problems{{Message: fmt.Sprintf("%d files are more than the allowed %d", whole, MaxFiles)}}
+	}
+	if parts > MaxDocuments {
+		return nil, Problems{{Message: fmt.Sprintf("%d documents are more than the allowed %d", parts, MaxDocuments)}}
+	}
+	return p, nil
 }
 
 // config assembles the result, resources in order of name.
@@ -102,14 +131,24 @@ func (p *parser) unreadable(pos Position, hint, format string, args ...any) {
 }
 
 func (p *parser) file(f File) {
-	if len(f.Data) > MaxFileBytes {
-		p.unreadable(Position{File: f.Name}, "split it", "is larger than %s", ByteSize(MaxFileBytes))
+	p.read(f, MaxFileBytes, func(root *yaml.Node, doc *document) {
+		if doc != nil {
+			p.document(doc, root.Content[0])
+		}
+	})
+}
+
+// read calls visit for each document of a file that is no larger than limit; without a
+// *document for those that are blank. Those that are no plain data are reported and passed over.
+func (p *parser) read(f File, limit int, visit func(root *yaml.Node, doc *document)) {
+	if len(f.Data) > limit {
+		p.unreadable(Position{File: f.Name}, "split it", "is larger than %s", ByteSize(limit))
 		return
 	}
 	if at := invalidUTF8(f.Data); at >= 0 {
 		line := bytes.Count(f.Data[:at], []byte("\n"))
 		column := utf8.RuneCount(f.Data[bytes.LastIndexByte(f.Data[:at], '\n')+1 : at])
-		p.unreadable(Position{f.Name, line + 1, column + 1}, "", "is not UTF-8 text")
+		p.unreadable(f.at(line+1, column+1), "", "is not UTF-8 text")
 		return
 	}
 	dec := yaml.NewDecoder(bytes.NewReader(f.Data))
@@ -124,16 +163,17 @@ func (p *parser) file(f File) {
 			return
 		}
 		if blank(root) {
+			visit(root, nil)
 			continue
 		}
 		p.count++
-		doc := newDocument(f.Name, &p.collector)
+		doc := newDocument(f, &p.collector)
 		check := shape{doc: doc, nodes: &nodes, told: map[string]bool{}}
 		if !check.check(root, 0) {
 			p.incomplete = true
 			continue
 		}
-		p.document(doc, root.Content[0])
+		visit(root, doc)
 	}
 }
 
@@ -187,11 +227,11 @@ func (p *parser) syntax(f File, err error) {
 	// The reader notices a tab on its line or, where a line should go on, on the one before.
 	for at := line; at <= line+1; at++ {
 		if column := tabColumn(f.Data, at); column > 0 {
-			p.unreadable(Position{f.Name, at, column}, "indent with spaces", "a tab cannot indent YAML")
+			p.unreadable(f.at(at, column), "indent with spaces", "a tab cannot indent YAML")
 			return
 		}
 	}
-	p.unreadable(Position{File: f.Name, Line: line}, "", "not YAML: %s", message)
+	p.unreadable(f.at(line, 0), "", "not YAML: %s", message)
 }
 
 // tabColumn gives the column of a tab in the indentation of a line, 0 when there is none.
@@ -212,7 +252,7 @@ func (p *parser) document(doc *document, n *yaml.Node) {
 		doc.reportAt(doc.position(n), "", "", "got %s, want a resource: a mapping with kind, metadata and spec", got(n))
 		return
 	}
-	kinds := []string{KindGateway, KindMCPServer, KindMCPRoute}
+	kinds := kinds()
 	kind := lookup(n, "kind")
 	if kind == nil {
 		p.incomplete = true
@@ -231,6 +271,8 @@ func (p *parser) document(doc *document, n *yaml.Node) {
 		doc.reportAt(doc.position(kind), "kind", cmp.Or(didYouMean(kind.Value, kinds), "it is "+oneOf(kinds)), "got %s, which is no kind", got(kind))
 	}
 }
+
+func kinds() []string { return []string{KindGateway, KindMCPServer, KindMCPRoute} }
 
 func lookup(n *yaml.Node, key string) *yaml.Node {
 	for i := 0; i+1 < len(n.Content); i += 2 {
