@@ -9,8 +9,10 @@ GOFLAGS_BUILD := -trimpath
 GOLANGCI_VERSION := v2.15.0
 PROTOC_GEN_GO_VERSION := v1.36.12
 PROTOC_GEN_GO_GRPC_VERSION := v1.6.2
+PROTOC_GEN_CONNECT_GO_VERSION := v1.21.1
+PROTOC_GEN_OPENAPIV2_VERSION := v2.31.0
 GOLANGCI := $(CACHE)/golangci-lint-$(GOLANGCI_VERSION)/golangci-lint
-PROTOC_PLUGINS := $(CACHE)/protoc-plugins-$(PROTOC_GEN_GO_VERSION)-$(PROTOC_GEN_GO_GRPC_VERSION)
+PROTOC_PLUGINS := $(CACHE)/protoc-plugins-$(PROTOC_GEN_GO_VERSION)-$(PROTOC_GEN_GO_GRPC_VERSION)-$(PROTOC_GEN_CONNECT_GO_VERSION)-$(PROTOC_GEN_OPENAPIV2_VERSION)
 
 .PHONY: help
 help: ## list the targets
@@ -22,7 +24,7 @@ up: build ## build, get Envoy, run everything with the demo servers; Ctrl-C stop
 
 .PHONY: build
 build: ## build holdfast, xds and extproc into bin/
-	@echo "building (the first build compiles Envoy's API and takes a minute or two)"
+	@test -e $(BIN)/xds || echo "building for the first time: this compiles Envoy's API and takes a minute or two"
 	@CGO_ENABLED=0 go build $(GOFLAGS_BUILD) -o $(BIN)/ ./cmd/...
 
 .PHONY: test
@@ -63,7 +65,11 @@ golden: ## write the golden files anew; read the diff
 .PHONY: generate
 generate: $(PROTOC_PLUGINS) ## protos (needs protoc) and the configuration reference
 	PATH="$(PROTOC_PLUGINS):$$PATH" protoc -I. --go_out=. --go_opt=paths=source_relative \
-	  --go-grpc_out=. --go-grpc_opt=paths=source_relative api/*/v1/*.proto
+	  --go-grpc_out=. --go-grpc_opt=paths=source_relative api/policy/v1/policy.proto
+	PATH="$(PROTOC_PLUGINS):$$PATH" protoc -I. --go_out=. --go_opt=paths=source_relative \
+	  --connect-go_out=. --connect-go_opt=paths=source_relative,simple \
+	  --openapiv2_out=. --openapiv2_opt=generate_unbound_methods=true,disable_default_errors=true \
+	  --openapiv2_opt=openapi_configuration=api/admin/v1/admin.openapi.yaml api/admin/v1/admin.proto
 	go run ./internal/gen/configref
 
 .PHONY: clean
@@ -78,3 +84,5 @@ $(PROTOC_PLUGINS):
 	@mkdir -p $@
 	@GOBIN=$@ go install google.golang.org/protobuf/cmd/protoc-gen-go@$(PROTOC_GEN_GO_VERSION)
 	@GOBIN=$@ go install google.golang.org/grpc/cmd/protoc-gen-go-grpc@$(PROTOC_GEN_GO_GRPC_VERSION)
+	@GOBIN=$@ go install connectrpc.com/connect/cmd/protoc-gen-connect-go@$(PROTOC_GEN_CONNECT_GO_VERSION)
+	@GOBIN=$@ go install github.com/grpc-ecosystem/grpc-gateway/v2/protoc-gen-openapiv2@$(PROTOC_GEN_OPENAPIV2_VERSION)

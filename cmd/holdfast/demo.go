@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -84,16 +85,42 @@ func playDemo(ctx context.Context, env *environment, flags demoFlags) error {
 	if len(orders) != 2 {
 		return errors.New("the play needs both demo servers of orders, and 'holdfast up' runs them only for a configuration that names their addresses")
 	}
+	remote := supervise.Remote{Socket: info.Control}
+	if err := revive(ctx, remote, orders); err != nil {
+		return err
+	}
 	summary, err := play.Run(ctx, play.Options{
-		Endpoint: endpoint, Servers: remoteServers{supervise.Remote{Socket: info.Control}},
+		Endpoint: endpoint, Servers: remoteServers{remote},
 		Primary: orders[0], Standby: orders[1], Callers: flags.callers, Rate: flags.rate, Act: flags.act,
 		Out: env.Stdout, Colors: env.colors(env.Stdout), Version: version(),
 	})
 	if err != nil {
+		if ctx.Err() != nil {
+			say(env.Stderr, "Stopped; the servers that were killed are running again.\n")
+			return errSilent
+		}
 		return fmt.Errorf("playing the demo: %w", err)
 	}
 	if len(summary.Broken) > 0 {
 		return errSilent
+	}
+	return nil
+}
+
+// revive starts those of the named servers that are dead: an earlier play, or
+// somebody by hand, may have left them so.
+func revive(ctx context.Context, remote supervise.Remote, names []string) error {
+	children, err := remote.Children(ctx)
+	if err != nil {
+		return fmt.Errorf("asking what runs: %w", err)
+	}
+	for _, child := range children {
+		if !slices.Contains(names, child.Name) || (child.State != supervise.StateDead && child.State != supervise.StateStopped) {
+			continue
+		}
+		if _, err := remote.Do(ctx, child.Name, supervise.ActionStart); err != nil {
+			return fmt.Errorf("starting %s, which was dead: %w", child.Name, err)
+		}
 	}
 	return nil
 }

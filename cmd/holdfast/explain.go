@@ -85,7 +85,8 @@ func explain(env *environment, flags explainFlags, args []string) error {
 	}
 	headers := clientHeaders(verb, body, given)
 	text := table.Explain(&decide.Request{Verb: verb, Path: flags.path, Header: headers, Body: body})
-	say(env.Stdout, "%s%s", text, regionLine(m, text.Server))
+	text.Regions = regionOrder(m, text.Server)
+	say(env.Stdout, "%s", text)
 	return nil
 }
 
@@ -120,8 +121,8 @@ func sortedNames[V any](of map[string]V) []string {
 	return names
 }
 
-// regionLine is the failover order of the server that the message goes to.
-func regionLine(m *model.Model, server string) string {
+// regionOrder is the failover order of the server that the message goes to.
+func regionOrder(m *model.Model, server string) string {
 	for _, s := range m.Servers {
 		if s.Name != server {
 			continue
@@ -138,7 +139,7 @@ func regionLine(m *model.Model, server string) string {
 			}
 			steps = append(steps, strings.Join(together, " and "))
 		}
-		return fmt.Sprintf("%-12s %s\n", "regions", strings.Join(steps, ", then "))
+		return strings.Join(steps, ", then ")
 	}
 	return ""
 }

@@ -19,10 +19,10 @@ type reply struct {
 		Content []struct {
 			Text string `json:"text"`
 		} `json:"content"`
-		Structured struct {
-			Error failure `json:"error"`
-		} `json:"structuredContent"`
-		Meta map[string]json.RawMessage `json:"_meta"`
+		Meta struct {
+			Degraded map[string]string `json:"holdfast/degraded"`
+			Error    failure           `json:"holdfast/error"`
+		} `json:"_meta"`
 	} `json:"result"`
 	Error *struct {
 		Code int     `json:"code"`
@@ -78,8 +78,8 @@ func TestDegradedAnswers(t *testing.T) {
 			if got.Status != 200 || string(r.ID) != `"id-7"` || r.Result == nil || !r.Result.IsError || len(r.Result.Content) == 0 || got.Header.Get("x-holdfast-degraded") != "error" {
 				t.Fatalf("status %d %v: %s", got.Status, got.Header, got.Body)
 			}
-			e := r.Result.Structured.Error
-			if e.Code != c.code || e.Outcome != c.outcome || e.RequestID == "" || e.Server != "orders" || e.Tool != c.tool || r.Result.Meta["holdfast/degraded"] == nil {
+			e := r.Result.Meta.Error
+			if e.Code != c.code || e.Outcome != c.outcome || e.RequestID == "" || e.Server != "orders" || e.Tool != c.tool || r.Result.Meta.Degraded["source"] != "error" {
 				t.Errorf("error %+v, want code %q, outcome %q", e, c.code, c.outcome)
 			}
 			if m, d := len(p.mumbai.requests()), len(p.delhi.requests()); m != c.mumbaiN || d != c.delhiN {

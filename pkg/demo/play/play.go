@@ -96,6 +96,8 @@ func Run(ctx context.Context, opts Options) (Summary, error) {
 		},
 	}
 	defer p.narrator.close()
+	p.print.note(fmt.Sprintf("%d callers, %d calls a second; %s is killed, then %s, then both come back",
+		p.opts.Callers, p.opts.Rate, p.opts.Primary, p.opts.Standby))
 	if err := p.awaitPrimary(ctx); err != nil {
 		return Summary{}, err
 	}
@@ -134,7 +136,8 @@ func (p *play) awaitPrimary(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			timer.Stop()
-			return fmt.Errorf("the play needs %s to answer at first, and within %s it did not: %s", p.opts.Primary, patience, describe(o))
+			return fmt.Errorf("the play needs %s to answer at first, and within %s it did not: %s; is its region the first one in the configuration?",
+				p.opts.Primary, patience, describe(o))
 		case <-timer.C:
 		}
 	}

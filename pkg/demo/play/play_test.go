@@ -128,7 +128,8 @@ func TestAsPromised(t *testing.T) {
 	if got := strings.Join(g.log[:2], ", "); got != "kill a, kill b" || len(g.log) != 4 {
 		t.Errorf("it did %q", g.log)
 	}
-	want := regexp.MustCompile(`^Tool: get_order\(\{"order_id":"ORD-7701"\}\)  → SHIPPED, 78000  \[via a\] +\d+ ms
+	want := regexp.MustCompile(`^4 callers, 200 calls a second; a is killed, then b, then both come back
+Tool: get_order\(\{"order_id":"ORD-7701"\}\)  → SHIPPED, 78000  \[via a\] +\d+ ms
 -- a killed --
 Tool: get_order\(\{"order_id":"ORD-7702"\}\)  → CONFIRMED, 34500  \[via b\] +\d+ ms   \(2 attempts\)
 -- b killed --

@@ -95,7 +95,7 @@ func (p *printer) summary(s Summary) {
 		p.line(strings.TrimRight(fmt.Sprintf("  %-52s %9s  %s", label, grouped(n), more), " "))
 	}
 	count("calls made", s.Calls, "")
-	count("good", s.Good, fmt.Sprintf("%s after more than one attempt", grouped(s.Retried)))
+	count("good", s.Good, fmt.Sprintf("(%s of them after more than one attempt)", grouped(s.Retried)))
 	count("degraded, while both servers were down", s.Degraded, "")
 	count("failed", s.Failed, "")
 	took := func(label string, d time.Duration) {

@@ -35,6 +35,9 @@ type Explanation struct {
 
 	// Route is Envoy's route, Server the server it leads to.
 	Route, Server string
+	// Regions of the server in the order in which they are tried, in words; whoever
+	// knows them fills them in, since policies do not.
+	Regions string
 	// Safe: the message may be sent again after a server may have begun it. Once: it
 	// could be, but it continues an earlier message.
 	Safe, Once bool
@@ -53,8 +56,9 @@ type Explanation struct {
 	// Refused is what the message gets at once; nil where it goes to a server.
 	Refused *degrade.Answer
 	// Degraded is what it would get if all endpoints of the server were down and
-	// nothing remembered; nil where it is refused.
-	Degraded *degrade.Answer
+	// nothing remembered; nil where it is refused. DegradedText is its text.
+	Degraded     *degrade.Answer
+	DegradedText string
 }
 
 // Explain decides a request by the same code as Headers and Body, and says why.
@@ -93,20 +97,21 @@ func (t *Table) Explain(r *Request) Explanation {
 	if decision.CatalogKey != "" {
 		e.StaleListMaxAge = decision.Route.StaleListMaxAge()
 	}
-	e.Degraded = decision.allDown(r.RequestID)
+	e.Degraded, e.DegradedText = decision.allDown(r.RequestID)
 	return e
 }
 
-// allDown is the answer when Envoy finds no endpoint.
-func (d *Decision) allDown(requestID string) *degrade.Answer {
+// allDown is the answer, and its text, when Envoy finds no endpoint.
+func (d *Decision) allDown(requestID string) (*degrade.Answer, string) {
 	call := d.Call
 	down := degrade.Local{Status: http.StatusServiceUnavailable, Flags: "UH", CodeDetails: "no_healthy_upstream"}
 	if call == nil {
 		// GET and DELETE carry no call whose outcome could be told.
 		call = &policyv1.CallContext{Server: d.Action.GetServer(), Safe: true}
 	}
-	answer := degrade.Render(call, degrade.FromEnvoy(down, call, requestID), d.Route.policy.GetErrors())
-	return &answer
+	cause := degrade.FromEnvoy(down, call, requestID)
+	answer := degrade.Render(call, cause, d.Route.policy.GetErrors())
+	return &answer, cause.Message
 }
 
 // explainRule says why a rule decided, and fills in why the earlier ones did not.

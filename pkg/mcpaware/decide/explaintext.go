@@ -36,13 +36,16 @@ func (e Explanation) String() string {
 		line("", "and %d more rules before it do not match", e.MoreMisses)
 	}
 	line("server", "%s (Envoy route %s)", e.Server, e.Route)
+	if e.Regions != "" {
+		line("regions", "%s", e.Regions)
+	}
 	line("retries", "%s", e.retries())
 	line("timeout", "%s, per try %s", limitText(e.Timeout), limitText(e.PerTryTimeout))
-	line("body", "at most %d bytes", e.MaxBodyBytes)
+	line("limits", "body at most %s", sizeText(e.MaxBodyBytes))
 	if e.StaleListMaxAge > 0 {
 		line("remembered", "the last good answer is served for %v when the server is down", e.StaleListMaxAge)
 	}
-	line("if all down", "%s", answerText(e.Degraded))
+	line("if all down", "HTTP %d: %s", e.Degraded.Status, e.DegradedText)
 	return b.String()
 }
 
@@ -56,6 +59,16 @@ func (e *Explanation) retries() string {
 		return fmt.Sprintf("at most %d tries, only when provably unsent: the message continues an earlier one", e.Attempts)
 	}
 	return fmt.Sprintf("at most %d tries, only when provably unsent", e.Attempts)
+}
+
+func sizeText(n uint32) string {
+	switch {
+	case n >= 1<<20 && n%(1<<20) == 0:
+		return fmt.Sprintf("%d MiB", n>>20)
+	case n >= 1<<10 && n%(1<<10) == 0:
+		return fmt.Sprintf("%d KiB", n>>10)
+	}
+	return fmt.Sprintf("%d bytes", n)
 }
 
 func limitText(d time.Duration) string {

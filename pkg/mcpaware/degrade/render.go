@@ -51,14 +51,13 @@ func appendMCP(dst []byte, call *policyv1.CallContext, cause *Cause) []byte {
 	if call.GetMethod() != method.ToolsCall {
 		return appendError(dst, call.GetId(), cause.Code.Number(), cause, nil)
 	}
-	data := cause.appendData(nil, nil)
+	// No structuredContent: some clients hold it against the tool's output schema
+	// even beside isError, and throw the whole answer away.
 	dst = append(dst, `{"jsonrpc":"2.0","id":`...)
 	dst = append(dst, call.GetId()...)
 	dst = append(dst, `,"result":{"content":[{"type":"text","text":`...)
 	dst = appendString(dst, cause.Message)
-	dst = append(dst, `}],"structuredContent":{"error":`...)
-	dst = append(dst, data...)
-	dst = append(dst, `},"isError":true,"_meta":{`...)
+	dst = append(dst, `}],"isError":true,"_meta":{`...)
 	dst = appendString(dst, names.MetaDegraded)
 	dst = append(dst, `:{"reason":`...)
 	dst = appendString(dst, string(cause.Code))
@@ -66,7 +65,7 @@ func appendMCP(dst []byte, call *policyv1.CallContext, cause *Cause) []byte {
 	dst = appendString(dst, SourceError)
 	dst = append(dst, `},`...)
 	dst = appendString(dst, names.MetaError)
-	dst = append(append(dst, ':'), data...)
+	dst = cause.appendData(append(dst, ':'), nil)
 	dst = append(dst, '}')
 	if call.GetRevision() == ModernRevision {
 		dst = append(dst, `,"resultType":"complete"`...)
