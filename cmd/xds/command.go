@@ -1,24 +1,21 @@
 package main
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net"
-	"net/netip"
 	"os"
 	"path/filepath"
 	"runtime/debug"
 	"strings"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/sync/errgroup"
 	"golang.org/x/term"
 
 	"github.com/holdfast-mcp/holdfast/pkg/control"
-	"github.com/holdfast-mcp/holdfast/pkg/control/admin"
+	"github.com/holdfast-mcp/holdfast/pkg/control/api"
 	"github.com/holdfast-mcp/holdfast/pkg/control/revision"
+	"github.com/holdfast-mcp/holdfast/pkg/control/store"
 )
 
 // usageError is a command line that makes no sense.
@@ -29,17 +26,20 @@ func usagef(format string, args ...any) error { return usageError{fmt.Errorf(for
 // flags are the command line.
 type flags struct {
 	config, listen, admin, state, envoy string
+	api                                 api.ListenOptions
+	history                             int
 	processors, remap                   []string
 	logFormat, logLevel                 string
 }
 
-const long = `xds watches a directory of Gateway, MCPServer and MCPRoute resources and gives
-Envoys (listeners, routes, clusters, endpoints) and extproc instances (policies,
-catalog) what they say, over xDS.
+const long = `xds watches a directory of Gateway, MCPServer and MCPRoute resources, takes more of
+them by its admin API, and gives Envoys (listeners, routes, clusters, endpoints) and extproc
+instances (policies, catalog) what they say, over xDS.
 
 A configuration is used as a whole or not at all: while the directory has a fault,
-the last good one stays. A change goes out in phases, new things first and removals
-last, and is taken back when a node refuses it.
+the last good one stays. Each change is a revision of its own, kept in the state
+directory. It goes out in phases, new things first and removals last. A change of the
+directory is taken back when a node refuses it; one by the API says what is to happen then.
 
 Exit codes: 0 stopped on request, 1 failed, 2 wrong usage.`
 
@@ -64,47 +64,20 @@ func command() *cobra.Command {
 	fs.SortFlags = false
 	fs.StringVar(&f.config, "config", "", "directory of configuration to watch (*.yaml, *.yml); required")
 	fs.StringVar(&f.listen, "listen", "127.0.0.1:18000", "address for xDS; it has no access control, so keep it away from foreign networks")
-	fs.StringVar(&f.admin, "admin", "127.0.0.1:18001", "loopback address for /health, /ready and /v1/status")
-	fs.StringVar(&f.state, "state", defaultState(), "directory that keeps what a restart must know")
+	fs.StringVar(&f.admin, "admin", "127.0.0.1:18001", "loopback address for /health, /ready, /v1/status and the admin API")
+	fs.StringVar(&f.api.Address, "api", "", "another address for the admin API, host:port or unix:///path; other machines can reach it only with TLS and credentials")
+	fs.StringVar(&f.api.CertFile, "api-cert", "", "certificate chain of --api, PEM")
+	fs.StringVar(&f.api.KeyFile, "api-key", "", "private key of --api, PEM")
+	fs.StringVar(&f.api.ClientCAFile, "api-client-ca", "", "authorities whose client certificates may use --api, PEM; their organizational unit gives the role")
+	fs.StringVar(&f.api.TokensFile, "api-tokens", "", "tokens that may use --api, a line each: read|write SUBJECT sha256:HEX; mode 0600")
+	fs.StringVar(&f.state, "state", defaultState(), "directory that keeps the revisions and what else a restart must know")
+	fs.IntVar(&f.history, "history", store.DefaultKeep, fmt.Sprintf("revisions that are kept, 1 to %d", store.MaxKeep))
 	fs.StringSliceVar(&f.processors, "processors", nil, "addresses of the extproc instances, unix:///path or host:port, for a Gateway that names none")
 	fs.StringArrayVar(&f.remap, "remap", nil, "OLD=NEW: use host:port NEW where the configuration says OLD; repeatable")
 	fs.StringVar(&f.envoy, "envoy", "", "Envoy binary that checks every revision before it goes out (default: no check)")
 	fs.StringVar(&f.logFormat, "log-format", "", "text or json (default: text on a terminal, else json)")
 	fs.StringVar(&f.logLevel, "log-level", "info", "debug, info, warn or error")
 	return cmd
-}
-
-// serve runs the control plane until ctx ends. Addresses are taken first: who cannot
-// have them has no business in the state directory.
-func (f *flags) serve(ctx context.Context) error {
-	opts, err := f.options()
-	if err != nil {
-		return err
-	}
-	xds, err := (&net.ListenConfig{}).Listen(ctx, "tcp", f.listen)
-	if err != nil {
-		return fmt.Errorf("xDS address %q: %w", f.listen, err)
-	}
-	adminListener, err := admin.Listen(ctx, f.admin)
-	if err != nil {
-		return errors.Join(err, xds.Close())
-	}
-	if a, err := netip.ParseAddrPort(xds.Addr().String()); err == nil && !a.Addr().Unmap().IsLoopback() {
-		opts.Logger.Warn("xDS is open to other machines and has no access control", "address", xds.Addr().String())
-	}
-	plane, err := control.New(opts)
-	if err != nil {
-		return errors.Join(err, xds.Close(), adminListener.Close())
-	}
-	opts.Logger.Info("listening", "admin", adminListener.Addr().String())
-	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return plane.Run(ctx, xds) })
-	g.Go(func() error { return admin.Serve(ctx, adminListener, plane.Status, opts.Logger) })
-	if err := g.Wait(); err != nil {
-		return err
-	}
-	opts.Logger.Info("stopped")
-	return nil
 }
 
 func (f *flags) options() (control.Options, error) {
@@ -117,13 +90,17 @@ func (f *flags) options() (control.Options, error) {
 		return control.Options{}, usagef("--config DIR is required")
 	case f.state == "":
 		return control.Options{}, usagef("--state DIR is required: there is no home directory to derive one from")
+	case f.history < 1 || f.history > store.MaxKeep:
+		return control.Options{}, usagef("--history %d: want 1 to %d", f.history, store.MaxKeep)
+	case f.api.Address == "" && f.api.CertFile+f.api.KeyFile+f.api.ClientCAFile+f.api.TokensFile != "":
+		return control.Options{}, usagef("--api-cert, --api-key, --api-client-ca and --api-tokens are for --api, which is missing")
 	}
 	remap, err := remaps(f.remap)
 	if err != nil {
 		return control.Options{}, err
 	}
 	opts := control.Options{
-		ConfigDir: f.config, StateDir: f.state, Version: version(), Logger: logger,
+		ConfigDir: f.config, StateDir: f.state, History: f.history, Version: version(), Logger: logger,
 		Compiler: revision.Compiler{Processors: f.processors, Remap: remap},
 	}
 	if f.envoy != "" {
@@ -188,7 +165,14 @@ func defaultState() string {
 	return filepath.Join(base, "holdfast", "xds")
 }
 
+// release is what whoever linked the program calls it (-X main.release=1.2.3); empty:
+// nothing. A build away from the repository, such as an image's, knows nothing else.
+var release string
+
 func version() string {
+	if release != "" {
+		return release
+	}
 	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
 		return info.Main.Version
 	}

@@ -11,11 +11,7 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"go.uber.org/goleak"
 )
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func TestUsage(t *testing.T) {
 	for _, c := range []struct{ name, args, want string }{
@@ -27,6 +23,8 @@ func TestUsage(t *testing.T) {
 		{"remap twice", "--config x --remap a:1=b:1 --remap a:1=c:1", "mapped to both"},
 		{"level", "--config x --log-level loud", "--log-level"},
 		{"format", "--config x --log-format xml", "--log-format"},
+		{"no history", "--config x --history 0", "--history 0: want 1 to"},
+		{"credentials for nothing", "--config x --api-tokens y", "--api, which is missing"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			cmd := command()
@@ -67,6 +65,7 @@ func TestFailure(t *testing.T) {
 	for name, args := range map[string][]string{
 		"xDS address taken": {"--listen", taken.Addr().String(), "--admin", freeAddress(t)},
 		"admin for others":  {"--listen", freeAddress(t), "--admin", "0.0.0.0:0"},
+		"API for others":    {"--listen", freeAddress(t), "--admin", freeAddress(t), "--api", "0.0.0.0:0"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if got := run(t.Context(), append(args, "--config", dir, "--state", dir)); got != exitFailure {

@@ -37,12 +37,17 @@ func (p *Plane) perform(ctx context.Context, actions []rollout.Action) {
 			p.log.InfoContext(ctx, "revision applied", "revision", a.Revision, "nodes", len(p.peers))
 		case rollout.Rejected:
 			p.log.WarnContext(ctx, "revision rejected", "revision", a.Rejection.Revision, "node", a.Rejection.NodeID,
-				"type", server.TypeName(a.Rejection.TypeURL), "detail", a.Rejection.Detail)
+				"type", server.TypeName(a.Rejection.TypeURL), "detail", a.Rejection.Detail, "takenBack", a.Rejection.Everywhere)
+			if a.Back != "" {
+				p.takenBack = &a
+				tell(p.rejected)
+			}
 		case rollout.Late:
 			p.log.WarnContext(ctx, "node is late", "node", a.ID, "kind", a.Kind.String(), "phase", string(a.Phase))
 		}
 	}
 	p.forget()
+	p.touch()
 }
 
 // show composes a view for an Envoy's region and hands it over. What cannot be
@@ -147,6 +152,7 @@ func (p *Plane) save(ctx context.Context) {
 		}
 	}
 	err := p.state.Save(contents)
+	defer p.touch()
 	switch {
 	case err != nil && p.stateProblem != err.Error():
 		p.stateProblem = err.Error()

@@ -1,10 +1,12 @@
-// Package control is the control plane: it watches a directory of configuration,
-// compiles what it finds, and moves Envoys and processors to it. The decisions are
-// in package rollout, the wire is in package server; here they are tied together.
+// Package control is the control plane: it makes revisions out of a watched directory
+// and of what the admin API is given, keeps them, and moves Envoys and processors to
+// the newest one. What follows from what is in packages revisions and rollout, the wire
+// is in package server; here they are tied together.
 package control
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -14,10 +16,10 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/holdfast-mcp/holdfast/pkg/config"
 	"github.com/holdfast-mcp/holdfast/pkg/control/catalog"
 	"github.com/holdfast-mcp/holdfast/pkg/control/resources"
 	"github.com/holdfast-mcp/holdfast/pkg/control/revision"
+	"github.com/holdfast-mcp/holdfast/pkg/control/revisions"
 	"github.com/holdfast-mcp/holdfast/pkg/control/rollout"
 	"github.com/holdfast-mcp/holdfast/pkg/control/server"
 	"github.com/holdfast-mcp/holdfast/pkg/control/source"
@@ -39,8 +41,11 @@ const (
 type Options struct {
 	// ConfigDir is watched; see package source.
 	ConfigDir string
-	// StateDir keeps what the next run must know; see package state.
+	// StateDir keeps the revisions and what the next run must know; see packages store and
+	// state. One process has it at a time.
 	StateDir string
+	// History is how many revisions are kept, 1 to store.MaxKeep; store.DefaultKeep when 0.
+	History  int
 	Compiler revision.Compiler
 	// Check asks an Envoy about each revision first; nil does not.
 	Check *revision.EnvoyCheck
@@ -57,7 +62,7 @@ type Options struct {
 }
 
 // Plane is one control plane. Run may be called once; the other methods are safe
-// for concurrent use.
+// for concurrent use, and end with an error after Run has.
 type Plane struct {
 	opts    Options
 	log     *slog.Logger
@@ -67,16 +72,23 @@ type Plane struct {
 	catalog *catalog.Store
 	state   *state.Dir
 
-	events    chan server.Event
-	proposals chan *revision.Revision
+	events chan server.Event
+	// wake tells the loop that something else than an event has moved the rollout.
+	wake chan struct{}
 	// stopped is closed when events are no longer taken.
 	stopped chan struct{}
+	writer  writer
+	// rejected is told when takenBack has something.
+	rejected chan struct{}
 
-	// input belongs to the goroutine that reads the configuration.
-	input input
-
-	mu        sync.Mutex
-	machine   *rollout.Machine
+	mu      sync.Mutex
+	machine *rollout.Machine
+	// head is the newest revision of the history, nil before the first one. It is
+	// replaced, never changed.
+	head *revisions.Revision
+	// numbers are those of the newest revisions with some content, by version.
+	numbers map[string]uint64
+	// revisions are compiled, by version.
 	revisions map[string]*revision.Revision
 	peers     map[rollout.Key]server.Peer
 	// shown is what each Envoy's stream is shown.
@@ -90,7 +102,12 @@ type Plane struct {
 	// refusedRevision is what the last refusal of a stream was about.
 	refusedRevision map[rollout.Key]string
 	refused         *refusal
-	stateProblem    string
+	// takenBack is a rejection that the history does not know of yet.
+	takenBack *rollout.Rejected
+	// stateProblem and historyProblem are what went wrong with what is kept.
+	stateProblem, historyProblem string
+	// changed is closed, and replaced, when the status may have changed.
+	changed chan struct{}
 }
 
 // shown is one view, composed.
@@ -100,15 +117,17 @@ type shown struct {
 	set  *resources.Set
 }
 
-// New prepares a control plane from its state directory. A state that cannot be
-// read is told in the log and in the status, and passed over.
+// New prepares a control plane from its state directory. A rollout that cannot be
+// read is told in the log and in the status, and passed over; a history that cannot is an
+// error (store.ErrDamaged, store.ErrLocked while another process has the directory).
+// The plane must be Run, or else Closed.
 func New(opts Options) (*Plane, error) {
 	p := &Plane{
-		opts: opts, log: opts.Logger, now: opts.Now,
-		events: make(chan server.Event, eventQueue), proposals: make(chan *revision.Revision),
-		stopped: make(chan struct{}), revisions: make(map[string]*revision.Revision),
+		opts: opts, log: opts.Logger, now: opts.Now, writer: newWriter(),
+		events: make(chan server.Event, eventQueue), wake: make(chan struct{}, 1), rejected: make(chan struct{}, 1),
+		stopped: make(chan struct{}), revisions: make(map[string]*revision.Revision), numbers: make(map[string]uint64),
 		peers: make(map[rollout.Key]server.Peer), shown: make(map[rollout.Key]shown),
-		refusedRevision: make(map[rollout.Key]string),
+		refusedRevision: make(map[rollout.Key]string), changed: make(chan struct{}),
 	}
 	if p.log == nil {
 		p.log = slog.New(slog.DiscardHandler)
@@ -119,10 +138,12 @@ func New(opts Options) (*Plane, error) {
 	if p.opts.SilentAfter <= 0 {
 		p.opts.SilentAfter = DefaultSilentAfter
 	}
-	p.input.load = config.Load
 	p.started = p.now()
 	var err error
 	if p.state, err = state.Open(opts.StateDir); err != nil {
+		return nil, err
+	}
+	if err := p.openHistory(); err != nil {
 		return nil, err
 	}
 	p.server = server.New(server.Options{Notify: p.enqueue, Logger: p.log, Now: p.now})
@@ -140,10 +161,22 @@ func New(opts Options) (*Plane, error) {
 	p.live = live
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	machine, actions := rollout.New(opts.Limit, live, saved.Nodes, p.started)
+	machine, actions := rollout.New(rollout.Options{Limit: opts.Limit, Policies: p.policiesOf}, live, saved.Nodes, p.started)
 	p.machine = machine
 	p.perform(context.Background(), actions)
 	return p, nil
+}
+
+// Close lets go of the state directory. Run does so at its end.
+func (p *Plane) Close() error { return p.writer.store.Close() }
+
+// policiesOf tells the machine which revisions have the same policies.
+func (p *Plane) policiesOf(version string) string {
+	r, ok := p.revisions[version]
+	if !ok {
+		return version
+	}
+	return r.Policies.Version()
 }
 
 // enqueue takes an event of a stream, in the stream's goroutine.
@@ -154,17 +187,24 @@ func (p *Plane) enqueue(e server.Event) {
 	}
 }
 
-// Run serves xDS on a listener until ctx ends, and closes the listener.
+// Run serves xDS on a listener until ctx ends, and closes the listener and the plane.
 func (p *Plane) Run(ctx context.Context, listener net.Listener) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return p.server.Serve(ctx, listener, p.catalog) })
-	g.Go(func() error { return source.Watch(ctx, p.opts.ConfigDir, p.opts.Source, p.read) })
+	g.Go(func() error {
+		p.resume(ctx)
+		return source.Watch(ctx, p.opts.ConfigDir, p.opts.Source, p.read)
+	})
+	g.Go(func() error {
+		p.recordRejections(ctx)
+		return nil
+	})
 	g.Go(func() error {
 		p.loop(ctx)
 		return nil
 	})
 	p.log.Info("listening", "xds", listener.Addr().String())
-	if err := g.Wait(); err != nil {
+	if err := errors.Join(g.Wait(), p.Close()); err != nil {
 		return fmt.Errorf("control plane: %w", err)
 	}
 	return nil
@@ -194,8 +234,7 @@ func (p *Plane) loop(ctx context.Context) {
 			return
 		case e := <-p.events:
 			p.take(ctx, e)
-		case r := <-p.proposals:
-			p.propose(ctx, r)
+		case <-p.wake:
 		case <-timer.C:
 			p.mu.Lock()
 			p.perform(ctx, p.machine.Tick(p.now()))
@@ -207,11 +246,28 @@ func (p *Plane) loop(ctx context.Context) {
 	}
 }
 
-func (p *Plane) propose(ctx context.Context, r *revision.Revision) {
+// propose hands a revision to the rollout.
+func (p *Plane) propose(ctx context.Context, r *revision.Revision, how rollout.Proposal) {
+	how.Revision = r.Version
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.revisions[r.Version] = r
-	p.perform(ctx, p.machine.Propose(r.Version, p.now()))
+	p.perform(ctx, p.machine.Propose(how, p.now()))
+	tell(p.wake)
+}
+
+// touch tells those who watch that the status may have changed.
+func (p *Plane) touch() {
+	close(p.changed)
+	p.changed = make(chan struct{})
+}
+
+// tell sends a word to a goroutine that looks for what has happened by itself.
+func tell(signal chan<- struct{}) {
+	select {
+	case signal <- struct{}{}:
+	default:
+	}
 }
 
 // take feeds one event of a stream to the machine.
@@ -290,6 +346,11 @@ func (p *Plane) forget() {
 	for version := range p.revisions {
 		if !slices.Contains(referenced, version) && !slices.Contains(p.live, version) {
 			delete(p.revisions, version)
+		}
+	}
+	for version := range p.numbers {
+		if _, ok := p.revisions[version]; !ok && version != p.head.Version {
+			delete(p.numbers, version)
 		}
 	}
 }

@@ -35,6 +35,7 @@ type site struct {
 	config, state string
 	limit         time.Duration
 	silentAfter   time.Duration
+	history       int
 	check         *revision.EnvoyCheck
 }
 
@@ -74,7 +75,7 @@ func (s *site) start() *plane {
 		s.t.Fatal(err)
 	}
 	p, err := New(Options{
-		ConfigDir: s.config, StateDir: s.state, Limit: s.limit, SilentAfter: s.silentAfter, Check: s.check,
+		ConfigDir: s.config, StateDir: s.state, History: s.history, Limit: s.limit, SilentAfter: s.silentAfter, Check: s.check,
 		Compiler: revision.Compiler{Processors: []string{"unix:///run/extproc-1.sock"}},
 		Source:   source.Options{Debounce: 5 * time.Millisecond},
 		Logger:   slog.New(slog.NewTextHandler(testWriter{s.t}, nil)),

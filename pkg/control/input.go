@@ -2,27 +2,23 @@ package control
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
 	"time"
+	"unicode"
 
 	"github.com/holdfast-mcp/holdfast/pkg/config"
-	"github.com/holdfast-mcp/holdfast/pkg/control/revision"
+	"github.com/holdfast-mcp/holdfast/pkg/control/revisions"
 	"github.com/holdfast-mcp/holdfast/pkg/control/source"
 )
 
-// maxRegionsAhead bounds the regions of connected Envoys for which a revision is
-// built before it goes out. The configuration's own regions are built in any case.
-const maxRegionsAhead = 64
-
-// input is what the reading of the configuration remembers.
-type input struct {
-	load func(dir string) (*config.Config, error)
-	// proposed is the revision handed over last.
-	proposed string
-	// checked is the revision that Envoy was asked about last, with its answer.
-	checked    string
-	checkError error
-}
+// maxNamedFiles bounds the files that the reason of a revision names.
+const maxNamedFiles = 3
 
 // refusal is a configuration that was not used.
 type refusal struct {
@@ -35,61 +31,102 @@ type refusal struct {
 // read takes the configuration from the directory. What cannot be used as a whole
 // changes nothing.
 func (p *Plane) read(ctx context.Context) {
-	r, err := p.compile(ctx)
-	if ctx.Err() != nil {
+	if p.takeTurn(ctx) != nil {
 		return
 	}
-	if err != nil {
+	defer p.endTurn()
+	err := p.merge(ctx)
+	switch {
+	case ctx.Err() != nil:
+	case err != nil:
 		p.refuse(ctx, err)
-		return
-	}
-	p.accept()
-	if r.Version == p.input.proposed {
-		return
-	}
-	p.input.proposed = r.Version
-	p.log.InfoContext(ctx, "configuration read", "revision", r.Version)
-	select {
-	case p.proposals <- r:
-	case <-ctx.Done():
+	default:
+		p.accept()
 	}
 }
 
-func (p *Plane) compile(ctx context.Context) (*revision.Revision, error) {
-	cfg, err := source.Consistently(p.opts.ConfigDir, p.input.load)
-	if err != nil {
-		return nil, err
+// merge makes a revision of what the directory has changed.
+func (p *Plane) merge(ctx context.Context) error {
+	head := p.newest()
+	before := content(head)
+	files, err := source.Consistently(p.opts.ConfigDir, config.ReadDir)
+	if err != nil && !(allOfTheAPI(before) && p.withoutDirectory()) {
+		return err
 	}
-	regions := p.server.Regions()
-	regions = regions[:min(len(regions), maxRegionsAhead)]
-	r, err := p.opts.Compiler.Compile(cfg, regions)
-	if err != nil {
-		return nil, err
-	}
-	if p.opts.Check == nil || r.Version == p.input.proposed {
-		return r, nil
-	}
-	if r.Version != p.input.checked {
-		err := p.check(ctx, r, regions)
-		if ctx.Err() != nil {
-			return nil, ctx.Err()
-		}
-		p.input.checked, p.input.checkError = r.Version, err
-	}
-	return r, p.input.checkError
-}
-
-func (p *Plane) check(ctx context.Context, r *revision.Revision, regions []string) error {
-	bootstraps, err := r.Static(regions)
+	after, err := revisions.FromDirectory(before, files)
 	if err != nil {
 		return err
 	}
-	for _, b := range bootstraps {
-		if err := p.opts.Check.Run(ctx, b); err != nil {
-			return fmt.Errorf("revision %s: %w", r.Version, err)
+	if len(after.Resources) == 0 && head == nil {
+		return fmt.Errorf("loading configuration from %s: %w: %d files, none with a Gateway, MCPServer or MCPRoute", p.opts.ConfigDir, config.ErrEmpty, len(files))
+	}
+	if len(revisions.Changes(before, after)) == 0 {
+		if p.writer.proposed == "" {
+			return p.goOut(ctx, head)
+		}
+		return nil
+	}
+	if err := p.writer.barred.says(after); err != nil {
+		return err
+	}
+	d, err := p.prepare(ctx, after, revisions.Origin{Author: directoryAuthor, Reason: reasonOf(before, after)})
+	if err != nil {
+		return err
+	}
+	if err := p.keep(d, usual(directoryAuthor, d.Version)); err != nil {
+		return err
+	}
+	p.writer.barred = nil
+	p.log.InfoContext(ctx, "configuration read", "number", p.newest().Number, "revision", d.Version, "reason", d.Reason)
+	return nil
+}
+
+// withoutDirectory says that the directory does not exist.
+func (p *Plane) withoutDirectory() bool {
+	_, err := os.Stat(p.opts.ConfigDir)
+	return errors.Is(err, fs.ErrNotExist)
+}
+
+// allOfTheAPI says that there is something, and that no file has any part in it.
+func allOfTheAPI(s revisions.Set) bool {
+	return len(s.Resources) > 0 && len(s.Absent) == 0 && !slices.ContainsFunc(s.Resources, func(r revisions.Resource) bool { return r.Owner != revisions.API })
+}
+
+// reasonOf names the files in which a is other than b.
+func reasonOf(a, b revisions.Set) string {
+	var files []string
+	note := func(in, other revisions.Set) {
+		for _, r := range in.Resources {
+			now, ok := other.Get(r.Ref)
+			if r.File != "" && (!ok || now.YAML != r.YAML || now.File != r.File || now.Pinned != r.Pinned) {
+				files = append(files, r.File)
+			}
+		}
+		for _, out := range in.Absent {
+			if !slices.ContainsFunc(other.Absent, func(o revisions.Absence) bool {
+				return o.Ref == out.Ref && o.File == out.File && o.Overrides == out.Overrides
+			}) {
+				files = append(files, out.File)
+			}
 		}
 	}
-	return nil
+	note(a, b)
+	note(b, a)
+	slices.Sort(files)
+	files = slices.Compact(files)
+	more := len(files) - maxNamedFiles
+	out := make([]string, 0, maxNamedFiles)
+	for _, f := range files[:min(len(files), maxNamedFiles)] {
+		if strings.ContainsFunc(f, func(r rune) bool { return !unicode.IsPrint(r) }) || strings.ToValidUTF8(f, "") != f {
+			f = strconv.QuoteToASCII(f)
+		}
+		out = append(out, f)
+	}
+	reason := "changed: " + strings.Join(out, ", ")
+	if more > 0 {
+		reason += fmt.Sprintf(" and %d more", more)
+	}
+	return bounded(reason, revisions.MaxReasonBytes)
 }
 
 // refuse remembers why a configuration is not used, and says so once.
@@ -101,6 +138,7 @@ func (p *Plane) refuse(ctx context.Context, err error) {
 		return
 	}
 	p.refused = &refusal{words: words, at: p.now(), standing: true}
+	p.touch()
 	p.log.WarnContext(ctx, "configuration refused; the last good one stays", "error", words)
 }
 
@@ -109,5 +147,6 @@ func (p *Plane) accept() {
 	defer p.mu.Unlock()
 	if p.refused != nil {
 		p.refused.standing = false
+		p.touch()
 	}
 }

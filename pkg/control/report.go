@@ -1,6 +1,7 @@
 package control
 
 import (
+	"fmt"
 	"strings"
 
 	"github.com/holdfast-mcp/holdfast/pkg/control/rollout"
@@ -23,25 +24,68 @@ func (p *Plane) Status() status.Status {
 	} else {
 		out.Revision = &status.Revision{
 			Version: progress.Target, Phase: string(progress.Phase), Since: progress.Since,
-			Active: progress.Active, Next: progress.Next,
+			Active: progress.Active, Next: progress.Next, Number: p.numbers[progress.Target],
+			Canaries: progress.Canaries, HeldBy: progress.HeldBy,
 		}
 	}
+	p.reportHead(&out)
 	if r, ok := p.revisions[progress.Target]; ok && r.Servers != nil {
-		out.Servers = r.Servers
+		out.Servers, out.Routes = r.Servers, r.Routes
 	}
 	if p.refused != nil {
 		out.Refused = &status.Refused{Error: p.refused.words, At: p.refused.at, Standing: p.refused.standing}
 	}
 	if r := progress.Rejection; r != nil {
-		out.Rejected = &status.Rejected{Version: r.Revision, Node: r.NodeID, Type: server.TypeName(r.TypeURL), Detail: r.Detail, At: r.At}
+		out.Rejected = &status.Rejected{Version: r.Revision, Node: r.NodeID, Type: server.TypeName(r.TypeURL), Detail: r.Detail, At: r.At, TakenBack: r.Everywhere}
 	}
-	if p.stateProblem != "" {
-		out.Problems = append(out.Problems, p.stateProblem)
+	for _, problem := range []string{p.stateProblem, p.historyProblem, p.heldProblem(progress)} {
+		if problem != "" {
+			out.Problems = append(out.Problems, problem)
+		}
 	}
 	for _, s := range states {
 		out.Nodes = append(out.Nodes, p.node(s))
 	}
 	return out
+}
+
+func (p *Plane) reportHead(out *status.Status) {
+	if p.head == nil {
+		return
+	}
+	h := p.head.Header
+	out.Head = &status.Head{
+		Number: h.Number, Version: h.Version, Author: h.Author, Reason: h.Reason, Time: h.Time,
+		RollbackOf: h.RollbackOf, Changes: h.Changes,
+	}
+	for _, ref := range p.head.Pinned() {
+		out.Pinned = append(out.Pinned, ref.String())
+	}
+}
+
+// maxNamedNodes bounds the nodes that a problem names.
+const maxNamedNodes = 3
+
+// heldProblem says why processors wait; empty when they do not.
+func (p *Plane) heldProblem(progress rollout.Progress) string {
+	by := progress.HeldBy
+	if len(by) == 0 {
+		return ""
+	}
+	names := strings.Join(by[:min(len(by), maxNamedNodes)], ", ")
+	if more := len(by) - maxNamedNodes; more > 0 {
+		names += fmt.Sprintf(" and %d more", more)
+	}
+	return fmt.Sprintf("the processors stay with %s: %s refused %s and would not have its routes", p.named(progress.Active), names, p.named(progress.Target))
+}
+
+// named gives a revision's number, or where it is not known the beginning of its version.
+func (p *Plane) named(version string) string {
+	if n, ok := p.numbers[version]; ok {
+		return fmt.Sprintf("revision %d", n)
+	}
+	const enough = 12
+	return "revision " + version[:min(len(version), enough)]
 }
 
 // notReady says why nothing is served.
@@ -70,10 +114,13 @@ func (p *Plane) node(s server.State) status.Node {
 	}
 	standing, _ := p.machine.Standing(s.Peer.Key)
 	out.Late, out.Revisions = standing.Late, standing.View.Clusters
+	if active := p.machine.Progress().Active; s.Peer.Kind == rollout.Processor && active != "" {
+		out.Revisions = []string{active}
+	}
 	if r := s.Refusal; r != nil {
 		out.Nack = &status.Nack{
 			Revision: p.refusedRevision[s.Peer.Key], Type: server.TypeName(r.TypeURL),
-			Detail: r.Detail, At: r.At, Standing: r.Standing,
+			Detail: r.Detail, At: r.At, Standing: r.Standing || standing.Refuses,
 		}
 	}
 	out.Sync = p.sync(s, standing)
@@ -86,7 +133,7 @@ func (p *Plane) node(s server.State) status.Node {
 
 func (p *Plane) sync(s server.State, standing rollout.Standing) status.Sync {
 	switch {
-	case s.Refusal != nil && s.Refusal.Standing:
+	case s.Refusal != nil && s.Refusal.Standing, standing.Refuses:
 		return status.Rejecting
 	case !s.Waiting.IsZero() && p.now().Sub(s.Waiting) >= p.opts.SilentAfter:
 		return status.Silent

@@ -5,28 +5,20 @@ package admin
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"log/slog"
 	"net"
 	"net/http"
 	"net/netip"
 	"strings"
-	"time"
 
-	"golang.org/x/net/netutil"
-
+	"github.com/holdfast-mcp/holdfast/api/admin/v1/adminv1connect"
 	"github.com/holdfast-mcp/holdfast/pkg/control/status"
 )
 
-// Limits of the HTTP server.
+// Paths of the admin API: all of its methods, and what describes them.
 const (
-	maxHeaderBytes = 16 << 10
-	maxConnections = 64
-	readTimeout    = 5 * time.Second
-	writeTimeout   = 10 * time.Second
-	idleTimeout    = 30 * time.Second
-	drainLimit     = time.Second
+	APIPrefix   = "/" + adminv1connect.AdminName + "/"
+	OpenAPIPath = "/openapi.json"
 )
 
 // Listen opens an address, which must be a loopback one: nothing here asks who is
@@ -36,7 +28,7 @@ func Listen(ctx context.Context, address string) (net.Listener, error) {
 	if err != nil {
 		return nil, fmt.Errorf("admin address %q: %w", address, err)
 	}
-	if !loopback(host) {
+	if !Loopback(host) {
 		return nil, fmt.Errorf("admin address %q: only a loopback address is served, such as 127.0.0.1:18001", address)
 	}
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
@@ -46,42 +38,26 @@ func Listen(ctx context.Context, address string) (net.Listener, error) {
 	return listener, nil
 }
 
-func loopback(host string) bool {
+// Loopback tells whether a host name, without port or brackets, can only mean this machine.
+func Loopback(host string) bool {
 	ip, err := netip.ParseAddr(host)
 	return host == "localhost" || (err == nil && ip.Unmap().IsLoopback())
 }
 
-// Serve answers on a listener until ctx ends.
-func Serve(ctx context.Context, listener net.Listener, report func() status.Status, logger *slog.Logger) error {
-	server := &http.Server{
-		Handler: Handler(report), MaxHeaderBytes: maxHeaderBytes,
-		ReadHeaderTimeout: readTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout, IdleTimeout: idleTimeout,
-		ErrorLog: slog.NewLogLogger(logger.Handler(), slog.LevelDebug),
+// LoopbackHost does the same for the value of a Host header. Requests under another name
+// come from a web page whose host name was made to lead here (DNS rebinding), and that
+// page could read the answer.
+func LoopbackHost(value string) bool {
+	if host, _, err := net.SplitHostPort(value); err == nil {
+		value = host
 	}
-	failed := make(chan error, 1)
-	go func() { failed <- server.Serve(netutil.LimitListener(listener, maxConnections)) }()
-	select {
-	case err := <-failed:
-		return fmt.Errorf("serving the admin address: %w", err)
-	case <-ctx.Done():
-	}
-	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainLimit)
-	defer cancel()
-	if err := server.Shutdown(drain); err != nil {
-		err = server.Close()
-		if err != nil {
-			return fmt.Errorf("stopping the admin address: %w", err)
-		}
-	}
-	if err := <-failed; err != nil && !errors.Is(err, http.ErrServerClosed) {
-		return fmt.Errorf("serving the admin address: %w", err)
-	}
-	return nil
+	return Loopback(strings.Trim(value, "[]"))
 }
 
 // Handler serves /health (the process lives), /ready (there is a revision to serve;
-// 503 with the reason otherwise) and /v1/status (status.Status), all as JSON.
-func Handler(report func() status.Status) http.Handler {
+// 503 with the reason otherwise) and /v1/status (status.Status), all as JSON, and
+// hands APIPrefix and OpenAPIPath to api, unless that is nil.
+func Handler(report func() status.Status, api http.Handler) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /health", func(w http.ResponseWriter, _ *http.Request) {
 		reply(w, http.StatusOK, map[string]string{"status": "ok"})
@@ -97,18 +73,17 @@ func Handler(report func() status.Status) http.Handler {
 	mux.HandleFunc("GET /v1/status", func(w http.ResponseWriter, _ *http.Request) {
 		reply(w, http.StatusOK, report())
 	})
+	if api != nil {
+		mux.Handle(APIPrefix, api)
+		mux.Handle(OpenAPIPath, api)
+	}
 	return local(mux)
 }
 
-// local refuses requests under a foreign name: a web page whose host name was made
-// to lead here (DNS rebinding) would otherwise be able to read everything.
+// local refuses requests under a foreign name.
 func local(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		host := r.Host
-		if h, _, err := net.SplitHostPort(host); err == nil {
-			host = h
-		}
-		if !loopback(strings.Trim(host, "[]")) {
+		if !LoopbackHost(r.Host) {
 			reply(w, http.StatusForbidden, map[string]string{"error": "only requests to a loopback host are served"})
 			return
 		}

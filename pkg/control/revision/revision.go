@@ -27,8 +27,9 @@ type Revision struct {
 	Version string
 	// Policies for the processors, by MCPRoute name.
 	Policies resources.Group
-	// Servers is the summary for people; empty after a restore.
+	// Servers and Routes are the summary for people; empty after a restore.
 	Servers []status.Server
+	Routes  []status.Route
 
 	compile func(region string) (*snapshot.Resources, error)
 	mu      sync.Mutex
@@ -46,7 +47,7 @@ type Compiler struct {
 // configuration names, and for the regions in also, where Envoys are connected.
 // An error of any of them refuses the whole.
 func (c Compiler) Compile(cfg *config.Config, also []string) (*Revision, error) {
-	r := &Revision{sets: make(map[string]*resources.Set), Servers: c.summary(cfg)}
+	r := &Revision{sets: make(map[string]*resources.Set), Servers: c.servers(cfg), Routes: routes(cfg)}
 	r.compile = func(region string) (*snapshot.Resources, error) {
 		m, err := model.Build(cfg, model.Options{Region: region, Processors: c.Processors, Remap: c.Remap})
 		if err != nil {
@@ -191,7 +192,19 @@ func regionsOf(cfg *config.Config) []string {
 	return slices.Compact(out)
 }
 
-func (c Compiler) summary(cfg *config.Config) []status.Server {
+func routes(cfg *config.Config) []status.Route {
+	out := make([]status.Route, 0, len(cfg.Routes))
+	for _, r := range cfg.Routes {
+		route := status.Route{Name: r.Metadata.Name, Path: r.Spec.Path, ToolRules: len(r.Spec.Tools)}
+		for _, s := range r.Spec.Servers {
+			route.Servers = append(route.Servers, s.Name)
+		}
+		out = append(out, route)
+	}
+	return out
+}
+
+func (c Compiler) servers(cfg *config.Config) []status.Server {
 	out := make([]status.Server, 0, len(cfg.Servers))
 	for _, s := range cfg.Servers {
 		server := status.Server{Name: s.Metadata.Name}

@@ -66,8 +66,13 @@ type (
 	Save struct{ Live []string }
 	// Applied tells that everybody who is not late has the revision.
 	Applied struct{ Revision string }
-	// Rejected tells that a node refused a revision and everybody goes back.
-	Rejected struct{ Rejection Rejection }
+	// Rejected tells that a node refused a revision.
+	Rejected struct {
+		Rejection Rejection
+		// Back is what everybody goes back to; empty where the node alone stays with
+		// what it had, and where a newer revision goes out instead.
+		Back string
+	}
 	// Late tells that nobody waits for a node any longer.
 	Late struct {
 		ID    string
@@ -89,6 +94,19 @@ type Rejection struct {
 	// NodeID is who refused it, TypeURL which type of resource, Detail its own words.
 	NodeID, TypeURL, Detail string
 	At                      time.Time
+	// Everywhere: the revision was taken back from all nodes. Otherwise the node alone
+	// stays with what it had.
+	Everywhere bool
+}
+
+// Proposal is a revision that is to go out, and how.
+type Proposal struct {
+	Revision string
+	// Atomic: a refusal by one node takes it back everywhere.
+	Atomic bool
+	// CanaryPercent of the Envoys, 1 to 99, get it first, at least one and, where there are
+	// two or more, not all. 0: all at once.
+	CanaryPercent int
 }
 
 // Phase is how far the rollout of the target is.

@@ -16,4 +16,12 @@
 // within the limit is late: nobody waits for it any more, and only its own
 // removals wait for it. As long as a processor may still apply older policies, no
 // Envoy loses the routes that those name.
+//
+// A revision may go to canaries first: add and switch happen for them alone, and then
+// again for everybody. A canary that refuses it, or says nothing in time, ends it.
+//
+// Who refuses a revision that is atomic, or still with the canaries, takes it back
+// everywhere. Otherwise it stays on what it had, alone. An Envoy that does so lacks the
+// routes that the new policies name, so the rollout is held before that phase while the
+// Envoy is there; a processor that does so keeps the routes of what it applies.
 package rollout

@@ -10,10 +10,21 @@ import (
 // DefaultLimit is how long a phase waits for a node that does not answer.
 const DefaultLimit = 15 * time.Second
 
+// Options of a Machine.
+type Options struct {
+	// Limit is how long a phase waits for a node; DefaultLimit when 0.
+	Limit time.Duration
+	// Policies names what the policies of a revision say: revisions with one name
+	// have the same stamps. It is asked about revisions that Referenced has. When nil,
+	// each revision has policies of its own.
+	Policies func(revision string) string
+}
+
 // Machine is the state of all rollouts. It is not safe for concurrent use; its
 // methods return what the caller must do, in order.
 type Machine struct {
-	limit time.Duration
+	limit    time.Duration
+	policies func(revision string) string
 
 	phase Phase
 	since time.Time
@@ -22,8 +33,16 @@ type Machine struct {
 	// live are the revisions that a processor may apply: the one whose policies are
 	// set, then those that some processor has not been seen to leave.
 	live []string
-	// next is the newest revision that waits for the current rollout; "" is none.
-	next string
+	// mode is how the target goes out.
+	mode Proposal
+	// next is the newest revision that waits for the current rollout; no name is none.
+	next Proposal
+	// canaries are those that get the target first; nil when nobody is held back.
+	canaries map[Node]bool
+	// samePolicies: those of the target say what the processors have already.
+	samePolicies bool
+	// holding: the phase Switch is over but for Envoys that refuse the target.
+	holding bool
 	// returning: the target is what was served before a processor refused another.
 	returning bool
 	// announced: Applied was said of the target.
@@ -41,13 +60,16 @@ type Machine struct {
 
 // New makes a machine. live are the revisions that processors may still apply, as
 // last saved, and known the nodes that were connected then: a control plane that
-// starts again must expect both. Their limit runs from now. limit 0 means DefaultLimit.
-func New(limit time.Duration, live []string, known []Node, now time.Time) (*Machine, []Action) {
-	if limit <= 0 {
-		limit = DefaultLimit
+// starts again must expect both. Their limit runs from now.
+func New(opts Options, live []string, known []Node, now time.Time) (*Machine, []Action) {
+	if opts.Limit <= 0 {
+		opts.Limit = DefaultLimit
+	}
+	if opts.Policies == nil {
+		opts.Policies = func(revision string) string { return revision }
 	}
 	m := &Machine{
-		limit: limit, phase: Waiting, since: now, order: map[string]uint64{},
+		limit: opts.Limit, policies: opts.Policies, phase: Waiting, since: now, order: map[string]uint64{},
 		nodes: map[Key]*node{}, away: map[Node]*away{}, live: unique(live),
 	}
 	for _, r := range slices.Backward(m.live) {
@@ -66,20 +88,22 @@ func New(limit time.Duration, live []string, known []Node, now time.Time) (*Mach
 }
 
 // Propose hands over a new revision. It waits for the next safe point of a rollout
-// that is under way; of several that wait only the last one goes out.
-func (m *Machine) Propose(revision string, now time.Time) []Action {
-	m.next = ""
-	if revision != m.target {
-		m.next = revision
+// that is under way; of several that wait only the last one goes out. One that is going
+// out already, or is there, goes on as it does.
+func (m *Machine) Propose(p Proposal, now time.Time) []Action {
+	m.next = Proposal{}
+	if p.Revision != m.target {
+		m.next = p
 	}
 	return m.settle(now)
 }
 
 // Connect adds a connection. It is shown what the phase has for it at once.
 func (m *Machine) Connect(key Key, who Node, now time.Time) []Action {
-	n := &node{Node: who, key: key, stage: m.reach(), refused: map[string]bool{}}
+	n := &node{Node: who, key: key, refused: map[string]bool{}}
+	n.stage = m.reach(n)
 	if a, ok := m.away[who]; ok {
-		n.proven = a.proven
+		n.proven, n.holds = a.proven, a.holds
 		delete(m.away, who)
 	}
 	m.nodes[key] = n
@@ -100,7 +124,7 @@ func (m *Machine) Disconnect(key Key, now time.Time) []Action {
 		}
 	}
 	if m.target != "" && !n.late {
-		m.away[n.Node] = &away{Node: n.Node, since: now, proven: n.proven && len(n.refused) == 0}
+		m.away[n.Node] = &away{Node: n.Node, since: now, proven: n.proven && len(n.refused) == 0, holds: n.holds}
 	}
 	return m.settle(now)
 }
@@ -113,10 +137,13 @@ func (m *Machine) Ack(key Key, serial uint64, now time.Time) []Action {
 		return nil
 	}
 	n.acked, n.late, n.noVeto, n.proven = true, false, false, true
+	if n.Kind == Processor || slices.Contains(n.view.Clusters, m.target) {
+		n.holds = false
+	}
 	if r := n.suspicion; r != nil {
 		n.suspicion = nil
 		if r.Revision == m.target && m.rejectable(n.Kind) {
-			m.reject(*r, now)
+			m.judge(n, *r, now)
 		}
 	}
 	return m.settle(now)
@@ -124,8 +151,8 @@ func (m *Machine) Ack(key Key, serial uint64, now time.Time) []Action {
 
 // Nack says that a node refused part of what it was shown. While the target is
 // being added or switched to (Envoys), or its policies set (processors), the
-// revision is rejected and everybody goes back; at any other time the node alone
-// stays with what it had.
+// revision is rejected: everybody goes back where it is atomic or with its canaries,
+// else the node alone stays with what it had. So does it at any other time.
 func (m *Machine) Nack(key Key, serial uint64, typeURL, detail string, now time.Time) []Action {
 	n, ok := m.nodes[key]
 	if !ok || serial != m.shown(n) || serial == 0 {
@@ -137,24 +164,39 @@ func (m *Machine) Nack(key Key, serial uint64, typeURL, detail string, now time.
 	}
 	n.refuse(refused, n.Kind == Processor || len(n.view.Clusters) == 1)
 	r := Rejection{Revision: refused, NodeID: n.ID, TypeURL: typeURL, Detail: detail, At: now}
-	stops := refused == m.target && m.rejectable(n.Kind) && !n.noVeto && !n.late
+	stops := refused == m.target && m.rejectable(n.Kind) && !n.noVeto
 	switch {
 	case n.suspicion != nil:
 		// It does not take what was served before either.
 		n.suspicion, n.noVeto = nil, true
 	case stops && (n.proven || n.Kind == Processor):
-		m.reject(r, now)
+		m.judge(n, r, now)
 	case stops:
 		n.suspicion = &r
-	case refused == m.target && n.maybeInnocent(refused) && m.reach() > stageSwitch:
+	case refused == m.target && n.maybeInnocent(refused) && m.reach(n) > stageSwitch:
 		n.tryAlone(refused)
 	}
 	return m.settle(now)
 }
 
-func (m *Machine) reject(r Rejection, now time.Time) {
+// judge decides what a refusal of the target means for the others.
+func (m *Machine) judge(n *node, r Rejection, now time.Time) {
+	if m.mode.Atomic || m.canaries != nil {
+		m.reject(r, now)
+		return
+	}
+	// An Envoy that refuses what the processors have already gains nothing by waiting, and
+	// what a processor applies that has accepted nothing yet is not known.
+	n.holds = n.Kind == Envoy && !n.refuses(m.live[0]) || n.Kind == Processor && n.proven
 	m.rejection = &r
 	m.do(Rejected{Rejection: r})
+}
+
+// reject gives the target up everywhere.
+func (m *Machine) reject(r Rejection, now time.Time) {
+	r.Everywhere = true
+	m.rejection = &r
+	m.do(Rejected{Rejection: r, Back: m.back()})
 	m.goBack(now)
 }
 
@@ -172,13 +214,15 @@ func (m *Machine) Deadline() time.Time {
 			at = t
 		}
 	}
-	due := m.since.Add(m.limit)
-	for _, n := range m.nodes {
-		if m.blocks(n) && (at.IsZero() || due.Before(at)) {
-			at = due
-		}
+	if !m.limited() {
+		return at
 	}
-	if m.waitsForAway() && due.Before(at) {
+	due := m.since.Add(m.limit)
+	waits := len(m.outstanding()) > 0 || m.waitsForAway()
+	for _, n := range m.nodes {
+		waits = waits || m.blocks(n)
+	}
+	if waits && (at.IsZero() || due.Before(at)) {
 		at = due
 	}
 	return at
@@ -225,6 +269,10 @@ func (m *Machine) settle(now time.Time) []Action {
 	for {
 		for _, n := range m.sorted(Envoy) {
 			m.advance(n)
+		}
+		m.hold(now)
+		if m.canaryFailed(now) {
+			continue
 		}
 		if !m.passed(now) || !m.forward(now) {
 			break

@@ -26,11 +26,14 @@ type script struct {
 func newScript(t *testing.T, live []string, known ...Node) *script {
 	t.Helper()
 	s := &script{t: t, now: epoch, shown: map[Key]uint64{}}
-	m, actions := New(DefaultLimit, live, known, s.now)
+	m, actions := New(Options{Policies: policiesOf}, live, known, s.now)
 	s.Machine = m
 	s.take(actions)
 	return s
 }
+
+// policiesOf: revisions such as a and a2 have one set of policies.
+func policiesOf(revision string) string { return strings.TrimRight(revision, "0123456789") }
 
 func (s *script) take(actions []Action) {
 	for _, a := range actions {
@@ -46,7 +49,11 @@ func (s *script) take(actions []Action) {
 		case Applied:
 			s.log = append(s.log, "applied "+a.Revision)
 		case Rejected:
-			s.log = append(s.log, fmt.Sprintf("rejected %s by %s: %s", a.Rejection.Revision, a.Rejection.NodeID, a.Rejection.Detail))
+			line := fmt.Sprintf("rejected %s by %s: %s", a.Rejection.Revision, a.Rejection.NodeID, a.Rejection.Detail)
+			if a.Rejection.Everywhere {
+				line += ", back to " + a.Back
+			}
+			s.log = append(s.log, line)
 		case Late:
 			s.log = append(s.log, fmt.Sprintf("late %s in %s", a.ID, a.Phase))
 		}
@@ -58,7 +65,8 @@ func (s *script) connect(key Key, kind Kind) {
 }
 
 func (s *script) ack(key Key)      { s.take(s.Ack(key, s.serialOf(key), s.now)) }
-func (s *script) propose(r string) { s.take(s.Propose(r, s.now)) }
+func (s *script) propose(r string) { s.offer(Proposal{Revision: r, Atomic: true}) }
+func (s *script) offer(p Proposal) { s.take(s.Propose(p, s.now)) }
 func (s *script) leaves(key Key)   { s.take(s.Disconnect(key, s.now)) }
 
 func (s *script) nack(key Key, words string) {
@@ -206,7 +214,7 @@ func TestEnvoyRejectsWhileAdding(t *testing.T) {
 	s.ack("e1")
 	s.log = nil
 	s.nack("e2", "bad cluster")
-	s.expect("rejected b by e2: bad cluster", "show e1 routes=a clusters=a", "show e2 routes=a clusters=a")
+	s.expect("rejected b by e2: bad cluster, back to a", "show e1 routes=a clusters=a", "show e2 routes=a clusters=a")
 	s.ack("e1")
 	s.ack("e2")
 	s.expect()
@@ -240,7 +248,7 @@ func TestEnvoyRejectsWhileSwitching(t *testing.T) {
 	s.log = nil
 	s.nack("e2", "bad route")
 	// e1 has b's routes: they go first, then b's clusters.
-	s.expect("rejected b by e2: bad route", "show e1 routes=a clusters=a+b", "show e2 routes=a clusters=a")
+	s.expect("rejected b by e2: bad route, back to a", "show e1 routes=a clusters=a+b", "show e2 routes=a clusters=a")
 	s.ack("e1")
 	s.expect()
 	s.ack("e2")
@@ -255,7 +263,7 @@ func TestProcessorRejects(t *testing.T) {
 	s.ack("p1")
 	s.log = nil
 	s.nack("p2", "no such field")
-	s.expect("rejected b by p2: no such field", "save a+b", "policies a", "show e1 routes=a+b clusters=a+b")
+	s.expect("rejected b by p2: no such field, back to a", "save a+b", "policies a", "show e1 routes=a+b clusters=a+b")
 	s.ack("p2")
 	s.expect()
 	// b's routes stay until p1, which had b, is back.

@@ -37,6 +37,9 @@ type node struct {
 	// for it, and its next refusal says nothing about the target. Cleared by an
 	// acknowledgement.
 	noVeto bool
+	// holds: it refused what the others go on with, and works with what it had before.
+	// An Envoy lacks the target's stamps; a processor writes those of older policies.
+	holds bool
 
 	// For Envoys only.
 	stage stage
@@ -89,6 +92,8 @@ type away struct {
 	since time.Time
 	// proven: it was in good standing when it left.
 	proven bool
+	// holds: as a node has it; it will refuse the same again.
+	holds bool
 }
 
 // concerns says whose acknowledgement ends a phase.
@@ -99,8 +104,11 @@ func (p Phase) concerns() Kind {
 	return Envoy
 }
 
-// reach is the furthest stage that the phase allows.
-func (m *Machine) reach() stage {
+// reach is the furthest stage that the phase allows an Envoy.
+func (m *Machine) reach(n *node) stage {
+	if m.heldBack(n) {
+		return stageAdd
+	}
 	switch m.phase {
 	case Adding:
 		return stageAdd
@@ -125,7 +133,7 @@ func (m *Machine) reach() stage {
 func (m *Machine) wanted(n *node) (routes, clusters []string) {
 	old := slices.DeleteFunc(unique(append(slices.Clone(m.live), n.kept...)), n.refuses)
 	var target []string
-	if m.target != "" && !n.refuses(m.target) {
+	if m.target != "" && !n.refuses(m.target) && !m.heldBack(n) {
 		target = []string{m.target}
 	}
 	all := unique(append(slices.Clone(target), old...))
@@ -133,7 +141,7 @@ func (m *Machine) wanted(n *node) (routes, clusters []string) {
 	case len(all) == 0:
 		return nil, nil
 	case len(target) == 0:
-		// It refused the target and stays with what it had.
+		// It refused the target, or its turn has not come: it stays with what it had.
 		return old, old
 	case n.stage == stageAdd && len(old) > 0:
 		return old, all
@@ -160,7 +168,7 @@ func (m *Machine) advance(n *node) {
 			n.acked = false
 			m.do(Show{Node: n.key, View: n.view})
 		}
-		if n.stage >= m.reach() || n.refuses(m.target) {
+		if n.stage >= m.reach(n) || n.refuses(m.target) {
 			return
 		}
 		// Routes may be shown to a late node, for they break nothing that works. It

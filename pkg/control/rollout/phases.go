@@ -8,12 +8,12 @@ import (
 // blocks says that the current phase waits for n.
 func (m *Machine) blocks(n *node) bool {
 	switch {
-	case m.phase == Waiting, m.phase == Done, n.Kind != m.phase.concerns():
+	case m.phase == Waiting, m.phase == Done, n.Kind != m.phase.concerns(), m.heldBack(n):
 		return false
 	case n.late, n.noVeto, n.refuses(m.target) && n.suspicion == nil:
 		return false
 	}
-	return !n.acked || (n.Kind == Envoy && n.stage < m.reach())
+	return !n.acked || (n.Kind == Envoy && n.stage < m.reach(n))
 }
 
 // passed says whether nobody concerned is outstanding any longer, and marks those
@@ -22,7 +22,10 @@ func (m *Machine) passed(now time.Time) bool {
 	if m.phase == Waiting || m.phase == Done {
 		return true
 	}
-	due := !now.Before(m.since.Add(m.limit))
+	if m.canaries != nil {
+		return len(m.outstanding()) == 0
+	}
+	due := m.limited() && !now.Before(m.since.Add(m.limit))
 	open := true
 	for _, n := range m.sorted(m.phase.concerns()) {
 		if !m.blocks(n) {
@@ -61,15 +64,22 @@ func (m *Machine) forward(now time.Time) bool {
 	case Waiting:
 		return m.startNext(now)
 	case Adding:
-		if m.next != "" {
+		if m.next.Revision != "" {
 			m.leave()
 			return m.startNext(now)
 		}
 		m.enter(Switch, now)
 	case Switch:
-		if m.next != "" && m.live[0] != m.target {
+		switch {
+		case m.next.Revision != "" && m.live[0] != m.target:
 			m.leave()
 			return m.startNext(now)
+		case m.canaries != nil:
+			m.canaries = nil
+			m.enter(Adding, now)
+			return true
+		case m.held():
+			return false
 		}
 		m.enter(Policies, now)
 		if m.live[0] != m.target {
@@ -86,7 +96,7 @@ func (m *Machine) forward(now time.Time) bool {
 	case Prune:
 		m.finish(now)
 	case Done:
-		if m.next != "" {
+		if m.next.Revision != "" {
 			return m.startNext(now)
 		}
 		if len(m.live) < 2 || m.behind() {
@@ -101,12 +111,17 @@ func (m *Machine) enter(p Phase, now time.Time) { m.phase, m.since = p, now }
 
 // startNext begins the rollout of the revision that waits.
 func (m *Machine) startNext(now time.Time) bool {
-	if m.next == "" {
+	if m.next.Revision == "" {
 		return false
 	}
-	m.target, m.next = m.next, ""
-	m.returning, m.announced = false, false
+	m.target, m.mode, m.next = m.next.Revision, m.next, Proposal{}
+	m.returning, m.announced, m.canaries = false, false, nil
+	m.samePolicies = len(m.live) > 0 && m.policies(m.target) == m.policies(m.live[0])
+	if m.rejection != nil && m.rejection.Revision == m.target {
+		m.rejection = nil
+	}
 	m.note(m.target)
+	m.forgetHolds()
 	for _, n := range m.nodes {
 		n.noVeto = len(n.refused) > 0 && !n.acked
 		n.proven = n.proven && n.acked
@@ -123,6 +138,7 @@ func (m *Machine) startNext(now time.Time) bool {
 		// Back to what the processors have, before they heard of anything else.
 		m.withdraw(now)
 	default:
+		m.canaries = m.chooseCanaries()
 		m.enter(Adding, now)
 	}
 	return true
@@ -150,11 +166,11 @@ func (m *Machine) setPolicies() {
 }
 
 // behind says whether a processor may still apply older policies: one that has not
-// acknowledged the current ones, or that is away. One that refused them is not
-// waited for: the refusal was told, and what it applies is not known.
+// acknowledged the current ones, or that is away. One that refused them counts when
+// what it applies is known; otherwise it is not waited for, since the refusal was told.
 func (m *Machine) behind() bool {
 	for _, n := range m.nodes {
-		if n.Kind == Processor && !n.acked && !n.refuses(m.live[0]) {
+		if n.Kind == Processor && !n.acked && (n.holds || !n.refuses(m.live[0])) {
 			return true
 		}
 	}
@@ -169,7 +185,7 @@ func (m *Machine) behind() bool {
 // release begins the removal of everything but the target: no processor names it.
 func (m *Machine) release(now time.Time) {
 	for _, n := range m.sorted(Envoy) {
-		if n.maybeInnocent(m.target) {
+		if n.maybeInnocent(m.target) && !n.holds {
 			n.tryAlone(m.target)
 			continue
 		}
@@ -186,7 +202,9 @@ func (m *Machine) finish(now time.Time) {
 	m.enter(Done, now)
 	if !m.announced {
 		m.announced = true
-		m.rejection = nil
+		if m.rejection != nil && m.rejection.Revision != m.target {
+			m.rejection = nil
+		}
 		m.do(Applied{Revision: m.target})
 	}
 }
@@ -203,7 +221,8 @@ func (m *Machine) leave() {
 
 // withdraw returns to what is served, while no processor knows anything newer.
 func (m *Machine) withdraw(now time.Time) {
-	m.target, m.announced = m.live[0], true
+	m.target, m.mode, m.announced, m.canaries = m.live[0], Proposal{}, true, nil
+	m.forgetHolds()
 	at, phase := stageTrim, Trim
 	if len(m.live) > 1 {
 		at, phase = stageSwitch, Done
@@ -226,11 +245,23 @@ func (m *Machine) rejectable(kind Kind) bool {
 	}
 }
 
+// back is what goBack leads to; empty when something newer goes out instead.
+func (m *Machine) back() string {
+	switch {
+	case m.phase == Policies:
+		return m.live[1]
+	case m.next.Revision != "":
+		return ""
+	default:
+		return m.live[0]
+	}
+}
+
 // goBack gives a refused target up.
 func (m *Machine) goBack(now time.Time) {
 	if m.phase != Policies {
 		m.leave()
-		if m.next != "" {
+		if m.next.Revision != "" {
 			m.startNext(now)
 			return
 		}
@@ -241,7 +272,7 @@ func (m *Machine) goBack(now time.Time) {
 	// until all have the former ones again.
 	refused := m.live[0]
 	m.live = append([]string{m.live[1], refused}, m.live[2:]...)
-	m.target, m.returning, m.announced = m.live[0], true, true
+	m.target, m.mode, m.returning, m.announced = m.live[0], Proposal{}, true, true
 	m.do(Save{Live: slices.Clone(m.live)})
 	m.setPolicies()
 	for _, n := range m.sorted(Envoy) {

@@ -20,8 +20,10 @@ type world struct {
 	revisions map[string]map[string]string
 	// bad revisions are refused by Envoys, badPolicies by processors.
 	bad, badPolicies map[string]bool
-	envoys           map[Key]*simEnvoy
-	processors       map[Key]*simProcessor
+	// modes are how revisions were proposed.
+	modes      map[string]Proposal
+	envoys     map[Key]*simEnvoy
+	processors map[Key]*simProcessor
 	// absent processors still apply what they had, until the machine forgets them.
 	absent   map[Node]absentProcessor
 	saved    []string
@@ -36,7 +38,7 @@ type simEnvoy struct {
 	clusters map[string]bool
 	// step: 0 nothing of the view is taken, 1 the clusters are, 2 it is acknowledged.
 	step int
-	// reliable: it was in sync and has refused nothing since.
+	// reliable: it was in sync, and has lost nothing by its own fault since.
 	reliable bool
 	stalled  bool
 }
@@ -54,10 +56,12 @@ type absentProcessor struct {
 func newWorld(t *testing.T, seed uint64) *world {
 	w := &world{
 		t: t, rand: rand.New(rand.NewPCG(seed, 1)), now: epoch,
-		revisions: map[string]map[string]string{}, bad: map[string]bool{}, badPolicies: map[string]bool{},
+		revisions: map[string]map[string]string{}, bad: map[string]bool{}, badPolicies: map[string]bool{}, modes: map[string]Proposal{},
 		envoys: map[Key]*simEnvoy{}, processors: map[Key]*simProcessor{}, absent: map[Node]absentProcessor{},
 	}
-	m, actions := New(DefaultLimit, nil, nil, w.now)
+	// Equal routes are equal stamps, as equal policies have them.
+	policies := func(revision string) string { return fmt.Sprint(w.revisions[revision]) }
+	m, actions := New(Options{Policies: policies}, nil, nil, w.now)
 	w.m = m
 	w.take(actions)
 	return w
@@ -80,8 +84,18 @@ func (w *world) take(actions []Action) {
 					w.fail("view %v shows routes of %s without its clusters", a.View, r)
 				}
 			}
+			if n := w.m.nodes[a.Node]; w.m.heldBack(n) && slices.Contains(a.View.Clusters, w.m.target) {
+				w.fail("%s is shown %s before the canaries have it", a.Node, w.m.target)
+			}
 			if e, ok := w.envoys[a.Node]; ok {
 				e.view, e.step = a.View, 0
+			}
+		case Rejected:
+			if p := w.modes[a.Rejection.Revision]; p.Atomic && !a.Rejection.Everywhere {
+				w.fail("%s is atomic and %s refuses it alone", p.Revision, a.Rejection.NodeID)
+			}
+			if a.Back == a.Rejection.Revision || a.Back != "" && !a.Rejection.Everywhere {
+				w.fail("rejection %+v", a)
 			}
 		case SetPolicies:
 			w.policies = a
@@ -108,7 +122,11 @@ func (w *world) step() {
 	w.t.Helper()
 	switch n := w.rand.IntN(100); {
 	case n < 8:
-		w.propose(w.rand.IntN(6) == 0, w.rand.IntN(8) == 0)
+		p := Proposal{Atomic: w.rand.IntN(2) == 0}
+		if w.rand.IntN(3) == 0 {
+			p.CanaryPercent = 1 + w.rand.IntN(99)
+		}
+		w.propose(p, w.rand.IntN(6) == 0, w.rand.IntN(8) == 0)
 	case n < 12:
 		w.connect(Envoy)
 	case n < 15:
@@ -137,17 +155,20 @@ func pick[V any](r *rand.Rand, from map[Key]V) Key {
 
 // propose makes a revision of three tools, each at one of four servers. A stamp
 // says tool and server, as a hash of what the route does would.
-func (w *world) propose(bad, badPolicies bool) {
+func (w *world) propose(p Proposal, bad, badPolicies bool) {
 	w.names++
-	name := fmt.Sprintf("r%d", w.names)
+	p.Revision = fmt.Sprintf("r%d", w.names)
 	routes := make(map[string]string)
 	for tool := range 3 {
 		cluster := fmt.Sprintf("c%d", w.rand.IntN(4))
 		routes[fmt.Sprintf("t%d@%s", tool, cluster)] = cluster
 	}
-	w.revisions[name], w.bad[name], w.badPolicies[name] = routes, bad, badPolicies
-	w.trace = append(w.trace, fmt.Sprintf("propose %s %v bad=%v,%v", name, routes, bad, badPolicies))
-	w.take(w.m.Propose(name, w.now))
+	if active := w.m.Progress().Active; active != "" && w.rand.IntN(5) == 0 {
+		routes = w.revisions[active]
+	}
+	w.revisions[p.Revision], w.bad[p.Revision], w.badPolicies[p.Revision], w.modes[p.Revision] = routes, bad, badPolicies, p
+	w.trace = append(w.trace, fmt.Sprintf("propose %+v %v bad=%v,%v", p, routes, bad, badPolicies))
+	w.take(w.m.Propose(p, w.now))
 }
 
 func (w *world) connect(kind Kind) {
@@ -216,8 +237,8 @@ func (w *world) stepEnvoy(key Key) {
 	w.trace = append(w.trace, fmt.Sprintf("envoy %s step %d of %v", key, e.step, e.view))
 	refused := slices.ContainsFunc(e.view.Clusters, func(r string) bool { return w.bad[r] })
 	if refused && (e.step == 1 || w.rand.IntN(2) == 0) {
-		// Some faults lie in the clusters, some in the routes.
-		e.reliable, e.step = false, 2
+		// Some faults lie in the clusters, some in the routes. What it had, it keeps.
+		e.step = 2
 		w.take(w.m.Nack(key, e.view.Serial, "type", "bad", w.now))
 		return
 	}
@@ -263,8 +284,9 @@ func (w *world) check() {
 		inUse[w.policies.Revision] = "the active policies"
 	}
 	for key, p := range w.processors {
-		// A processor that refused what is served applies something that nobody knows.
-		if n := w.m.nodes[key]; p.applied != "" && (n.acked || !n.refuses(w.m.live[0])) && slices.Contains(w.m.Referenced(), p.applied) {
+		// A processor that refused what is served before it accepted anything applies
+		// something that nobody knows.
+		if n := w.m.nodes[key]; p.applied != "" && (n.acked || n.holds || !n.refuses(w.m.live[0])) && slices.Contains(w.m.Referenced(), p.applied) {
 			inUse[p.applied] = "processor " + string(key)
 		}
 	}
@@ -274,14 +296,19 @@ func (w *world) check() {
 		}
 	}
 	for key, e := range w.envoys {
+		// Who refuses everything lacks whatever there is; who came to refuse what the
+		// processors have already lacks that.
 		n := w.m.nodes[key]
-		if len(n.refused) > 0 {
-			e.reliable = false
-		}
+		e.reliable = e.reliable && !n.noVeto
 		if !e.reliable || n.late {
 			continue
 		}
+		lacking := false
 		for revision, by := range inUse {
+			if n.refuses(revision) && !(n.holds && revision == w.m.target) {
+				lacking = true
+				continue
+			}
 			for stamp, cluster := range w.revisions[revision] {
 				if e.routes[stamp] != cluster {
 					w.fail("envoy %s lacks stamp %s of %s, which %s may write", key, stamp, revision, by)
@@ -291,9 +318,29 @@ func (w *world) check() {
 				}
 			}
 		}
+		e.reliable = !lacking
 	}
+	w.checkCanaries()
 	if n := len(w.m.Referenced()); n > 4*(maxOlder+2)*(len(w.envoys)+1) {
 		w.fail("%d revisions referenced", n)
+	}
+}
+
+// checkCanaries: nobody but them has heard of what goes to them first.
+func (w *world) checkCanaries() {
+	w.t.Helper()
+	p := w.m.Progress()
+	if len(p.Canaries) == 0 {
+		return
+	}
+	if p.Phase != Adding && p.Phase != Switch || p.Active == p.Target {
+		w.fail("canaries in %+v", p)
+	}
+	for key := range w.envoys {
+		n := w.m.nodes[key]
+		if slices.Contains(n.view.Clusters, p.Target) && !slices.Contains(p.Canaries, n.ID) {
+			w.fail("%s, which is no canary, is shown %s", key, p.Target)
+		}
 	}
 }
 
@@ -301,7 +348,7 @@ func (w *world) check() {
 // good last revision everywhere and nothing else kept.
 func (w *world) finish() {
 	w.t.Helper()
-	w.propose(false, false)
+	w.propose(Proposal{}, false, false)
 	last := fmt.Sprintf("r%d", w.names)
 	for range 400 {
 		for _, key := range slices.Sorted(maps.Keys(w.envoys)) {

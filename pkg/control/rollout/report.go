@@ -17,13 +17,22 @@ type Progress struct {
 	Active string
 	// Next waits for the current rollout to reach a safe point.
 	Next string
+	// Canaries are the ids of the nodes that get the target first, sorted; empty when nobody is
+	// held back.
+	Canaries []string
+	// HeldBy are the ids of the Envoys, sorted, whose refusal keeps the target's policies
+	// from the processors; some may be away for the moment.
+	HeldBy []string
 	// Rejection is the last refusal, nil once a newer revision went out.
 	Rejection *Rejection
 }
 
 // Progress reports on the rollout.
 func (m *Machine) Progress() Progress {
-	p := Progress{Phase: m.phase, Since: m.since, Target: m.target, Next: m.next}
+	p := Progress{Phase: m.phase, Since: m.since, Target: m.target, Next: m.next.Revision, Canaries: ids(maps.Keys(m.canaries))}
+	if m.holding {
+		p.HeldBy = ids(m.holders())
+	}
 	if len(m.live) > 0 {
 		p.Active = m.live[0]
 	}
@@ -42,6 +51,8 @@ type Standing struct {
 	Late bool
 	// Refused are the revisions in use that it refused.
 	Refused []string
+	// Refuses: the target, or for a processor the policies that are set, is among them.
+	Refuses bool
 	// View is what an Envoy is shown; zero for processors.
 	View View
 }
@@ -54,7 +65,9 @@ func (m *Machine) Standing(key Key) (Standing, bool) {
 	}
 	s := Standing{InSync: n.acked, Late: n.late, Refused: slices.Sorted(maps.Keys(n.refused))}
 	if n.Kind == Envoy {
-		s.View = n.view
+		s.View, s.Refuses = n.view, n.refuses(m.target)
+	} else if len(m.live) > 0 {
+		s.Refuses = n.refuses(m.live[0])
 	}
 	return s, true
 }
@@ -85,7 +98,7 @@ func (m *Machine) Known() []Node {
 // Referenced are all revisions that may still be shown; others may be forgotten.
 func (m *Machine) Referenced() []string {
 	out := slices.Clone(m.live)
-	out = append(out, m.target, m.next)
+	out = append(out, m.target, m.next.Revision)
 	for _, n := range m.nodes {
 		out = append(out, n.kept...)
 		out = append(out, n.view.Clusters...)

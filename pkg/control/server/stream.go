@@ -164,12 +164,17 @@ func (st *stream) worldResponse(resp *discoveryv3.DiscoveryResponse, s *Server) 
 	}
 }
 
-// holds says whether an Envoy has a set. Endpoints do not count: an Envoy
-// acknowledges them before it uses them, and a cluster only when it is warm. A
+// holds says whether an Envoy has a set. It acknowledges a cluster only when that is
+// warm, and endpoints as soon as it has them: a new cluster takes both, and where
+// nothing but endpoints has changed they are all that there is to acknowledge. A
 // type that a fresh Envoy has not asked for yet counts as held; an Envoy that
-// comes back serves with all three, and asks for all three.
+// comes back serves with all of them, and asks for all of them.
 func (st *stream) holds(set *resources.Set) bool {
-	for _, typeURL := range []string{resourcev3.ClusterType, resourcev3.ListenerType, resourcev3.RouteType} {
+	for _, typeURL := range resources.Types() {
+		if typeURL == resourcev3.EndpointType && (!st.peer.Delta || len(set.Endpoints) == 0) {
+			// In state of the world a set has more endpoints than the Envoy is sent.
+			continue
+		}
 		sub, ok := st.types[typeURL]
 		if !ok {
 			if st.resumed {

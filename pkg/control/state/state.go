@@ -38,7 +38,7 @@ const FileName = "rollout.state"
 // maxFileBytes bounds what is read back.
 const maxFileBytes = 512 << 20
 
-// magic begins the file; then a SHA-256 of the rest, then a Saved message.
+// magic begins the file; then a SHA-256 of the rest, then the message.
 const magic = "holdfast-rollout-1\n"
 
 // Contents is what is kept.
@@ -48,7 +48,8 @@ type Contents struct {
 	Nodes     []rollout.Node
 }
 
-// Dir is a state directory. Its methods must not be called concurrently.
+// Dir is a state directory. A method must not be called concurrently with itself, nor Save
+// with Load and SaveProposal with LoadProposal.
 type Dir struct{ path string }
 
 // Open makes the directory if it is missing.
@@ -65,19 +66,23 @@ func (d *Dir) Save(c Contents) error {
 	if err != nil {
 		return fmt.Errorf("saving the rollout: %w", err)
 	}
-	body, err := proto.MarshalOptions{Deterministic: true}.Marshal(message)
-	if err != nil {
-		return fmt.Errorf("saving the rollout: %w", err)
-	}
-	sum := sha256.Sum256(body)
-	if err := d.replace(slices.Concat([]byte(magic), sum[:], body)); err != nil {
+	if err := d.write(FileName, message); err != nil {
 		return fmt.Errorf("saving the rollout: %w", err)
 	}
 	return nil
 }
 
-func (d *Dir) replace(data []byte) (err error) {
-	f, err := os.CreateTemp(d.path, FileName+".*.tmp")
+func (d *Dir) write(name string, message proto.Message) error {
+	body, err := proto.MarshalOptions{Deterministic: true}.Marshal(message)
+	if err != nil {
+		return err
+	}
+	sum := sha256.Sum256(body)
+	return d.replace(name, slices.Concat([]byte(magic), sum[:], body))
+}
+
+func (d *Dir) replace(name string, data []byte) (err error) {
+	f, err := os.CreateTemp(d.path, name+".*.tmp")
 	if err != nil {
 		return err
 	}
@@ -91,7 +96,7 @@ func (d *Dir) replace(data []byte) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := os.Rename(f.Name(), filepath.Join(d.path, FileName)); err != nil {
+	if err := os.Rename(f.Name(), filepath.Join(d.path, name)); err != nil {
 		return err
 	}
 	dir, err := os.Open(d.path)
@@ -104,22 +109,31 @@ func (d *Dir) replace(data []byte) (err error) {
 // Load reads what was saved; nothing when nothing was. An error means that the
 // file is not usable; it is left where it is until the next Save.
 func (d *Dir) Load() (Contents, error) {
-	f, err := os.Open(filepath.Join(d.path, FileName))
-	if errors.Is(err, fs.ErrNotExist) {
-		return Contents{}, nil
-	}
-	if err != nil {
-		return Contents{}, fmt.Errorf("reading the saved rollout: %w", err)
-	}
-	data, err := io.ReadAll(io.LimitReader(f, maxFileBytes+1))
-	if err = errors.Join(err, f.Close()); err != nil {
-		return Contents{}, fmt.Errorf("reading the saved rollout: %w", err)
+	data, err := d.read(FileName)
+	if err != nil || data == nil {
+		return Contents{}, err
 	}
 	c, err := decode(data)
 	if err != nil {
-		return Contents{}, fmt.Errorf("reading the saved rollout %s: %w", f.Name(), err)
+		return Contents{}, fmt.Errorf("reading the saved rollout %s: %w", filepath.Join(d.path, FileName), err)
 	}
 	return c, nil
+}
+
+// read gives a whole file, nil for one that does not exist.
+func (d *Dir) read(name string) ([]byte, error) {
+	f, err := os.Open(filepath.Join(d.path, name))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading the saved rollout: %w", err)
+	}
+	data, err := io.ReadAll(io.LimitReader(f, maxFileBytes+1))
+	if err = errors.Join(err, f.Close()); err != nil {
+		return nil, fmt.Errorf("reading the saved rollout: %w", err)
+	}
+	return data, nil
 }
 
 func encode(c Contents) (*Saved, error) {
@@ -168,20 +182,25 @@ func encodeGroup(g resources.Group) ([]*SavedResource, error) {
 	return out, nil
 }
 
-func decode(data []byte) (Contents, error) {
+// unseal checks the frame of a file and reads the message in it.
+func unseal(data []byte, message proto.Message) error {
 	if len(data) > maxFileBytes {
-		return Contents{}, fmt.Errorf("more than %d bytes", maxFileBytes)
+		return fmt.Errorf("more than %d bytes", maxFileBytes)
 	}
 	rest, ok := bytes.CutPrefix(data, []byte(magic))
 	if !ok || len(rest) < sha256.Size {
-		return Contents{}, errors.New("not a saved rollout, or one of another version")
+		return errors.New("not a saved rollout, or one of another version")
 	}
 	sum, body := rest[:sha256.Size], rest[sha256.Size:]
 	if own := sha256.Sum256(body); !bytes.Equal(own[:], sum) {
-		return Contents{}, errors.New("checksum mismatch: the file is damaged")
+		return errors.New("checksum mismatch: the file is damaged")
 	}
+	return proto.Unmarshal(body, message)
+}
+
+func decode(data []byte) (Contents, error) {
 	saved := &Saved{}
-	if err := proto.Unmarshal(body, saved); err != nil {
+	if err := unseal(data, saved); err != nil {
 		return Contents{}, err
 	}
 	var out Contents

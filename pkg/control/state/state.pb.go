@@ -331,6 +331,67 @@ func (x *SavedNode) GetProcessor() bool {
 	return false
 }
 
+// SavedProposal is how a revision was to go out.
+type SavedProposal struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Version       string                 `protobuf:"bytes,1,opt,name=version,proto3" json:"version,omitempty"`
+	Atomic        bool                   `protobuf:"varint,2,opt,name=atomic,proto3" json:"atomic,omitempty"`
+	CanaryPercent uint32                 `protobuf:"varint,3,opt,name=canary_percent,json=canaryPercent,proto3" json:"canary_percent,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SavedProposal) Reset() {
+	*x = SavedProposal{}
+	mi := &file_pkg_control_state_state_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SavedProposal) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SavedProposal) ProtoMessage() {}
+
+func (x *SavedProposal) ProtoReflect() protoreflect.Message {
+	mi := &file_pkg_control_state_state_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SavedProposal.ProtoReflect.Descriptor instead.
+func (*SavedProposal) Descriptor() ([]byte, []int) {
+	return file_pkg_control_state_state_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *SavedProposal) GetVersion() string {
+	if x != nil {
+		return x.Version
+	}
+	return ""
+}
+
+func (x *SavedProposal) GetAtomic() bool {
+	if x != nil {
+		return x.Atomic
+	}
+	return false
+}
+
+func (x *SavedProposal) GetCanaryPercent() uint32 {
+	if x != nil {
+		return x.CanaryPercent
+	}
+	return 0
+}
+
 var File_pkg_control_state_state_proto protoreflect.FileDescriptor
 
 const file_pkg_control_state_state_proto_rawDesc = "" +
@@ -355,7 +416,11 @@ const file_pkg_control_state_state_proto_rawDesc = "" +
 	"\x04body\x18\x03 \x01(\v2\x14.google.protobuf.AnyR\x04body\"9\n" +
 	"\tSavedNode\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1c\n" +
-	"\tprocessor\x18\x02 \x01(\bR\tprocessorB:Z8github.com/holdfast-mcp/holdfast/pkg/control/state;stateb\x06proto3"
+	"\tprocessor\x18\x02 \x01(\bR\tprocessor\"h\n" +
+	"\rSavedProposal\x12\x18\n" +
+	"\aversion\x18\x01 \x01(\tR\aversion\x12\x16\n" +
+	"\x06atomic\x18\x02 \x01(\bR\x06atomic\x12%\n" +
+	"\x0ecanary_percent\x18\x03 \x01(\rR\rcanaryPercentB:Z8github.com/holdfast-mcp/holdfast/pkg/control/state;stateb\x06proto3"
 
 var (
 	file_pkg_control_state_state_proto_rawDescOnce sync.Once
@@ -369,14 +434,15 @@ func file_pkg_control_state_state_proto_rawDescGZIP() []byte {
 	return file_pkg_control_state_state_proto_rawDescData
 }
 
-var file_pkg_control_state_state_proto_msgTypes = make([]protoimpl.MessageInfo, 5)
+var file_pkg_control_state_state_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
 var file_pkg_control_state_state_proto_goTypes = []any{
 	(*Saved)(nil),         // 0: holdfast.control.state.Saved
 	(*SavedRevision)(nil), // 1: holdfast.control.state.SavedRevision
 	(*SavedRegion)(nil),   // 2: holdfast.control.state.SavedRegion
 	(*SavedResource)(nil), // 3: holdfast.control.state.SavedResource
 	(*SavedNode)(nil),     // 4: holdfast.control.state.SavedNode
-	(*anypb.Any)(nil),     // 5: google.protobuf.Any
+	(*SavedProposal)(nil), // 5: holdfast.control.state.SavedProposal
+	(*anypb.Any)(nil),     // 6: google.protobuf.Any
 }
 var file_pkg_control_state_state_proto_depIdxs = []int32{
 	1, // 0: holdfast.control.state.Saved.revisions:type_name -> holdfast.control.state.SavedRevision
@@ -387,7 +453,7 @@ var file_pkg_control_state_state_proto_depIdxs = []int32{
 	3, // 5: holdfast.control.state.SavedRegion.endpoints:type_name -> holdfast.control.state.SavedResource
 	3, // 6: holdfast.control.state.SavedRegion.listeners:type_name -> holdfast.control.state.SavedResource
 	3, // 7: holdfast.control.state.SavedRegion.routes:type_name -> holdfast.control.state.SavedResource
-	5, // 8: holdfast.control.state.SavedResource.body:type_name -> google.protobuf.Any
+	6, // 8: holdfast.control.state.SavedResource.body:type_name -> google.protobuf.Any
 	9, // [9:9] is the sub-list for method output_type
 	9, // [9:9] is the sub-list for method input_type
 	9, // [9:9] is the sub-list for extension type_name
@@ -406,7 +472,7 @@ func file_pkg_control_state_state_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_pkg_control_state_state_proto_rawDesc), len(file_pkg_control_state_state_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   5,
+			NumMessages:   6,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

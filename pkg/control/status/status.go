@@ -13,6 +13,12 @@ type Status struct {
 	Version string `json:"version,omitempty"`
 	// Started is when the control plane began.
 	Started time.Time `json:"started"`
+	// Head is the newest revision of the history; absent before the first one. What nodes
+	// are given may still be an older one, or again.
+	Head *Head `json:"head,omitempty"`
+	// Pinned are the resources, as Kind/name, that a rollback keeps although their files say
+	// otherwise.
+	Pinned []string `json:"pinned,omitempty"`
 	// Revision is what nodes have or are being given; absent before the first one.
 	Revision *Revision `json:"revision,omitempty"`
 	// Refused is the last configuration that could not be used.
@@ -26,10 +32,30 @@ type Status struct {
 	Nodes []Node `json:"nodes"`
 	// Servers of the revision in order of name.
 	Servers []Server `json:"servers"`
+	// Routes of the revision in order of name.
+	Routes []Route `json:"routes,omitempty"`
+}
+
+// Head is a revision of the history.
+type Head struct {
+	// Number grows by one with each revision.
+	Number uint64 `json:"number"`
+	// Version is the content hash.
+	Version string `json:"version"`
+	Author  string `json:"author"`
+	Reason  string `json:"reason,omitempty"`
+	// Time when it was made.
+	Time time.Time `json:"time"`
+	// RollbackOf is the number whose content it has, where it is a rollback.
+	RollbackOf uint64 `json:"rollbackOf,omitempty"`
+	// Changes against the revision before, as "+ Kind/name", "~ …", "- …".
+	Changes []string `json:"changes,omitempty"`
 }
 
 // Revision is one whole configuration, compiled.
 type Revision struct {
+	// Number of the newest revision with this content; absent when it is not known.
+	Number uint64 `json:"number,omitempty"`
 	// Version is the content hash.
 	Version string `json:"version"`
 	// Phase of its rollout: add, switch, policies, trim, prune, done.
@@ -41,6 +67,10 @@ type Revision struct {
 	Active string `json:"active"`
 	// Next is a newer version that waits for a safe point; empty when there is none.
 	Next string `json:"next,omitempty"`
+	// Canaries are the nodes that get it first, while the others are held back.
+	Canaries []string `json:"canaries,omitempty"`
+	// HeldBy are the Envoys that refuse it, while the processors wait for their sake.
+	HeldBy []string `json:"heldBy,omitempty"`
 }
 
 // Refused is a configuration that was not used.
@@ -60,6 +90,8 @@ type Rejected struct {
 	Type    string    `json:"type"`
 	Detail  string    `json:"detail"`
 	At      time.Time `json:"at"`
+	// TakenBack: from all nodes. Otherwise the node alone stays with what it had.
+	TakenBack bool `json:"takenBack,omitempty"`
 }
 
 // Sync is how a node stands.
@@ -73,7 +105,8 @@ const (
 	Pending Sync = "pending"
 	// Silent: it was sent a response and said neither yes nor no in time.
 	Silent Sync = "silent"
-	// Rejecting: its last word was no.
+	// Rejecting: its last word was no, or it stays with an older revision since it
+	// refuses the one that the others have.
 	Rejecting Sync = "rejected"
 )
 
@@ -93,7 +126,7 @@ type Node struct {
 	SilentSince *time.Time `json:"silentSince,omitempty"`
 	// Late: rollouts do not wait for it.
 	Late bool `json:"late,omitempty"`
-	// Revisions that it is shown, the preferred one first; for Envoys.
+	// Revisions that it is shown, the preferred one first. A processor is shown one.
 	Revisions []string `json:"revisions,omitempty"`
 	// Types by short name: clusters, endpoints, listeners, routes, policies, catalog.
 	Types map[string]Type `json:"types"`
@@ -118,7 +151,8 @@ type Nack struct {
 	Type     string    `json:"type"`
 	Detail   string    `json:"detail"`
 	At       time.Time `json:"at"`
-	// Standing: nothing was acknowledged of this type since.
+	// Standing: nothing was acknowledged of this type since, or it is why the node stays
+	// with an older revision.
 	Standing bool `json:"standing"`
 }
 
@@ -138,4 +172,14 @@ type Region struct {
 type Endpoint struct {
 	Name    string `json:"name"`
 	Address string `json:"address"`
+}
+
+// Route summarises one MCPRoute.
+type Route struct {
+	Name string `json:"name"`
+	Path string `json:"path"`
+	// Servers in written order.
+	Servers []string `json:"servers"`
+	// ToolRules is how many there are.
+	ToolRules int `json:"toolRules"`
 }

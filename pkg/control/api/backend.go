@@ -1,0 +1,57 @@
+package api
+
+import (
+	"context"
+	"errors"
+
+	adminv1 "github.com/holdfast-mcp/holdfast/api/admin/v1"
+)
+
+// Backend does what the service Admin of api/admin/v1/admin.proto says, one method an
+// RPC. Requests that come here have passed the checks that need no knowledge of the
+// configuration: sizes, single-line texts, names that are there at all, percentages.
+// What is left to check is whether they make sense now.
+//
+// All methods are called concurrently, but for Apply and Rollback: of those there is
+// one at a time. They follow ctx, which ends when the caller goes away: until the
+// new revision is kept, that leaves everything as it was; from then on it changes nothing.
+//
+// Errors are told apart with errors.Is and errors.As, by CodeOf; their words reach the
+// caller. Results must not be changed after they were returned.
+type Backend interface {
+	// Apply follows the RPC. author is who is asking; the request's own field is not looked at.
+	Apply(ctx context.Context, request *adminv1.ApplyRequest, author string) (*adminv1.ApplyResponse, error)
+	// Rollback follows the RPC. author is as for Apply.
+	Rollback(ctx context.Context, request *adminv1.RollbackRequest, author string) (*adminv1.ApplyResponse, error)
+	// Diff follows the RPC.
+	Diff(ctx context.Context, request *adminv1.DiffRequest) (*adminv1.DiffResponse, error)
+	// Get follows the RPC.
+	Get(ctx context.Context, request *adminv1.GetRequest) (*adminv1.GetResponse, error)
+	// List follows the RPC.
+	List(ctx context.Context, request *adminv1.ListRequest) (*adminv1.ListResponse, error)
+	// History follows the RPC. The limit is 1 to MaxHistory, never 0.
+	History(ctx context.Context, request *adminv1.HistoryRequest) (*adminv1.HistoryResponse, error)
+	// Status follows the RPC.
+	Status(ctx context.Context, request *adminv1.StatusRequest) (*adminv1.StatusResponse, error)
+	// Watch calls send with the status at once and after each change, until ctx ends or
+	// send fails, and gives that error. send may block for seconds on a slow reader, and
+	// is called by one goroutine.
+	Watch(ctx context.Context, send func(*adminv1.StatusResponse) error) error
+	// GetNode follows the RPC.
+	GetNode(ctx context.Context, request *adminv1.GetNodeRequest) (*adminv1.GetNodeResponse, error)
+}
+
+// Errors of a Backend that belong to no other package; see CodeOf for the others.
+var (
+	// ErrInvalid: what was given is wrong, by other means than config.Problems can say,
+	// such as an Envoy that does not accept what becomes of it.
+	ErrInvalid = errors.New("not valid")
+	// ErrUnknown: there is no such revision, resource or node.
+	ErrUnknown = errors.New("not found")
+	// ErrTooLarge: a bound on the whole configuration is exceeded.
+	ErrTooLarge = errors.New("too large")
+	// ErrNoRevision: no valid configuration has been given yet.
+	ErrNoRevision = errors.New("there is no valid revision yet")
+	// ErrStopping: nothing is begun any more.
+	ErrStopping = errors.New("the control plane is stopping")
+)

@@ -1,0 +1,126 @@
+package api
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	adminv1 "github.com/holdfast-mcp/holdfast/api/admin/v1"
+)
+
+// fake is a Backend in memory: a revision is a text.
+type fake struct {
+	mu        sync.Mutex
+	revisions []*adminv1.Revision
+	documents []string
+	// fail, if set, is what every method gives.
+	fail error
+	// during, if set, is called in the middle of a write.
+	during func(ctx context.Context) error
+	// writing counts the writes under way.
+	writing, mostWriting int
+	// limits are those that History was asked for.
+	limits []uint32
+	// updates go to the watchers after the first status.
+	updates chan *adminv1.StatusResponse
+	nothing bool
+}
+
+func (f *fake) enter() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.fail
+}
+
+func (f *fake) count() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return len(f.revisions)
+}
+
+func (f *fake) write(ctx context.Context, next *adminv1.Revision, documents string, dryRun bool) (*adminv1.ApplyResponse, error) {
+	if err := f.enter(); err != nil {
+		return nil, err
+	}
+	if f.nothing {
+		return nil, nil
+	}
+	f.mu.Lock()
+	f.writing++
+	f.mostWriting = max(f.mostWriting, f.writing)
+	f.mu.Unlock()
+	defer func() {
+		f.mu.Lock()
+		f.writing--
+		f.mu.Unlock()
+	}()
+	if f.during != nil {
+		if err := f.during(ctx); err != nil {
+			return nil, err
+		}
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if !dryRun {
+		next.Number = uint64(len(f.revisions) + 1)
+		f.revisions = append(f.revisions, next)
+		f.documents = append(f.documents, documents)
+	}
+	return &adminv1.ApplyResponse{Revision: next, Diff: "+" + documents}, nil
+}
+
+func (f *fake) Apply(ctx context.Context, r *adminv1.ApplyRequest, author string) (*adminv1.ApplyResponse, error) {
+	next := &adminv1.Revision{Author: author, Reason: r.GetReason(), Version: "v", Changes: []string{"+ MCPServer/orders"}}
+	return f.write(ctx, next, r.GetDocuments(), r.GetDryRun())
+}
+
+func (f *fake) Rollback(ctx context.Context, r *adminv1.RollbackRequest, author string) (*adminv1.ApplyResponse, error) {
+	next := &adminv1.Revision{Author: author, Reason: r.GetReason(), RollbackOf: r.GetRevision()}
+	return f.write(ctx, next, "old", r.GetDryRun())
+}
+
+func (f *fake) Diff(_ context.Context, r *adminv1.DiffRequest) (*adminv1.DiffResponse, error) {
+	return &adminv1.DiffResponse{Diff: fmt.Sprintf("%d..%d", r.GetFrom(), r.GetTo())}, f.enter()
+}
+
+func (f *fake) Get(_ context.Context, r *adminv1.GetRequest) (*adminv1.GetResponse, error) {
+	return &adminv1.GetResponse{Revision: r.GetRevision(), Resource: &adminv1.Resource{Kind: r.GetRef().GetKind(), Name: r.GetRef().GetName()}}, f.enter()
+}
+
+func (f *fake) List(_ context.Context, r *adminv1.ListRequest) (*adminv1.ListResponse, error) {
+	return &adminv1.ListResponse{Revision: r.GetRevision(), Resources: []*adminv1.Resource{{Kind: r.GetKind()}}}, f.enter()
+}
+
+func (f *fake) History(_ context.Context, r *adminv1.HistoryRequest) (*adminv1.HistoryResponse, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.limits = append(f.limits, r.GetLimit())
+	return &adminv1.HistoryResponse{Revisions: f.revisions}, f.fail
+}
+
+func (f *fake) Status(context.Context, *adminv1.StatusRequest) (*adminv1.StatusResponse, error) {
+	return &adminv1.StatusResponse{Ready: true, ProgramVersion: "test"}, f.enter()
+}
+
+func (f *fake) Watch(ctx context.Context, send func(*adminv1.StatusResponse) error) error {
+	if err := f.enter(); err != nil {
+		return err
+	}
+	if err := send(&adminv1.StatusResponse{Ready: true}); err != nil {
+		return err
+	}
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case s := <-f.updates:
+			if err := send(s); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+func (f *fake) GetNode(_ context.Context, r *adminv1.GetNodeRequest) (*adminv1.GetNodeResponse, error) {
+	return &adminv1.GetNodeResponse{Node: &adminv1.Node{Id: r.GetId()}}, f.enter()
+}
