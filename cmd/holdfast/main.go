@@ -1,8 +1,10 @@
 // Command holdfast is what people type: it runs a whole Holdfast on one machine,
 // plays the disaster on it, checks configuration, explains what a message would
-// get, and shows what the control plane and its Envoys agree on.
+// get, changes the configuration by revisions, and shows what the control plane and
+// its Envoys agree on.
 //
-// Exit codes: 0 all went well, 1 it failed, 2 the command was not understood.
+// Exit codes: 0 all went well, 1 it failed, 2 the command was not understood;
+// diff: 0 no difference, 1 a difference, 2 not understood, 3 it failed.
 package main
 
 import (
@@ -20,6 +22,8 @@ const (
 	exitOK     = 0
 	exitFailed = 1
 	exitUsage  = 2
+	// exitTrouble is exitFailed for diff, where 1 is an answer, as for diff(1).
+	exitTrouble = 3
 )
 
 func main() {
@@ -43,6 +47,12 @@ type usageError struct{ err error }
 func (e *usageError) Error() string { return e.err.Error() }
 func (e *usageError) Unwrap() error { return e.err }
 
+// troubleError ends the program with exitTrouble.
+type troubleError struct{ err error }
+
+func (e *troubleError) Error() string { return e.err.Error() }
+func (e *troubleError) Unwrap() error { return e.err }
+
 // errSilent ends the program with exitFailed after the command has said all there
 // is to say.
 var errSilent = errors.New("failed")
@@ -58,7 +68,10 @@ func run(ctx context.Context, args []string, env *environment) int {
 	root.SetOut(env.Stdout)
 	root.SetErr(env.Stderr)
 	command, err := root.ExecuteContextC(ctx)
-	var usage *usageError
+	var (
+		usage   *usageError
+		trouble *troubleError
+	)
 	switch {
 	case err == nil:
 		return exitOK
@@ -67,6 +80,9 @@ func run(ctx context.Context, args []string, env *environment) int {
 	case errors.As(err, &usage):
 		say(env.Stderr, "holdfast: %s\nSee '%s --help'.\n", printable(err.Error()), command.CommandPath())
 		return exitUsage
+	case errors.As(err, &trouble):
+		say(env.Stderr, "holdfast: %s\n", printable(err.Error()))
+		return exitTrouble
 	default:
 		say(env.Stderr, "holdfast: %s\n", printable(err.Error()))
 		return exitFailed

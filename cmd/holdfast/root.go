@@ -14,9 +14,12 @@ processor (extproc), and this command line.
 
   holdfast up        run all of it on this machine, with demo servers
   holdfast demo      kill the demo servers under load and see what callers get
-  holdfast status    what the control plane has handed out, and who took it
+  holdfast status    how things are: revision, nodes, servers, what is wrong
+  holdfast apply     change the configuration, and wait until everybody has it
+  holdfast rollback  go back to an earlier revision
 
-Exit codes: 0 all went well, 1 it failed, 2 the command was not understood.`
+Exit codes: 0 all went well, 1 it failed, 2 the command was not understood; diff: 0 no
+difference, 1 a difference, 2 not understood, 3 it failed.`
 
 func newRoot(env *environment) *cobra.Command {
 	root := &cobra.Command{
@@ -27,8 +30,9 @@ func newRoot(env *environment) *cobra.Command {
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
 	root.AddCommand(
-		newUp(env), newDemo(env), newStatus(env), newValidate(env), newExplain(env),
-		newParts(env), newVersion(env), newDemoServer(env),
+		newUp(env), newDemo(env), newStatus(env), newWatch(env), newValidate(env), newExplain(env),
+		newApply(env), newDiff(env), newGet(env), newHistory(env), newRollback(env),
+		newParts(env), newVersion(env), newDemoServer(env), newHealth(env),
 	)
 	return root
 }

@@ -80,9 +80,14 @@ func (s *screen) draw() {
 	if s.step == "" || !s.terminal {
 		return
 	}
-	frames := []rune("⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏")
-	say(s.out, "%s%c %-*s %4.1f s", clearLine, frames[s.frame%len(frames)], stepWidth, s.step, time.Since(s.began).Seconds())
+	say(s.out, "%s%c %-*s %4.1f s", clearLine, spinnerFrame(s.frame), stepWidth, s.step, time.Since(s.began).Seconds())
 	s.frame++
+}
+
+// spinnerFrame is one of the pictures that make a spinning wheel.
+func spinnerFrame(n int) rune {
+	frames := []rune("⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏")
+	return frames[n%len(frames)]
 }
 
 func (s *screen) end(step stack.Step) {

@@ -2,142 +2,217 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
-	"net/http"
+	"slices"
+	"strings"
+	"sync"
 	"time"
 
-	"github.com/go-json-experiment/json"
 	"github.com/spf13/cobra"
 
-	"github.com/holdfast-mcp/holdfast/pkg/control/status"
-	"github.com/holdfast-mcp/holdfast/pkg/supervise/stack"
+	adminv1 "github.com/holdfast-mcp/holdfast/api/admin/v1"
+	"github.com/holdfast-mcp/holdfast/pkg/apiclient"
+	"github.com/holdfast-mcp/holdfast/pkg/apiclient/envoyadmin"
 )
 
-const statusHelp = `Shows what the control plane has handed out and who took it: the configuration in
-force and how far its rollout is, the last one that was refused, and for each
-Envoy and external processor whether it has acknowledged it, in its own words
-where it has not.
+const statusHelp = `Shows on one screen how things are, what is wrong first: the newest revision and how
+far its rollout is; each Envoy and external processor with what it acknowledged, or
+refuses, in its own words; each server's endpoints, as the Envoys see them whose admin
+interface can be asked; the routes. With SERVER, only that server and the routes to it.
 
 Exit codes: 0 everybody has what they should, 1 the control plane cannot be asked,
-or something was refused or rejected, 2 the command was not understood.`
+or something is refused, silent, not healthy or otherwise wrong, 2 the command was not understood.`
+
+// rememberedRevisions is how far back versions are shown as numbers of revisions.
+const rememberedRevisions = 100
 
 type statusFlags struct {
-	state, admin, output string
-	watch                bool
+	connectionFlags
+	format      format
+	envoyAdmins []string
+	all         bool
+}
+
+func (s *statusFlags) addStatus(cmd *cobra.Command, env *environment) {
+	f := cmd.Flags()
+	f.StringSliceVar(&s.envoyAdmins, "envoy-admin", nil, "`host:port` of the admin interface of Envoys to ask for the health of\nendpoints; may be repeated (default: that of the running 'holdfast up')")
+	f.BoolVar(&s.all, "all", false, "every row of long tables")
+	s.add(cmd, env)
+	cmd.ValidArgsFunction = firstOnly(s.completeServers(env))
+}
+
+func atMostOneServer(cmd *cobra.Command, args []string) error {
+	if len(args) > 1 {
+		return usagef(cmd.Name() + " shows one server, or all of them")
+	}
+	return nil
 }
 
 func newStatus(env *environment) *cobra.Command {
 	var flags statusFlags
 	cmd := &cobra.Command{
-		Use: "status", Short: "Show what the control plane has handed out, and who took it", Long: statusHelp,
-		Args: noArguments,
-		RunE: func(cmd *cobra.Command, _ []string) error { return showStatus(cmd.Context(), env, flags) },
+		Use: "status [SERVER]", Short: "Show how things are: revision, nodes, servers, routes", Long: statusHelp,
+		Args: atMostOneServer,
+		RunE: func(cmd *cobra.Command, args []string) error { return showStatus(cmd.Context(), env, &flags, args) },
 	}
-	f := cmd.Flags()
-	f.StringVar(&flags.state, "state", env.stateDir(), "state folder of the running 'holdfast up', which says where to ask")
-	f.StringVar(&flags.admin, "admin", "", "admin address of the control plane, host:port (default: that of 'holdfast up', else "+stack.DefaultXDSAdmin+")")
-	f.StringVarP(&flags.output, "output", "o", "text", "text, or json as the control plane gives it")
-	f.BoolVarP(&flags.watch, "watch", "w", false, "show it again every second until Ctrl-C")
+	flags.format.add(cmd, "")
+	flags.addStatus(cmd, env)
 	return cmd
 }
 
-func showStatus(ctx context.Context, env *environment, flags statusFlags) error {
-	if flags.output != "text" && flags.output != "json" {
-		return usagef(fmt.Sprintf("--output %q is neither text nor json", flags.output))
-	}
-	admin := flags.admin
-	if admin == "" {
-		admin = stack.DefaultXDSAdmin
-		if info, err := stack.ReadRunInfo(flags.state); err == nil {
-			admin = info.XDSAdmin
-		}
-	}
-	if !flags.watch {
-		return statusOnce(ctx, env, admin, flags.output)
-	}
-	ticker := time.NewTicker(time.Second)
-	defer ticker.Stop()
-	for {
-		if isTerminal(env.Stdout) {
-			say(env.Stdout, "\x1b[H\x1b[2J")
-		}
-		if err := statusOnce(ctx, env, admin, flags.output); err != nil && !errors.Is(err, errSilent) && ctx.Err() == nil {
-			say(env.Stdout, "%v\n", err)
-		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-ticker.C:
-			if !isTerminal(env.Stdout) {
-				say(env.Stdout, "\n")
-			}
-		}
-	}
-}
-
-func statusOnce(ctx context.Context, env *environment, admin, output string) error {
-	body, err := fetchStatus(ctx, admin)
+func showStatus(ctx context.Context, env *environment, flags *statusFlags, args []string) error {
+	client, err := flags.open(env)
 	if err != nil {
-		return fmt.Errorf("asking the control plane at %s: %w; is 'holdfast up' running? --admin says where to ask", admin, err)
+		return err
 	}
-	var s status.Status
-	if err := json.Unmarshal(body, &s); err != nil {
-		return fmt.Errorf("reading the status: %w", err)
+	defer client.Close()
+	admins, err := flags.envoys(flags.envoyAdmins)
+	if err != nil {
+		return err
 	}
-	if output == "json" {
-		say(env.Stdout, "%s\n", body)
+	status, err := client.Status(ctx, &adminv1.StatusRequest{})
+	if err != nil {
+		return err //nolint:wrapcheck // in words already
+	}
+	unasked := fillHealth(status, askEnvoys(ctx, admins))
+	closeAll(admins)
+	if len(args) == 1 {
+		if err := only(status, args[0]); err != nil {
+			return err
+		}
+	}
+	if flags.format != formatTable {
+		if err := writeMessage(env.Stdout, flags.format, status); err != nil {
+			return err
+		}
 	} else {
-		writeStatus(env.Stdout, &s, time.Now())
+		view := statusView{
+			status: status, now: time.Now(), color: env.painter(env.Stdout), all: flags.all,
+			numbers: revisionNumbers(ctx, client), unasked: unasked,
+		}
+		say(env.Stdout, "%s", view.text())
 	}
-	if !healthy(&s) {
+	if !healthy(status) || len(sick(status)) > 0 {
 		return errSilent
 	}
 	return nil
 }
 
-// healthy: there is a configuration, and nobody refuses anything.
-func healthy(s *status.Status) bool {
-	if !s.Ready || s.Rejected != nil || (s.Refused != nil && s.Refused.Standing) {
-		return false
+// revisionNumbers are those of the last revisions by version; empty where they cannot
+// be had, since versions say it too.
+func revisionNumbers(ctx context.Context, client *apiclient.Client) map[string]uint64 {
+	answer, err := client.History(ctx, &adminv1.HistoryRequest{Limit: rememberedRevisions})
+	if err != nil {
+		return nil
 	}
-	for _, node := range s.Nodes {
-		if node.Sync == status.Rejecting || node.Sync == status.Silent {
-			return false
-		}
+	out := map[string]uint64{}
+	for _, r := range answer.GetRevisions() {
+		out[r.GetVersion()] = max(out[r.GetVersion()], r.GetNumber())
 	}
-	return true
+	return out
 }
 
-const (
-	statusTimeout = 5 * time.Second
-	maxStatus     = 16 << 20
-)
+// healthy: there is a configuration, and nobody refuses anything or is silent.
+func healthy(s *adminv1.StatusResponse) bool {
+	if !s.GetReady() || s.GetRejected() != nil || s.GetRefused().GetStanding() || len(s.GetProblems()) > 0 {
+		return false
+	}
+	return !slices.ContainsFunc(s.GetNodes(), func(n *adminv1.Node) bool {
+		return n.GetSync() == apiclient.SyncRejected || n.GetSync() == apiclient.SyncSilent
+	})
+}
 
-func fetchStatus(ctx context.Context, admin string) ([]byte, error) {
-	ctx, cancel := context.WithTimeout(ctx, statusTimeout)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+admin+"/v1/status", http.NoBody)
-	if err != nil {
-		return nil, fmt.Errorf("making the request: %w", err)
+// only leaves one server, and the routes to it.
+func only(s *adminv1.StatusResponse, server string) error {
+	names := make([]string, 0, len(s.GetServers()))
+	for _, known := range s.GetServers() {
+		names = append(names, known.GetName())
 	}
-	transport := &http.Transport{DisableKeepAlives: true}
-	defer transport.CloseIdleConnections()
-	resp, err := transport.RoundTrip(req)
-	if err != nil {
-		return nil, err //nolint:wrapcheck // the caller says what was asked
+	if !slices.Contains(names, server) {
+		if len(names) == 0 {
+			return fmt.Errorf("there is no server %q: there are none", server)
+		}
+		return fmt.Errorf("there is no server %q; there are %s", server, listed(names))
 	}
-	defer resp.Body.Close() //nolint:errcheck // only read
-	if resp.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("it answers with status %d", resp.StatusCode)
+	s.Servers = slices.DeleteFunc(s.GetServers(), func(known *adminv1.Server) bool { return known.GetName() != server })
+	s.Routes = slices.DeleteFunc(s.GetRoutes(), func(r *adminv1.Route) bool { return !slices.Contains(r.GetServers(), server) })
+	return nil
+}
+
+// listed names some of many.
+func listed(names []string) string {
+	const some = 10
+	if len(names) <= some {
+		return strings.Join(names, ", ")
 	}
-	body, err := io.ReadAll(io.LimitReader(resp.Body, maxStatus+1))
-	if err != nil {
-		return nil, fmt.Errorf("reading the answer: %w", err)
+	return fmt.Sprintf("%s and %d more", strings.Join(names[:some], ", "), len(names)-some)
+}
+
+// envoyHealth is what one Envoy says of the endpoints, or why it says nothing.
+type envoyHealth struct {
+	node   string
+	health []envoyadmin.Health
+	err    error
+}
+
+// askEnvoys asks them, all at the same time, how they see the endpoints.
+func askEnvoys(ctx context.Context, admins []*envoyadmin.Client) []envoyHealth {
+	answers := make([]envoyHealth, len(admins))
+	var asking sync.WaitGroup
+	for i, admin := range admins {
+		asking.Go(func() {
+			a := &answers[i]
+			if a.node, a.err = admin.NodeID(ctx); a.err == nil {
+				a.health, a.err = admin.Clusters(ctx)
+			}
+		})
 	}
-	if len(body) > maxStatus {
-		return nil, fmt.Errorf("the answer has more than %d bytes", maxStatus)
+	asking.Wait()
+	return answers
+}
+
+// fillHealth puts the answers to the endpoints of s, and says of whom there are none.
+func fillHealth(s *adminv1.StatusResponse, answers []envoyHealth) []string {
+	for _, server := range s.GetServers() {
+		for _, region := range server.GetRegions() {
+			for _, e := range region.GetEndpoints() {
+				e.Health = nil
+			}
+		}
 	}
-	return body, nil
+	var unasked []string
+	for _, a := range answers {
+		if a.err != nil {
+			unasked = append(unasked, a.err.Error())
+			continue
+		}
+		addHealth(s, a.node, a.health)
+	}
+	return unasked
+}
+
+// addHealth puts what one Envoy says to the endpoints; one that it does not know is unknown to it.
+func addHealth(s *adminv1.StatusResponse, node string, health []envoyadmin.Health) {
+	type key struct{ server, region, address string }
+	known := make(map[key]envoyadmin.Health, len(health))
+	for _, h := range health {
+		known[key{h.Cluster, h.Region, h.Address}] = h
+	}
+	for _, server := range s.GetServers() {
+		for _, region := range server.GetRegions() {
+			for _, e := range region.GetEndpoints() {
+				h, ok := known[key{server.GetName(), region.GetName(), e.GetAddress()}]
+				if !ok {
+					h.State = envoyadmin.Unknown
+				}
+				e.Health = append(e.Health, &adminv1.EndpointHealth{Node: node, State: h.State, By: h.By})
+			}
+		}
+	}
+}
+
+func closeAll(admins []*envoyadmin.Client) {
+	for _, admin := range admins {
+		admin.Close()
+	}
 }

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"sync"
 	"syscall"
 	"time"
 
@@ -74,7 +75,10 @@ func up(ctx context.Context, env *environment, flags upFlags) error {
 		return fmt.Errorf("it is not up: %w\nLogs are in %s", err, filepath.Join(opts.State, "logs"))
 	}
 	say(env.Stdout, "%s", welcome(env, running, flags, time.Since(began)))
+	var told sync.WaitGroup
+	told.Go(func() { new(news).follow(ctx, running.Info().XDSAdmin, show.line) })
 	<-ctx.Done()
+	told.Wait()
 	return down(show, running)
 }
 

@@ -41,6 +41,39 @@ func (o *output) String() string {
 	return o.text.String()
 }
 
+// changeTheConfiguration does what somebody does who works with revisions: look at the
+// difference, apply, wait, look at what Envoy runs, go back.
+func changeTheConfiguration(t *testing.T, inside func(out, err *output) *environment, state string) {
+	route := writeFile(t, "route.yaml", "kind: MCPRoute\nmetadata: {name: second}\nspec: {path: /second/mcp, servers: [{name: orders}]}\n")
+	for _, step := range []struct {
+		args []string
+		code int
+		says []string
+	}{
+		{[]string{"diff", route}, 1, []string{`\+metadata: {name: second}`}},
+		{[]string{"apply", route, "--wait", "--reason", "a second door"}, 0, []string{
+			`Revision 2 .*: a second door\n  \+ MCPRoute/second\n`, `✓ All 3 nodes run revision 2`,
+		}},
+		{[]string{"diff", route}, 0, nil},
+		{[]string{"get", "envoy"}, 0, []string{`✓ envoy-mumbai-1 runs what it is meant to run`, `same +listeners`}},
+		{[]string{"status", "orders"}, 0, []string{`orders +asia-south1 +primary-mumbai +\S+ +healthy`, `second +/second/mcp`}},
+		{[]string{"apply", route, "--base", "1"}, 1, []string{`is not the newest`, `\+metadata: {name: second}`}},
+		{[]string{"rollback", "1", "--wait"}, 0, []string{`back to the content of revision 1\n  - MCPRoute/second`, `✓ All 3 nodes run revision 3`}},
+		{[]string{"history"}, 0, []string{`(?m)^3 .* back to 1$`, `(?m)^2 .* a second door$`, `(?m)^1 .* directory `}},
+	} {
+		said, failed := &output{}, &output{}
+		code := run(t.Context(), append(step.args, "--state", state), inside(said, failed))
+		if code != step.code {
+			t.Errorf("%v: exit %d, want %d", step.args, code, step.code)
+		}
+		for _, want := range step.says {
+			if !regexp.MustCompile(want).MatchString(said.String() + failed.String()) {
+				t.Errorf("%v does not say %s:\n%s%s", step.args, want, said, failed)
+			}
+		}
+	}
+}
+
 // TestUpAndDemo does what a newcomer does: up, a status, the demo, Ctrl-C.
 func TestUpAndDemo(t *testing.T) {
 	root := stacktest.Root(t)
@@ -90,6 +123,7 @@ func TestUpAndDemo(t *testing.T) {
 			t.Errorf("it says\n%s", said)
 		}
 	})
+	t.Run("revisions", func(t *testing.T) { changeTheConfiguration(t, inside, state) })
 	t.Run("demo", func(t *testing.T) {
 		said, failed := &output{}, &output{}
 		if code := run(t.Context(), []string{"demo", "--state", state, "--act", "1s"}, inside(said, failed)); code != 0 {

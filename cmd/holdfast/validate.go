@@ -64,13 +64,6 @@ func validate(env *environment, paths []string) error {
 	return errSilent
 }
 
-func counted(n int, what string) string {
-	if n == 1 {
-		return "1 " + what
-	}
-	return fmt.Sprintf("%d %ss", n, what)
-}
-
 // maxConfigFile is the most that a configuration file may hold, in bytes.
 const maxConfigFile = 1 << 20
 

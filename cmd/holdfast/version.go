@@ -9,8 +9,16 @@ import (
 	"github.com/holdfast-mcp/holdfast/pkg/parts"
 )
 
-// version is what the build knows about itself: a module version, or the commit.
+// release is what whoever linked the program calls it (-X main.release=1.2.3); empty:
+// nothing. A build away from the repository, such as an image's, knows nothing else.
+var release string
+
+// version is what the build knows about itself: its release, a module version, or
+// the commit.
 func version() string {
+	if release != "" {
+		return release
+	}
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		return "unknown"
