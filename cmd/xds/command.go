@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
+	"github.com/holdfast-mcp/holdfast/pkg/config"
 	"github.com/holdfast-mcp/holdfast/pkg/control"
 	"github.com/holdfast-mcp/holdfast/pkg/control/api"
 	"github.com/holdfast-mcp/holdfast/pkg/control/revision"
@@ -65,12 +66,12 @@ func command() *cobra.Command {
 	fs.StringVar(&f.config, "config", "", "directory of configuration to watch (*.yaml, *.yml); required")
 	fs.StringVar(&f.listen, "listen", "127.0.0.1:18000", "address for xDS; it has no access control, so keep it away from foreign networks")
 	fs.StringVar(&f.admin, "admin", "127.0.0.1:18001", "loopback address for /health, /ready, /v1/status and the admin API")
-	fs.StringVar(&f.api.Address, "api", "", "another address for the admin API, host:port or unix:///path; other machines can reach it only with TLS and credentials")
+	fs.StringVar(&f.api.Address, "api", "", "another address for the admin API, host:port or unix:///path; other machines can reach it only with TLS and credentials, and with those --admin no longer takes changes")
 	fs.StringVar(&f.api.CertFile, "api-cert", "", "certificate chain of --api, PEM")
 	fs.StringVar(&f.api.KeyFile, "api-key", "", "private key of --api, PEM")
 	fs.StringVar(&f.api.ClientCAFile, "api-client-ca", "", "authorities whose client certificates may use --api, PEM; their organizational unit gives the role")
 	fs.StringVar(&f.api.TokensFile, "api-tokens", "", "tokens that may use --api, a line each: read|write SUBJECT sha256:HEX; mode 0600")
-	fs.StringVar(&f.state, "state", defaultState(), "directory that keeps the revisions and what else a restart must know")
+	fs.StringVar(&f.state, "state", "", "directory that keeps the revisions and what else a restart must know (default $XDG_STATE_HOME/holdfast/xds, a folder there for each --config)")
 	fs.IntVar(&f.history, "history", store.DefaultKeep, fmt.Sprintf("revisions that are kept, 1 to %d", store.MaxKeep))
 	fs.StringSliceVar(&f.processors, "processors", nil, "addresses of the extproc instances, unix:///path or host:port, for a Gateway that names none")
 	fs.StringArrayVar(&f.remap, "remap", nil, "OLD=NEW: use host:port NEW where the configuration says OLD; repeatable")
@@ -88,12 +89,19 @@ func (f *flags) options() (control.Options, error) {
 	switch {
 	case f.config == "":
 		return control.Options{}, usagef("--config DIR is required")
-	case f.state == "":
+	case f.state == "" && defaultState() == "":
 		return control.Options{}, usagef("--state DIR is required: there is no home directory to derive one from")
 	case f.history < 1 || f.history > store.MaxKeep:
 		return control.Options{}, usagef("--history %d: want 1 to %d", f.history, store.MaxKeep)
 	case f.api.Address == "" && f.api.CertFile+f.api.KeyFile+f.api.ClientCAFile+f.api.TokensFile != "":
 		return control.Options{}, usagef("--api-cert, --api-key, --api-client-ca and --api-tokens are for --api, which is missing")
+	}
+	if f.state == "" {
+		key, err := config.DirKey(f.config)
+		if err != nil {
+			return control.Options{}, fmt.Errorf("choosing the state directory: %w", err)
+		}
+		f.state = filepath.Join(defaultState(), key)
 	}
 	remap, err := remaps(f.remap)
 	if err != nil {

@@ -39,10 +39,15 @@ func (f *flags) serve(ctx context.Context) error {
 		return errors.Join(err, l.close())
 	}
 	service := api.New(plane.Backend(), api.Options{Logger: opts.Logger})
+	// Whoever asks for credentials does not want a way around them on the same machine.
+	local := service.Local()
+	if f.api.ClientCAFile != "" || f.api.TokensFile != "" {
+		local = nil
+	}
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return plane.Run(ctx, l.xds) })
 	g.Go(func() error {
-		return admin.Serve(ctx, l.admin, admin.Handler(plane.Status, service.Local()), nil, opts.Logger)
+		return admin.Serve(ctx, l.admin, admin.Handler(plane.Status, local), nil, opts.Logger)
 	})
 	if l.api != nil {
 		g.Go(func() error { return l.api.Serve(ctx, service) })

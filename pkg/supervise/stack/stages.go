@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/holdfast-mcp/holdfast/pkg/config"
 	"github.com/holdfast-mcp/holdfast/pkg/names"
 	"github.com/holdfast-mcp/holdfast/pkg/supervise"
 )
@@ -61,9 +62,13 @@ func (s *Stack) startDemo(ctx context.Context) error {
 }
 
 func (s *Stack) startXDS(ctx context.Context) error {
+	key, err := config.DirKey(s.opts.Config)
+	if err != nil {
+		return err //nolint:wrapcheck // says which directory
+	}
 	o := XDSOptions{
 		Config: s.opts.Config, Listen: s.info.XDS, Admin: s.info.XDSAdmin,
-		State: filepath.Join(s.opts.State, "xds"), Processors: s.info.Processors, Remap: s.remap,
+		State: filepath.Join(s.opts.State, "xds", key), Processors: s.info.Processors, Remap: s.remap,
 	}
 	if s.opts.CheckSnapshots {
 		o.Envoy = s.opts.Programs.Envoy
