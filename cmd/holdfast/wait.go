@@ -47,7 +47,8 @@ func follow(ctx context.Context, client *apiclient.Client) <-chan seen {
 
 // waitFor shows how a revision goes out until it has, or somebody refuses it.
 func waitFor(ctx context.Context, env *environment, client *apiclient.Client, revision *adminv1.Revision, began time.Time) error {
-	watching, stop := context.WithCancel(ctx)
+	// A deadline would travel with the call, and the server end it a moment too early.
+	watching, stop := context.WithCancel(context.WithoutCancel(ctx))
 	statuses := follow(watching, client)
 	show := newWaitScreen(env, began)
 	progress, err := show.wait(ctx, statuses, apiclient.TargetOf(revision))

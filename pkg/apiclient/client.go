@@ -18,7 +18,9 @@ import (
 const (
 	// DefaultTimeout is enough for a large configuration to be compiled and checked.
 	DefaultTimeout = 2 * time.Minute
-	dialTimeout    = 5 * time.Second
+	// ReadTimeout bounds a call that changes nothing; an answer is at hand.
+	ReadTimeout = 20 * time.Second
+	dialTimeout = 5 * time.Second
 	// maxAnswer bounds what is read of one answer, in bytes.
 	maxAnswer = 64 << 20
 )
@@ -33,7 +35,8 @@ type Options struct {
 	Token string
 	// TLS is for https; nil uses the system's roots and no client certificate.
 	TLS *tls.Config
-	// Timeout of a call that answers once; 0 is DefaultTimeout.
+	// Timeout of a call that answers once, ReadTimeout at most where it changes nothing;
+	// 0 is DefaultTimeout.
 	Timeout time.Duration
 }
 
@@ -70,7 +73,11 @@ func New(opts Options) (*Client, error) {
 	c.AdminClient = adminv1connect.NewAdminClient(httpClient, at.base,
 		connect.WithReadMaxBytes(maxAnswer), connect.WithInterceptors(unary(func(next connect.UnaryFunc) connect.UnaryFunc {
 			return func(ctx context.Context, req connect.AnyRequest) (connect.AnyResponse, error) {
-				ctx, cancel := context.WithTimeout(ctx, timeout)
+				limit := timeout
+				if !changes(req.Spec().Procedure) {
+					limit = min(limit, ReadTimeout)
+				}
+				ctx, cancel := context.WithTimeout(ctx, limit)
 				defer cancel()
 				answer, err := next(ctx, req)
 				return answer, c.explain(err)
@@ -84,6 +91,11 @@ func (c *Client) Server() string { return c.address.shown }
 
 // Close drops idle connections.
 func (c *Client) Close() { c.transport.CloseIdleConnections() }
+
+// changes tells which calls may change something.
+func changes(procedure string) bool {
+	return procedure == adminv1connect.AdminApplyProcedure || procedure == adminv1connect.AdminRollbackProcedure
+}
 
 // bearer adds the token to every request (RFC 6750, section 2.1).
 type bearer struct {

@@ -262,6 +262,33 @@ func TestOtherServer(t *testing.T) {
 	}
 }
 
+// TestNoHTTP: an xDS port, say, is not what was meant.
+func TestNoHTTP(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		conn, err := listener.Accept()
+		if err != nil {
+			return
+		}
+		// What comes before a request is no answer to it.
+		_, _ = conn.Read(make([]byte, 1))
+		// A settings frame of HTTP/2 (RFC 9113, section 6.5).
+		_, _ = conn.Write([]byte("\x00\x00\x00\x04\x00\x00\x00\x00\x00"))
+		_ = conn.(*net.TCPConn).CloseWrite()
+		_, _ = io.Copy(io.Discard, conn)
+		_ = conn.Close()
+	}()
+	_, err = newClient(t, Options{Server: listener.Addr().String()}).Status(t.Context(), &adminv1.StatusRequest{})
+	says(t, err, false, "does not speak HTTP", "--server")
+	_ = listener.Close()
+	<-ended
+}
+
 func TestAddresses(t *testing.T) {
 	for text, want := range map[string]address{
 		"127.0.0.1:18001":    {shown: "127.0.0.1:18001", base: "http://127.0.0.1:18001"},

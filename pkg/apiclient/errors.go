@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"strings"
 
 	"connectrpc.com/connect"
 )
@@ -94,6 +95,8 @@ func (c *Client) unanswered(code connect.Code, err error) string {
 		return at + " has not answered in time"
 	case code == connect.CodeUnimplemented, code == connect.CodeUnknown, code == connect.CodeInternal:
 		return fmt.Sprintf("%s is not the admin API of a control plane (%s): --server says where it is", at, bare(err))
+	case strings.Contains(err.Error(), "malformed HTTP"): // net/http has no type for it
+		return at + " does not speak HTTP, so it is not the admin API of a control plane: --server says where it is"
 	default:
 		return fmt.Sprintf("asking %s: %s", at, bare(err))
 	}
