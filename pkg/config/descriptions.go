@@ -35,7 +35,7 @@ func descriptions() map[string]string {
 		"Failover":                        "Failover configures what happens between regions.",
 		"Failover.mode":                   "Mode: \"activePassive\" sends all calls to the first region that is up, in written order; \"activeActive\" spreads them over all regions that are up; \"nearest\" puts the region of the Envoy that routes first, the others in written order. Default activePassive.",
 		"HealthCheck":                     "HealthCheck configures Envoy's active HTTP health check.",
-		"HealthCheck.path":                "Path asked for. With the default, an answer of 404 or 405 counts as alive too, since the server then just has no such page. Default /health.",
+		"HealthCheck.path":                "Path asked for. With the default, any 4xx answer counts as alive too, since the server then just has no such page. Default /health.",
 		"HealthCheck.interval":            "Interval between checks, 100ms to 5m. Default 1s.",
 		"HealthCheck.timeout":             "Timeout of one check, 10ms to the interval. Default 500ms, or the interval where that is shorter.",
 		"HealthCheck.disabled":            "Disabled turns active checks off; outlier detection stays. Default false.",

@@ -127,7 +127,7 @@ type Failover struct {
 
 // HealthCheck configures Envoy's active HTTP health check.
 type HealthCheck struct {
-	// Path asked for. With the default, an answer of 404 or 405 counts as alive
+	// Path asked for. With the default, any 4xx answer counts as alive
 	// too, since the server then just has no such page. Default /health.
 	Path string `yaml:"path,omitempty" json:"path,omitempty"`
 	// Interval between checks, 100ms to 5m. Default 1s.

@@ -121,6 +121,9 @@ func (b *Backend) write(ctx context.Context, w writing) (*adminv1.ApplyResponse,
 	if w.origin.RollbackOf != 0 {
 		p.writer.barred = nil
 	}
+	if p.refusing() {
+		tell(p.reread)
+	}
 	answer.Revision = revisionMessage(p.newest().Header)
 	return answer, nil
 }

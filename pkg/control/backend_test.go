@@ -221,6 +221,7 @@ func TestDirectoryMayBeAbsentBesideTheAPI(t *testing.T) {
 		t.Errorf("nothing at all: %v", err)
 	}
 	p.applied(&adminv1.ApplyRequest{Documents: shop{}.yaml()})
+	p.until("nothing against the directory", func(st status.Status) bool { return !st.Refused.Standing })
 	e := p.envoy("e1", peerOptions{})
 	waitFor(t, "routes", func() bool { return len(e.stamps()) > 0 })
 	version := p.Status().Head.Version
@@ -239,6 +240,22 @@ func TestDirectoryMayBeAbsentBesideTheAPI(t *testing.T) {
 	<-p.change()
 	if st := p.Status(); st.Refused != nil && st.Refused.Standing {
 		t.Fatalf("refused %+v", st.Refused)
+	}
+}
+
+// TestFilesWaitForTheAPI: files may refer to what the API owns, in either order.
+func TestFilesWaitForTheAPI(t *testing.T) {
+	s := newSite(t)
+	s.write("kind: MCPRoute\nmetadata: {name: post}\nspec: {servers: [{name: mail}]}\n")
+	p := s.start()
+	st := p.until("refusal", func(st status.Status) bool { return st.Refused != nil })
+	if !strings.Contains(st.Refused.Error, `holdfast.yaml:3:25`) {
+		t.Fatalf("refused %+v", st.Refused)
+	}
+	p.apply(&adminv1.ApplyRequest{Documents: mail + "---\nkind: MCPRoute\nmetadata: {name: shop}\nspec: {path: /shop, servers: [{name: mail}]}\n"})
+	st = p.until("the files", func(st status.Status) bool { return st.Head.Number == 2 && !st.Refused.Standing })
+	if st.Head.Author != "directory" {
+		t.Fatalf("head %+v", st.Head)
 	}
 }
 

@@ -97,7 +97,7 @@ func (b *Backend) GetNode(_ context.Context, request *adminv1.GetNodeRequest) (*
 	defer p.mu.Unlock()
 	for _, s := range slices.Backward(states) {
 		if s.Peer.ID == request.GetId() {
-			return &adminv1.GetNodeResponse{Node: nodeMessage(p.node(s)), Resources: p.resourcesOf(s.Peer)}, nil
+			return &adminv1.GetNodeResponse{Node: nodeMessage(p.node(s, p.machine.Progress().Active)), Resources: p.resourcesOf(s.Peer)}, nil
 		}
 	}
 	return nil, fmt.Errorf("%w: no node %q is connected", api.ErrUnknown, request.GetId())

@@ -78,8 +78,9 @@ type Plane struct {
 	// stopped is closed when events are no longer taken.
 	stopped chan struct{}
 	writer  writer
-	// rejected is told when takenBack has something.
-	rejected chan struct{}
+	// rejected is told when takenBack has something, reread when the directory may mean
+	// something else now.
+	rejected, reread chan struct{}
 
 	mu      sync.Mutex
 	machine *rollout.Machine
@@ -124,7 +125,7 @@ type shown struct {
 func New(opts Options) (*Plane, error) {
 	p := &Plane{
 		opts: opts, log: opts.Logger, now: opts.Now, writer: newWriter(),
-		events: make(chan server.Event, eventQueue), wake: make(chan struct{}, 1), rejected: make(chan struct{}, 1),
+		events: make(chan server.Event, eventQueue), wake: make(chan struct{}, 1), rejected: make(chan struct{}, 1), reread: make(chan struct{}, 1),
 		stopped: make(chan struct{}), revisions: make(map[string]*revision.Revision), numbers: make(map[string]uint64),
 		peers: make(map[rollout.Key]server.Peer), shown: make(map[rollout.Key]shown),
 		refusedRevision: make(map[rollout.Key]string), changed: make(chan struct{}),
@@ -196,7 +197,7 @@ func (p *Plane) Run(ctx context.Context, listener net.Listener) error {
 		return source.Watch(ctx, p.opts.ConfigDir, p.opts.Source, p.read)
 	})
 	g.Go(func() error {
-		p.recordRejections(ctx)
+		p.follow(ctx)
 		return nil
 	})
 	g.Go(func() error {

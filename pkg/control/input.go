@@ -142,6 +142,13 @@ func (p *Plane) refuse(ctx context.Context, err error) {
 	p.log.WarnContext(ctx, "configuration refused; the last good one stays", "error", words)
 }
 
+// refusing says that what the directory has is not used.
+func (p *Plane) refusing() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.refused != nil && p.refused.standing
+}
+
 func (p *Plane) accept() {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -44,7 +44,7 @@ func (p *Plane) Status() status.Status {
 		}
 	}
 	for _, s := range states {
-		out.Nodes = append(out.Nodes, p.node(s))
+		out.Nodes = append(out.Nodes, p.node(s, progress.Active))
 	}
 	return out
 }
@@ -100,7 +100,8 @@ func (p *Plane) notReady() string {
 	return "the configuration has not been read yet"
 }
 
-func (p *Plane) node(s server.State) status.Node {
+// node reports on one connection; active is the version whose policies are set.
+func (p *Plane) node(s server.State, active string) status.Node {
 	protocol := "sotw"
 	if s.Peer.Delta {
 		protocol = "delta"
@@ -114,7 +115,7 @@ func (p *Plane) node(s server.State) status.Node {
 	}
 	standing, _ := p.machine.Standing(s.Peer.Key)
 	out.Late, out.Revisions = standing.Late, standing.View.Clusters
-	if active := p.machine.Progress().Active; s.Peer.Kind == rollout.Processor && active != "" {
+	if s.Peer.Kind == rollout.Processor && active != "" {
 		out.Revisions = []string{active}
 	}
 	if r := s.Refusal; r != nil {

@@ -15,20 +15,23 @@ import (
 // searchPage is how many revisions of the history are looked at together.
 const searchPage = 50
 
-// recordRejections makes a revision of each rejection that everybody goes back from, so
-// that the head of the history is what runs and a restart does not try again.
-func (p *Plane) recordRejections(ctx context.Context) {
+// follow does what revisions lead to. What everybody goes back from becomes a revision, so
+// that the head of the history is what runs and a restart does not try again. And files
+// that were refused are read again when the API has changed what they stand beside.
+func (p *Plane) follow(ctx context.Context) {
 	for {
 		select {
 		case <-ctx.Done():
 			return
+		case <-p.reread:
+			p.read(ctx)
 		case <-p.rejected:
+			// Whoever has the turn sees to it.
+			if p.takeTurn(ctx) != nil {
+				return
+			}
+			p.endTurn()
 		}
-		// Whoever has the turn sees to it.
-		if p.takeTurn(ctx) != nil {
-			return
-		}
-		p.endTurn()
 	}
 }
 

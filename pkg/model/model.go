@@ -65,7 +65,7 @@ type HealthCheck struct {
 	Path     string
 	Interval time.Duration
 	Timeout  time.Duration
-	// AcceptMissing counts 404 and 405 as alive: the path is a guess.
+	// AcceptMissing counts any 4xx as alive: the path is a guess.
 	AcceptMissing bool
 }
 

@@ -152,7 +152,7 @@ func outlierDetection() *clusterv3.OutlierDetection {
 func healthCheck(hc *model.HealthCheck) *corev3.HealthCheck {
 	statuses := []*typev3.Int64Range{{Start: 200, End: 300}}
 	if hc.AcceptMissing {
-		statuses = append(statuses, &typev3.Int64Range{Start: 404, End: 406})
+		statuses = append(statuses, &typev3.Int64Range{Start: 400, End: 500})
 	}
 	return &corev3.HealthCheck{
 		Timeout:            duration(hc.Timeout),

@@ -20,6 +20,17 @@ import (
 	"github.com/holdfast-mcp/holdfast/pkg/names"
 )
 
+// Envoy 1.40.0 crashes when a buffer fills up while the attempt point still holds
+// the body of an answer whose server has already finished: the pause is passed on
+// to a stream that is gone. So no buffer on the way of an answer may ever fill up:
+// that of the processors' connections, that of the listener, and the windows of
+// HTTP/2 on both. What bounds memory instead: request bodies announce their length
+// and are refused by it (decide), and the overload manager stops taking requests.
+const (
+	noWatermark = 1 << 30
+	noWindow    = 1<<31 - 1
+)
+
 // messageTimeout is how long Envoy waits for a processor's answer to a request
 // message. Below any sensible perTryTimeout, or a hung processor reads as a hung
 // endpoint; far above what a decision takes on a busy machine.
@@ -131,6 +142,7 @@ func extprocCluster(g model.Gateway) (*clusterv3.Cluster, error) {
 			ExplicitHttpConfig: &httpv3.HttpProtocolOptions_ExplicitHttpConfig{
 				ProtocolConfig: &httpv3.HttpProtocolOptions_ExplicitHttpConfig_Http2ProtocolOptions{
 					Http2ProtocolOptions: &corev3.Http2ProtocolOptions{
+						InitialStreamWindowSize: u32(noWindow), InitialConnectionWindowSize: u32(noWindow),
 						ConnectionKeepalive: &corev3.KeepaliveSettings{Interval: duration(10 * time.Second), Timeout: duration(2 * time.Second)},
 					},
 				},
@@ -155,6 +167,8 @@ func extprocCluster(g model.Gateway) (*clusterv3.Cluster, error) {
 		ClusterDiscoveryType: &clusterv3.Cluster_Type{Type: clusterv3.Cluster_STATIC},
 		ConnectTimeout:       duration(250 * time.Millisecond),
 		LbPolicy:             clusterv3.Cluster_LEAST_REQUEST,
+
+		PerConnectionBufferLimitBytes: u32(noWatermark),
 		LoadAssignment: &endpointv3.ClusterLoadAssignment{
 			ClusterName: names.ClusterExtproc, Endpoints: []*endpointv3.LocalityLbEndpoints{group},
 		},

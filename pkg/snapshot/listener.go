@@ -30,7 +30,7 @@ func listener(m *model.Model) (*listenerv3.Listener, error) {
 	return &listenerv3.Listener{
 		Name:                          ListenerName,
 		Address:                       socketAddress(m.Gateway.Host, m.Gateway.Port),
-		PerConnectionBufferLimitBytes: u32(m.Gateway.MaxBodyBytes + bufferSlack),
+		PerConnectionBufferLimitBytes: u32(noWatermark),
 		FilterChains: []*listenerv3.FilterChain{{Filters: []*listenerv3.Filter{{
 			Name:       "envoy.filters.network.http_connection_manager",
 			ConfigType: &listenerv3.Filter_TypedConfig{TypedConfig: packed},
@@ -67,8 +67,7 @@ func connectionManager(g model.Gateway) (*hcmv3.HttpConnectionManager, error) {
 		MergeSlashes:                  true,
 		PathWithEscapedSlashesAction:  hcmv3.HttpConnectionManager_REJECT_REQUEST,
 		// Generous for a stream without a route of its own; every real route names its idle time.
-		StreamIdleTimeout: duration(5 * time.Minute),
-		// A chunked body over the limit is held here until this runs out.
+		StreamIdleTimeout:     duration(5 * time.Minute),
 		RequestTimeout:        duration(30 * time.Second),
 		RequestHeadersTimeout: duration(10 * time.Second),
 		CommonHttpProtocolOptions: &corev3.HttpProtocolOptions{
@@ -77,8 +76,8 @@ func connectionManager(g model.Gateway) (*hcmv3.HttpConnectionManager, error) {
 		},
 		Http2ProtocolOptions: &corev3.Http2ProtocolOptions{
 			MaxConcurrentStreams:        u32(1024),
-			InitialStreamWindowSize:     u32(256 << 10),
-			InitialConnectionWindowSize: u32(4 << 20),
+			InitialStreamWindowSize:     u32(noWindow),
+			InitialConnectionWindowSize: u32(noWindow),
 		},
 		// Shutting the server name off keeps the Server header that a client sees
 		// that of the MCP server.

@@ -91,7 +91,7 @@ func Start(t testing.TB, opts Options) *Bed {
 	b.Dir = dir
 	b.reservePorts()
 	b.WriteConfig(opts.Config)
-	sup, err := supervise.New(supervise.Options{LogDir: filepath.Join(dir, "logs")})
+	sup, err := supervise.New(supervise.Options{LogDir: filepath.Join(dir, "logs"), OnEvent: b.watch})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -99,6 +99,16 @@ func Start(t testing.TB, opts Options) *Bed {
 	t.Cleanup(b.stop)
 	b.start(parts)
 	return b
+}
+
+// watch fails the test when a program of ours, or Envoy, ends by itself: that it is
+// started again at once must not hide it.
+func (b *Bed) watch(e supervise.Event) {
+	switch {
+	case e.Kind != supervise.Died:
+	case e.Child == Envoy, e.Child == XDS, e.Child == Extproc1, e.Child == Extproc2:
+		b.t.Errorf("%s ended by itself: %s\n%s", e.Child, e.Exit, strings.Join(e.LastWords, "\n"))
+	}
 }
 
 func (b *Bed) reservePorts() {

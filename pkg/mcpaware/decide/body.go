@@ -47,7 +47,8 @@ func (t *Table) Body(r *Request) Decision {
 		return decision
 	}
 	decision := Decision{Route: route, Message: message, Revision: revision}
-	decision.Rule, decision.Action = route.choose(&message, info)
+	decision.once = unrepeatable(&message) || (revision != revision20260728 && len(r.Header.Values(headerSession)) > 0)
+	decision.Rule, decision.Action = route.choose(&message, info, decision.once)
 	decision.describe(r, info)
 	return decision
 }
@@ -87,29 +88,31 @@ func invalid(message string) *degrade.Refusal {
 }
 
 // choose picks the action and says what chose it.
-func (r *Route) choose(m *wire.Message, info method.Info) (string, *policyv1.Action) {
+func (r *Route) choose(m *wire.Message, info method.Info, once bool) (string, *policyv1.Action) {
 	p := r.policy
 	switch {
 	case m.Kind != wire.Request:
 		return RuleOtherMethod, p.GetOtherMethod()
 	case m.Method == method.ToolsCall:
 		if found := r.rules.first(m); found != nil {
-			return found.id, orOnce(m, found.action, found.once)
+			return found.id, orOnce(once, found.action, found.once)
 		}
-		return RuleUnmatchedTool, orOnce(m, p.GetUnmatchedTool(), p.GetUnmatchedToolOnce())
+		return RuleUnmatchedTool, orOnce(once, p.GetUnmatchedTool(), p.GetUnmatchedToolOnce())
 	case info.Stream:
 		return RuleStream, p.GetStream()
 	case info.Safe:
-		return RuleSafeMethod, orOnce(m, p.GetSafeMethod(), p.GetSafeMethodOnce())
+		return RuleSafeMethod, orOnce(once, p.GetSafeMethod(), p.GetSafeMethodOnce())
 	}
 	return RuleOtherMethod, p.GetOtherMethod()
 }
 
 // orOnce picks the twin of an action for a message that may not be sent twice whatever
-// its method or the operator says, because it continues an earlier one.
-func orOnce(m *wire.Message, action, once *policyv1.Action) *policyv1.Action {
-	if once != nil && unrepeatable(m) {
-		return once
+// its method or the operator says: it continues an earlier one, or belongs to a
+// session, which no other endpoint knows. Sent there, it would be answered with 404,
+// which clients take for the end of their session.
+func orOnce(once bool, action, twin *policyv1.Action) *policyv1.Action {
+	if once && twin != nil {
+		return twin
 	}
 	return action
 }
@@ -123,7 +126,7 @@ func (d *Decision) describe(r *Request, info method.Info) {
 		Policy:        d.Route.policy.GetName(),
 		Server:        d.Action.GetServer(),
 		Method:        m.Method,
-		Safe:          d.Action.GetSafe() && m.Kind == wire.Request && !unrepeatable(m),
+		Safe:          d.Action.GetSafe() && m.Kind == wire.Request && !d.once,
 		Progress:      m.ProgressToken,
 		PerTryTimeout: d.Action.GetPerTryTimeout(),
 		Revision:      d.Revision,

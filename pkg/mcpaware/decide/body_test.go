@@ -168,7 +168,7 @@ func TestBodyPasses(t *testing.T) {
 		"legacy with forged headers": {
 			post(`{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"get_order"}}`, "mcp-protocol-version: 2025-11-25",
 				"mcp-method: tools/list", "mcp-name: echo", "mcp-param-a: 1", "mcp-param-b: 2", "mcp-session-id: s"),
-			"tools[1]", "r-tools[1]", "2025-11-25",
+			"tools[1]", "r-tools[1]-once", "2025-11-25",
 			[]string{"mcp-method", "mcp-name", "mcp-param-a", "mcp-param-b"},
 			"",
 		},

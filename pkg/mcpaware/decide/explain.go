@@ -83,7 +83,7 @@ func (t *Table) Explain(r *Request) Explanation {
 	if decision.Answer != nil {
 		return e
 	}
-	e.Rule, e.Once = decision.Rule, unrepeatable(m)
+	e.Rule, e.Once = decision.Rule, decision.once
 	e.Why = decision.Route.explainRule(&e, m)
 	e.Route, e.Server = decision.Action.GetRoute(), decision.Action.GetServer()
 	e.Safe = decision.Action.GetSafe()

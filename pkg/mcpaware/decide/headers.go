@@ -79,6 +79,9 @@ func bodiless(r *Request, route *Route) Decision {
 		refused = notAllowed("POST")
 	case !isLegacy(revision):
 		refused = unsupportedVersion(revision, supportedAll)
+	case hasBody(r.Header):
+		// It would go to the server without having been looked at.
+		refused = invalid(r.Verb + " has no body here")
 	}
 	if refused != nil {
 		return refuse(r, route, refused)
@@ -93,6 +96,15 @@ func bodiless(r *Request, route *Route) Decision {
 	decision.RemoveHeaders = append(decision.RemoveHeaders, r.Header.WithPrefix(headerParamPrefix)...)
 	decision.SetHeaders = []HeaderValue{{Name: names.HeaderRoute, Value: decision.Action.GetRoute()}}
 	return decision
+}
+
+func hasBody(h Header) bool {
+	for _, length := range h.Values("content-length") {
+		if strings.TrimSpace(length) != "0" {
+			return true
+		}
+	}
+	return len(h.Values("transfer-encoding")) > 0
 }
 
 // checkPost refuses bodies that need not be waited for.

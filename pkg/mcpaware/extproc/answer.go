@@ -51,7 +51,10 @@ func (a *attempt) onHeaders(m *extprocv3.HttpHeaders) error {
 	case a.held.status == 200 && m.GetEndOfStream():
 		// A request was answered with nothing at all.
 		return a.judged(a.observe(outcome.Failed), false, false)
-	case a.over, a.held.status != 200 && a.held.status < 500, !isJSON && !isEvents:
+	case a.held.status < 300 && (a.held.status != 200 || readable && !isJSON && !isEvents):
+		// No client finds an answer to its request in there, and some wait for ever.
+		return a.judged(a.observe(outcome.Failed), false, false)
+	case a.over, a.held.status < 500 && a.held.status != 200, !isJSON && !isEvents:
 		return a.pass()
 	case isJSON && a.held.length > maxHeldBytes:
 		return a.passLarge()

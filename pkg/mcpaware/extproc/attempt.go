@@ -172,7 +172,7 @@ func (a *attempt) send(resp *extprocv3.ProcessingResponse) error {
 func (a *attempt) observe(class outcome.Class) outcome.Verdict {
 	return a.service.opts.Window.Observe(outcome.Call{
 		Server: a.call.GetServer(), Endpoint: a.endpoint.address,
-		Method: a.call.GetMethod(), Tool: a.call.GetTool(),
+		Method: a.call.GetMethod(), Tool: a.call.GetTool(), Alone: a.endpoint.alone,
 	}, class)
 }
 

@@ -146,7 +146,7 @@ func TestAttemptPassesAtOnce(t *testing.T) {
 	passed := []string{passedOn}
 	runAll(t, []attemptTest{
 		{name: "202", call: noID, steps: []step{{send: responseHeaders(true, ":status: 202"), want: passed}}},
-		{name: "204", steps: []step{{send: responseHeaders(true, ":status: 204"), want: passed}}},
+		{name: "204", steps: []step{{send: responseHeaders(true, ":status: 204"), want: []string{failedAs("424", "tool_failed;204;raw")}}}},
 		{name: "empty 404", steps: []step{{send: responseHeaders(true, ":status: 404"), want: passed}}},
 		{name: "307", steps: []step{{send: responseHeaders(true, ":status: 307", "location: /x"), want: passed}}},
 		{name: "notification answered with JSON", call: noID, steps: []step{
@@ -164,7 +164,7 @@ func TestAttemptPassesAtOnce(t *testing.T) {
 		}},
 		{name: "DELETE", verb: "DELETE", steps: []step{{send: responseHeaders(true, ":status: 200"), want: passed}}},
 		{name: "foreign media type", steps: []step{
-			{send: responseHeaders(false, ":status: 200", "content-type: text/html"), want: passed},
+			{send: responseHeaders(false, ":status: 200", "content-type: text/html"), want: []string{failedAs("424", "tool_failed;200;raw")}},
 			{send: responseBody("<p>", true), want: []string{"last <p>"}},
 		}},
 		{name: "compressed", steps: []step{

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"log/slog"
+	"net/http"
 	"strconv"
 
 	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
@@ -89,6 +90,16 @@ func (e *edge) onHeaders(m *extprocv3.HttpHeaders) (*extprocv3.ProcessingRespons
 	case m.GetEndOfStream():
 		// No body comes, so the headers' reply is the last word.
 		return e.onBodyAs(nil, requestHeadersReply)
+	}
+	if h.contentLength() < 0 {
+		// Envoy holds the whole body before it can be decided on; one of unknown length
+		// would be held without a bound.
+		answer := degrade.Refuse(degrade.Refusal{
+			Status: http.StatusLengthRequired, Number: wire.CodeInvalidRequest, Code: degrade.InvalidInput,
+			Message: "the request must announce the length of its body (content-length)", RequestID: e.request.RequestID,
+		})
+		e.decision.Answer = &answer
+		return e.refuse()
 	}
 	e.awaitsBody = true
 	reply := requestHeadersReply(&extprocv3.CommonResponse{})

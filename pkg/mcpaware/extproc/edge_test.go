@@ -20,7 +20,7 @@ import (
 
 var postHeaders = []string{
 	":method: POST", ":path: /mcp", ":authority: localhost", "content-type: application/json",
-	"accept: application/json, text/event-stream", "x-request-id: r-1",
+	"accept: application/json, text/event-stream", "x-request-id: r-1", "content-length: 90",
 }
 
 const (

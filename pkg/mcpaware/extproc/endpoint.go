@@ -9,6 +9,8 @@ type endpoint struct {
 	// name that people gave it; the address where the policies know none.
 	name   string
 	region string
+	// alone: the server has no other endpoint.
+	alone bool
 	// attempt is the number of the try, from 1.
 	attempt uint64
 }
@@ -37,6 +39,7 @@ func (e *endpoint) called(route *decide.Route, server string) {
 	if !ok {
 		return
 	}
+	e.alone = len(known.GetEndpoints()) == 1
 	for _, k := range known.GetEndpoints() {
 		if k.GetAddress() == e.address {
 			e.name, e.region = headerWord(k.GetName()), headerWord(k.GetRegion())

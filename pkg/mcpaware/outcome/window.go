@@ -39,6 +39,9 @@ type Call struct {
 	// Method, and Tool where it is tools/call. Every other method counts as a tool
 	// of its own.
 	Method, Tool string
+	// Alone: the server has no other endpoint, so that this one is better than none
+	// whatever its tools do.
+	Alone bool
 }
 
 // Window counts the answers of endpoints over the last ten seconds. It is safe
@@ -97,10 +100,23 @@ func (w *Window) Observe(c Call, class Class) Verdict {
 	e.row++
 	e.lastFailure = at
 	e.count(key, at, class)
-	if e.failed(at) {
+	if e.failed(at) && !c.Alone && e.shown.give(c.Endpoint, at) {
 		return EndpointFailed
 	}
 	return ToolFailed
+}
+
+// give says whether a failing endpoint may be given to outlier detection: one of a
+// server at a time. Were all of them ejected, tools that work everywhere would be
+// gone with those that fail everywhere.
+func (s *shownTools) give(endpoint string, at time.Duration) bool {
+	s.givenMu.Lock()
+	defer s.givenMu.Unlock()
+	if s.given != endpoint && s.given != "" && at-s.givenAt <= windowSpan {
+		return false
+	}
+	s.given, s.givenAt = endpoint, at
+	return true
 }
 
 func (w *Window) endpoint(key endpointKey) *endpoint {
@@ -241,6 +257,11 @@ func (e *endpoint) failed(at time.Duration) bool {
 // shownTools remembers the last two tools of a server, enough to know whether it
 // has more than one.
 type shownTools struct {
+	// given is the endpoint that was given to outlier detection last.
+	givenMu sync.Mutex
+	given   string
+	givenAt time.Duration
+
 	mu          sync.Mutex
 	last, other string
 	otherSeen   time.Duration
