@@ -49,9 +49,12 @@ func accessFilter(g model.Gateway) *rbacfilterv3.RBAC {
 	}}
 }
 
+// portPattern is what may follow a name: one port and nothing else. It is the same
+// for all names, which are compared, since Envoy limits the size of expressions.
+const portPattern = `[^,]*:[0-9]{1,5}`
+
 // hostWithPort matches value with the given port or, where that is "", with any
-// or none; names are case-insensitive. Plain comparisons rather than a regular
-// expression, whose size Envoy limits.
+// or none; names are case-insensitive.
 func hostWithPort(name, value, port string) []*rbacv3.Principal {
 	match := func(m *matcherv3.StringMatcher) *rbacv3.Principal {
 		m.IgnoreCase = true
@@ -65,10 +68,15 @@ func hostWithPort(name, value, port string) []*rbacv3.Principal {
 	if port != "" {
 		return []*rbacv3.Principal{exact(value + ":" + port)}
 	}
-	return []*rbacv3.Principal{
-		exact(value),
-		match(&matcherv3.StringMatcher{MatchPattern: &matcherv3.StringMatcher_Prefix{Prefix: value + ":"}}),
-	}
+	named := match(&matcherv3.StringMatcher{MatchPattern: &matcherv3.StringMatcher_Prefix{Prefix: value + ":"}})
+	onePort := &rbacv3.Principal{Identifier: &rbacv3.Principal_Header{Header: &routev3.HeaderMatcher{
+		Name: name, HeaderMatchSpecifier: &routev3.HeaderMatcher_StringMatch{StringMatch: &matcherv3.StringMatcher{
+			MatchPattern: &matcherv3.StringMatcher_SafeRegex{SafeRegex: &matcherv3.RegexMatcher{Regex: portPattern}},
+		}},
+	}}}
+	return []*rbacv3.Principal{exact(value), {Identifier: &rbacv3.Principal_AndIds{
+		AndIds: &rbacv3.Principal_Set{Ids: []*rbacv3.Principal{named, onePort}},
+	}}}
 }
 
 func anyOfPrincipals(ids []*rbacv3.Principal) *rbacv3.Principal {

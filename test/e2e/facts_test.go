@@ -251,6 +251,9 @@ func TestEarlyReplies(t *testing.T) {
 	}{
 		{name: "foreign Host", header: func(h http.Header) { h.Set("Host", "evil.example.com") }, status: 403, want: "not allowed"},
 		{name: "foreign Origin", header: func(h http.Header) { h.Set("Origin", "http://evil.example.com") }, status: 403, want: "not allowed"},
+		{name: "Host that only begins well", header: func(h http.Header) { h.Set("Host", "localhost:1.evil.example.com") }, status: 403, want: "not allowed"},
+		{name: "Origin that only begins well", header: func(h http.Header) { h.Set("Origin", "http://localhost:1.evil.example.com") }, status: 403, want: "not allowed"},
+		{name: "two Origins in one", header: func(h http.Header) { h.Set("Origin", "http://localhost:1,http://evil.example.com:80") }, status: 403, want: "not allowed"},
 		{name: "header too large", header: func(h http.Header) { h.Set("X-Big", strings.Repeat("x", 70<<10)) }, status: 431},
 		{name: "escaped slash", path: "/mcp%2f..%2fadmin", status: 400},
 		{name: "path that walks away", path: "/mcp/../other", status: 404},
