@@ -8,6 +8,7 @@ import (
 	celv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/access_loggers/filters/cel/v3"
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
 	"google.golang.org/protobuf/types/known/structpb"
+	"google.golang.org/protobuf/types/known/wrapperspb"
 )
 
 // localReplies makes Envoy's own refusals readable for MCP clients: JSON-RPC
@@ -21,6 +22,8 @@ func localReplies() (*hcmv3.LocalReplyConfig, error) {
 		message    string
 		retryable  bool
 		retryAfter int
+		// status in place of Envoy's own; 0: that stays.
+		status uint32
 	}{
 		{
 			expression: `response.code_details.startsWith('rbac_access_denied')`,
@@ -29,7 +32,7 @@ func localReplies() (*hcmv3.LocalReplyConfig, error) {
 		},
 		{
 			expression: `response.code_details == 'direct_response' || response.code_details.startsWith('ext_proc')`,
-			code:       1503, reason: "service_unavailable", retryable: true, retryAfter: 1000,
+			code:       1503, reason: "service_unavailable", retryable: true, retryAfter: 1000, status: 503,
 			message: "Service unavailable - the gateway cannot check this request right now. Please retry later.",
 		},
 		{
@@ -55,8 +58,12 @@ func localReplies() (*hcmv3.LocalReplyConfig, error) {
 		if err != nil {
 			return nil, fmt.Errorf("local reply: %w", err)
 		}
+		var status *wrapperspb.UInt32Value
+		if r.status != 0 {
+			status = u32(r.status)
+		}
 		out.Mappers = append(out.Mappers, &hcmv3.ResponseMapper{
-			Filter: filter,
+			Filter: filter, StatusCode: status,
 			BodyFormatOverride: &corev3.SubstitutionFormatString{
 				Format:      &corev3.SubstitutionFormatString_JsonFormat{JsonFormat: body},
 				ContentType: "application/json",
