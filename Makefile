@@ -70,6 +70,8 @@ generate: $(PROTOC_PLUGINS) ## protos (needs protoc) and the configuration refer
 	  --connect-go_out=. --connect-go_opt=paths=source_relative,simple \
 	  --openapiv2_out=. --openapiv2_opt=generate_unbound_methods=true,disable_default_errors=true \
 	  --openapiv2_opt=openapi_configuration=api/admin/v1/admin.openapi.yaml api/admin/v1/admin.proto
+	PATH="$(PROTOC_PLUGINS):$$PATH" protoc -I. --go_out=. --go_opt=paths=source_relative \
+	  pkg/control/state/state.proto pkg/control/store/record/record.proto
 	go run ./internal/gen/configref
 
 .PHONY: clean
