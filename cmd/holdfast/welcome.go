@@ -41,11 +41,22 @@ func welcome(env *environment, running *stack.Stack, flags upFlags, took time.Du
 		line("  %s", curlLine(first, len(info.Demo) > 0))
 	}
 	line("\nTry next")
-	if len(info.Demo) > 0 {
-		line("  %s demo%s   kills the servers under load and shows what callers get", me, state)
+	files := filepath.Join(shown(info.Config), "*.yaml")
+	try := [][2]string{
+		{me + " status" + state, "shows what runs, and how it is"},
+		{"edit " + files, "and see below what becomes of it"},
+		{me + " history" + state, "shows every change"},
 	}
-	line("  %s status%s   shows what Envoy and the processors have taken", me, state)
-	line("  edit %s   and see the change land", filepath.Join(shown(info.Config), "*.yaml"))
+	if len(info.Demo) > 0 {
+		try = append([][2]string{{me + " demo" + state, "kills the servers under load and shows what callers get"}}, try...)
+	}
+	width := 0
+	for _, t := range try {
+		width = max(width, len(t[0]))
+	}
+	for _, t := range try {
+		line("  %-*s  %s", width, t[0], t[1])
+	}
 	line("\nLogs are in %s. Ctrl-C stops everything.", filepath.Join(flags.state, "logs"))
 	return b.String()
 }
