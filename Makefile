@@ -49,6 +49,11 @@ fuzz: ## every fuzz target for FUZZTIME (default 10s)
 	  for f in $$(grep -ho '^func Fuzz[A-Za-z0-9_]*' $$p/*_test.go | sed 's/func //'); do \
 	    echo "fuzz $$p $$f"; go test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(or $(FUZZTIME),10s) $$p; done; done
 
+.PHONY: bench
+bench: build ## the control plane with 1,000 and 10,000 servers; see docs/PERFORMANCE.md
+	go run ./test/bench/scale -xds $(BIN)/xds
+	go run ./test/bench/scale -xds $(BIN)/xds -servers 10000 -clients 1 -changes 0
+
 .PHONY: lint
 lint: $(GOLANGCI) ## gofumpt, vet and the linters of .golangci.yml
 	$(GOLANGCI) run ./...
