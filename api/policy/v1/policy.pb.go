@@ -537,7 +537,10 @@ type Action struct {
 	Timeout       *durationpb.Duration `protobuf:"bytes,4,opt,name=timeout,proto3" json:"timeout,omitempty"`
 	PerTryTimeout *durationpb.Duration `protobuf:"bytes,5,opt,name=per_try_timeout,json=perTryTimeout,proto3" json:"per_try_timeout,omitempty"`
 	// Tries in total, at least 1.
-	Attempts      uint32 `protobuf:"varint,6,opt,name=attempts,proto3" json:"attempts,omitempty"`
+	Attempts uint32 `protobuf:"varint,6,opt,name=attempts,proto3" json:"attempts,omitempty"`
+	// Longest silence between two pieces of an answer once its first whole message has
+	// been passed on. 0: none (streams).
+	IdleTimeout   *durationpb.Duration `protobuf:"bytes,7,opt,name=idle_timeout,json=idleTimeout,proto3" json:"idle_timeout,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -614,6 +617,13 @@ func (x *Action) GetAttempts() uint32 {
 	return 0
 }
 
+func (x *Action) GetIdleTimeout() *durationpb.Duration {
+	if x != nil {
+		return x.IdleTimeout
+	}
+	return nil
+}
+
 // CallContext is what the edge point knows about one POST and the attempt point
 // needs. It travels in the request header names.HeaderCall and never leaves Envoy.
 type CallContext struct {
@@ -635,7 +645,10 @@ type CallContext struct {
 	// Key under which a list or discover answer is remembered; empty: do not.
 	CatalogKey string `protobuf:"bytes,10,opt,name=catalog_key,json=catalogKey,proto3" json:"catalog_key,omitempty"`
 	// The answer may be shared between callers: the request carried no credentials.
-	Shareable     bool `protobuf:"varint,11,opt,name=shareable,proto3" json:"shareable,omitempty"`
+	Shareable bool `protobuf:"varint,11,opt,name=shareable,proto3" json:"shareable,omitempty"`
+	// Longest silence between two pieces of the answer once its first whole message has
+	// been passed on; 0: none.
+	IdleTimeout   *durationpb.Duration `protobuf:"bytes,16,opt,name=idle_timeout,json=idleTimeout,proto3" json:"idle_timeout,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -745,6 +758,13 @@ func (x *CallContext) GetShareable() bool {
 		return x.Shareable
 	}
 	return false
+}
+
+func (x *CallContext) GetIdleTimeout() *durationpb.Duration {
+	if x != nil {
+		return x.IdleTimeout
+	}
+	return nil
 }
 
 // CatalogEntry is the last good answer to a list or server/discover request,
@@ -957,14 +977,15 @@ const file_api_policy_v1_policy_proto_rawDesc = "" +
 	"\rArgumentMatch\x12\x18\n" +
 	"\apointer\x18\x01 \x01(\tR\apointer\x12\x0e\n" +
 	"\x02in\x18\x02 \x03(\tR\x02in\x12\x14\n" +
-	"\x05regex\x18\x03 \x01(\tR\x05regex\"\xde\x01\n" +
+	"\x05regex\x18\x03 \x01(\tR\x05regex\"\x9c\x02\n" +
 	"\x06Action\x12\x14\n" +
 	"\x05route\x18\x01 \x01(\tR\x05route\x12\x16\n" +
 	"\x06server\x18\x02 \x01(\tR\x06server\x12\x12\n" +
 	"\x04safe\x18\x03 \x01(\bR\x04safe\x123\n" +
 	"\atimeout\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\atimeout\x12A\n" +
 	"\x0fper_try_timeout\x18\x05 \x01(\v2\x19.google.protobuf.DurationR\rperTryTimeout\x12\x1a\n" +
-	"\battempts\x18\x06 \x01(\rR\battempts\"\xc7\x02\n" +
+	"\battempts\x18\x06 \x01(\rR\battempts\x12<\n" +
+	"\fidle_timeout\x18\a \x01(\v2\x19.google.protobuf.DurationR\vidleTimeout\"\x85\x03\n" +
 	"\vCallContext\x12\x16\n" +
 	"\x06policy\x18\x01 \x01(\tR\x06policy\x12\x16\n" +
 	"\x06server\x18\x02 \x01(\tR\x06server\x12\x16\n" +
@@ -978,7 +999,8 @@ const file_api_policy_v1_policy_proto_rawDesc = "" +
 	"\vcatalog_key\x18\n" +
 	" \x01(\tR\n" +
 	"catalogKey\x12\x1c\n" +
-	"\tshareable\x18\v \x01(\bR\tshareable\"\xb5\x01\n" +
+	"\tshareable\x18\v \x01(\bR\tshareable\x12<\n" +
+	"\fidle_timeout\x18\x10 \x01(\v2\x19.google.protobuf.DurationR\vidleTimeout\"\xb5\x01\n" +
 	"\fCatalogEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x16\n" +
 	"\x06server\x18\x02 \x01(\tR\x06server\x12\x16\n" +
@@ -1044,16 +1066,18 @@ var file_api_policy_v1_policy_proto_depIdxs = []int32{
 	6,  // 14: holdfast.policy.v1.ToolRule.once:type_name -> holdfast.policy.v1.Action
 	11, // 15: holdfast.policy.v1.Action.timeout:type_name -> google.protobuf.Duration
 	11, // 16: holdfast.policy.v1.Action.per_try_timeout:type_name -> google.protobuf.Duration
-	11, // 17: holdfast.policy.v1.CallContext.per_try_timeout:type_name -> google.protobuf.Duration
-	12, // 18: holdfast.policy.v1.CatalogEntry.as_of:type_name -> google.protobuf.Timestamp
-	8,  // 19: holdfast.policy.v1.ReportRequest.entries:type_name -> holdfast.policy.v1.CatalogEntry
-	9,  // 20: holdfast.policy.v1.Catalog.Report:input_type -> holdfast.policy.v1.ReportRequest
-	10, // 21: holdfast.policy.v1.Catalog.Report:output_type -> holdfast.policy.v1.ReportResponse
-	21, // [21:22] is the sub-list for method output_type
-	20, // [20:21] is the sub-list for method input_type
-	20, // [20:20] is the sub-list for extension type_name
-	20, // [20:20] is the sub-list for extension extendee
-	0,  // [0:20] is the sub-list for field type_name
+	11, // 17: holdfast.policy.v1.Action.idle_timeout:type_name -> google.protobuf.Duration
+	11, // 18: holdfast.policy.v1.CallContext.per_try_timeout:type_name -> google.protobuf.Duration
+	11, // 19: holdfast.policy.v1.CallContext.idle_timeout:type_name -> google.protobuf.Duration
+	12, // 20: holdfast.policy.v1.CatalogEntry.as_of:type_name -> google.protobuf.Timestamp
+	8,  // 21: holdfast.policy.v1.ReportRequest.entries:type_name -> holdfast.policy.v1.CatalogEntry
+	9,  // 22: holdfast.policy.v1.Catalog.Report:input_type -> holdfast.policy.v1.ReportRequest
+	10, // 23: holdfast.policy.v1.Catalog.Report:output_type -> holdfast.policy.v1.ReportResponse
+	23, // [23:24] is the sub-list for method output_type
+	22, // [22:23] is the sub-list for method input_type
+	22, // [22:22] is the sub-list for extension type_name
+	22, // [22:22] is the sub-list for extension extendee
+	0,  // [0:22] is the sub-list for field type_name
 }
 
 func init() { file_api_policy_v1_policy_proto_init() }

@@ -129,6 +129,7 @@ func (d *Decision) describe(r *Request, info method.Info) {
 		Safe:          d.Action.GetSafe() && m.Kind == wire.Request && !d.once,
 		Progress:      m.ProgressToken,
 		PerTryTimeout: d.Action.GetPerTryTimeout(),
+		IdleTimeout:   d.Action.GetIdleTimeout(),
 		Revision:      d.Revision,
 	}
 	if m.Kind == wire.Request {

@@ -181,6 +181,7 @@ func (c *compiler) action(field string, a *policyv1.Action) {
 	}
 	total := c.duration(field+".timeout", a.GetTimeout())
 	try := c.duration(field+".per_try_timeout", a.GetPerTryTimeout())
+	c.duration(field+".idle_timeout", a.GetIdleTimeout())
 	if total > 0 && try > total {
 		c.problem(field+".per_try_timeout", "%v is longer than the timeout of %v", try, total)
 	}
