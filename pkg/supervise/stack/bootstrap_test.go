@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"context"
 	"flag"
-	"fmt"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -14,7 +12,6 @@ import (
 	"time"
 
 	"github.com/holdfast-mcp/holdfast/envoy"
-	"github.com/holdfast-mcp/holdfast/pkg/supervise"
 	"github.com/holdfast-mcp/holdfast/pkg/supervise/stack"
 	"github.com/holdfast-mcp/holdfast/pkg/supervise/stack/stacktest"
 )
@@ -42,67 +39,6 @@ func validate(t *testing.T, bootstrap []byte) {
 }
 
 func TestBootstrapIsValid(t *testing.T) { validate(t, envoy.Bootstrap) }
-
-// TestBootstrapRunsAlone starts Envoy with the file and nothing else. Without a
-// control plane it is alive, waits, and does not say that it is ready.
-func TestBootstrapRunsAlone(t *testing.T) {
-	var ports supervise.Ports
-	admin, _, err := ports.Reserve(stack.DefaultEnvoyAdmin)
-	if err != nil {
-		t.Fatal(err)
-	}
-	nobody, _, err := ports.Reserve("127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	ports.ReleaseAll()
-	// The control plane's address is one where nobody is, whoever runs on this machine.
-	edits := stack.Edits{Addresses: map[string]string{stack.DefaultEnvoyAdmin: admin, stack.DefaultXDS: nobody}}
-	edited, err := stack.EditBootstrap(envoy.Bootstrap, edits)
-	if err != nil {
-		t.Fatal(err)
-	}
-	path := filepath.Join(t.TempDir(), "bootstrap.yaml")
-	if err := os.WriteFile(path, edited, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	s, err := supervise.New(supervise.Options{LogDir: t.TempDir()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		if err := s.Close(context.Background()); err != nil {
-			t.Error(err)
-		}
-	}()
-	alone := supervise.Spec{
-		Name: "envoy", Path: stacktest.Envoy(t), Args: []string{"-c", path, "--disable-hot-restart"},
-		Ready: []supervise.Probe{{Name: "admin", Check: func(ctx context.Context) error {
-			status, err := get(ctx, "http://"+admin+"/ready")
-			if err == nil && status != http.StatusServiceUnavailable {
-				err = fmt.Errorf("status %d", status)
-			}
-			return err
-		}}},
-	}
-	if err := s.Start(t.Context(), alone); err != nil {
-		t.Fatal(err)
-	}
-}
-
-func get(ctx context.Context, url string) (int, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
-	if err != nil {
-		return 0, err
-	}
-	transport := &http.Transport{DisableKeepAlives: true}
-	defer transport.CloseIdleConnections()
-	resp, err := transport.RoundTrip(req)
-	if err != nil {
-		return 0, err
-	}
-	return resp.StatusCode, resp.Body.Close()
-}
 
 func TestEditBootstrap(t *testing.T) {
 	got, err := stack.EditBootstrap(envoy.Bootstrap, stack.Edits{

@@ -20,7 +20,12 @@ import (
 	"github.com/holdfast-mcp/holdfast/pkg/supervise/stack/stacktest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if envoy := os.Getenv(aloneEnvoy); envoy != "" {
+		os.Exit(aloneChild(envoy))
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // getOrder calls the tool once and returns the answer's headers and body.
 func getOrder(t *testing.T, url, call string) (http.Header, string) {
