@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/holdfast-mcp/holdfast/pkg/control/catalog"
+	"github.com/holdfast-mcp/holdfast/pkg/control/outcomes"
 	"github.com/holdfast-mcp/holdfast/pkg/control/resources"
 	"github.com/holdfast-mcp/holdfast/pkg/control/revision"
 	"github.com/holdfast-mcp/holdfast/pkg/control/revisions"
@@ -70,7 +71,9 @@ type Plane struct {
 	started time.Time
 	server  *server.Server
 	catalog *catalog.Store
-	state   *state.Dir
+	// outcomes are what processors tell each other of tools.
+	outcomes *outcomes.Server
+	state    *state.Dir
 
 	events chan server.Event
 	// wake tells the loop that something else than an event has moved the rollout.
@@ -106,7 +109,7 @@ type Plane struct {
 	// takenBack is a rejection that the history does not know of yet.
 	takenBack *rollout.Rejected
 	// stateProblem and historyProblem are what went wrong with what is kept.
-	stateProblem, historyProblem string
+	stateProblem, historyProblem, overridesProblem string
 	// changed is closed, and replaced, when the status may have changed.
 	changed chan struct{}
 }
@@ -149,6 +152,7 @@ func New(opts Options) (*Plane, error) {
 	}
 	p.server = server.New(server.Options{Notify: p.enqueue, Logger: p.log, Now: p.now})
 	p.catalog = catalog.New(p.server.UpdateCatalog, p.now, p.log)
+	p.openOutcomes()
 	saved, err := p.state.Load()
 	if err != nil {
 		p.stateProblem = err.Error()
@@ -191,7 +195,7 @@ func (p *Plane) enqueue(e server.Event) {
 // Run serves xDS on a listener until ctx ends, and closes the listener and the plane.
 func (p *Plane) Run(ctx context.Context, listener net.Listener) error {
 	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return p.server.Serve(ctx, listener, p.catalog) })
+	g.Go(func() error { return p.server.Serve(ctx, listener, p.catalog, p.outcomes) })
 	g.Go(func() error {
 		p.resume(ctx)
 		return source.Watch(ctx, p.opts.ConfigDir, p.opts.Source, p.read)

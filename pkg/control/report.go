@@ -38,7 +38,7 @@ func (p *Plane) Status() status.Status {
 	if r := progress.Rejection; r != nil {
 		out.Rejected = &status.Rejected{Version: r.Revision, Node: r.NodeID, Type: server.TypeName(r.TypeURL), Detail: r.Detail, At: r.At, TakenBack: r.Everywhere}
 	}
-	for _, problem := range []string{p.stateProblem, p.historyProblem, p.heldProblem(progress)} {
+	for _, problem := range []string{p.stateProblem, p.historyProblem, p.overridesProblem, p.heldProblem(progress)} {
 		if problem != "" {
 			out.Problems = append(out.Problems, problem)
 		}

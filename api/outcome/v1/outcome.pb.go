@@ -406,9 +406,11 @@ type Override struct {
 	// OPEN or CLOSED.
 	State BreakerState `protobuf:"varint,4,opt,name=state,proto3,enum=holdfast.outcome.v1.BreakerState" json:"state,omitempty"`
 	// When it ends by itself; unset: when it is taken back.
-	Until         *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=until,proto3" json:"until,omitempty"`
-	By            string                 `protobuf:"bytes,6,opt,name=by,proto3" json:"by,omitempty"`
-	Reason        string                 `protobuf:"bytes,7,opt,name=reason,proto3" json:"reason,omitempty"`
+	Until  *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=until,proto3" json:"until,omitempty"`
+	By     string                 `protobuf:"bytes,6,opt,name=by,proto3" json:"by,omitempty"`
+	Reason string                 `protobuf:"bytes,7,opt,name=reason,proto3" json:"reason,omitempty"`
+	// When it was given.
+	Since         *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=since,proto3" json:"since,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -490,6 +492,13 @@ func (x *Override) GetReason() string {
 		return x.Reason
 	}
 	return ""
+}
+
+func (x *Override) GetSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Since
+	}
+	return nil
 }
 
 // Fleet is what a processor is told of the others.
@@ -598,7 +607,7 @@ const file_api_outcome_v1_outcome_proto_rawDesc = "" +
 	"\bretry_at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\aretryAt\x12\x16\n" +
 	"\x06reason\x18\a \x01(\tR\x06reason\x12\x0e\n" +
 	"\x02by\x18\b \x01(\tR\x02by\x12\x1a\n" +
-	"\bopenings\x18\t \x01(\rR\bopenings\"\xe1\x01\n" +
+	"\bopenings\x18\t \x01(\rR\bopenings\"\x93\x02\n" +
 	"\bOverride\x12\x16\n" +
 	"\x06server\x18\x01 \x01(\tR\x06server\x12\x12\n" +
 	"\x04tool\x18\x02 \x01(\tR\x04tool\x12\x16\n" +
@@ -606,7 +615,8 @@ const file_api_outcome_v1_outcome_proto_rawDesc = "" +
 	"\x05state\x18\x04 \x01(\x0e2!.holdfast.outcome.v1.BreakerStateR\x05state\x120\n" +
 	"\x05until\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x05until\x12\x0e\n" +
 	"\x02by\x18\x06 \x01(\tR\x02by\x12\x16\n" +
-	"\x06reason\x18\a \x01(\tR\x06reason\"\xd2\x01\n" +
+	"\x06reason\x18\a \x01(\tR\x06reason\x120\n" +
+	"\x05since\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\x05since\"\xd2\x01\n" +
 	"\x05Fleet\x12\x1e\n" +
 	"\n" +
 	"processors\x18\x01 \x03(\tR\n" +
@@ -653,16 +663,17 @@ var file_api_outcome_v1_outcome_proto_depIdxs = []int32{
 	6,  // 4: holdfast.outcome.v1.Breaker.retry_at:type_name -> google.protobuf.Timestamp
 	0,  // 5: holdfast.outcome.v1.Override.state:type_name -> holdfast.outcome.v1.BreakerState
 	6,  // 6: holdfast.outcome.v1.Override.until:type_name -> google.protobuf.Timestamp
-	2,  // 7: holdfast.outcome.v1.Fleet.counts:type_name -> holdfast.outcome.v1.Count
-	3,  // 8: holdfast.outcome.v1.Fleet.breakers:type_name -> holdfast.outcome.v1.Breaker
-	4,  // 9: holdfast.outcome.v1.Fleet.overrides:type_name -> holdfast.outcome.v1.Override
-	1,  // 10: holdfast.outcome.v1.Outcomes.Exchange:input_type -> holdfast.outcome.v1.Summary
-	5,  // 11: holdfast.outcome.v1.Outcomes.Exchange:output_type -> holdfast.outcome.v1.Fleet
-	11, // [11:12] is the sub-list for method output_type
-	10, // [10:11] is the sub-list for method input_type
-	10, // [10:10] is the sub-list for extension type_name
-	10, // [10:10] is the sub-list for extension extendee
-	0,  // [0:10] is the sub-list for field type_name
+	6,  // 7: holdfast.outcome.v1.Override.since:type_name -> google.protobuf.Timestamp
+	2,  // 8: holdfast.outcome.v1.Fleet.counts:type_name -> holdfast.outcome.v1.Count
+	3,  // 9: holdfast.outcome.v1.Fleet.breakers:type_name -> holdfast.outcome.v1.Breaker
+	4,  // 10: holdfast.outcome.v1.Fleet.overrides:type_name -> holdfast.outcome.v1.Override
+	1,  // 11: holdfast.outcome.v1.Outcomes.Exchange:input_type -> holdfast.outcome.v1.Summary
+	5,  // 12: holdfast.outcome.v1.Outcomes.Exchange:output_type -> holdfast.outcome.v1.Fleet
+	12, // [12:13] is the sub-list for method output_type
+	11, // [11:12] is the sub-list for method input_type
+	11, // [11:11] is the sub-list for extension type_name
+	11, // [11:11] is the sub-list for extension extendee
+	0,  // [0:11] is the sub-list for field type_name
 }
 
 func init() { file_api_outcome_v1_outcome_proto_init() }

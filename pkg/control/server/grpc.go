@@ -16,6 +16,7 @@ import (
 	"google.golang.org/grpc/keepalive"
 	grpcstatus "google.golang.org/grpc/status"
 
+	outcomev1 "github.com/holdfast-mcp/holdfast/api/outcome/v1"
 	policyv1 "github.com/holdfast-mcp/holdfast/api/policy/v1"
 )
 
@@ -37,9 +38,16 @@ const (
 	drainLimit = 2 * time.Second
 )
 
+// Outcomes is a service with streams that end when they are told to.
+type Outcomes interface {
+	outcomev1.OutcomesServer
+	// Stop ends the streams, now and those that come later.
+	Stop()
+}
+
 // Serve answers on a listener until ctx ends, then ends the streams and stops.
-// catalog may be nil.
-func (s *Server) Serve(ctx context.Context, listener net.Listener, catalog policyv1.CatalogServer) error {
+// catalog and outcomes may be nil.
+func (s *Server) Serve(ctx context.Context, listener net.Listener, catalog policyv1.CatalogServer, outcomes Outcomes) error {
 	streams, endStreams := context.WithCancel(context.Background())
 	defer endStreams()
 	g := grpc.NewServer(
@@ -53,6 +61,9 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener, catalog polic
 	if catalog != nil {
 		policyv1.RegisterCatalogServer(g, catalog)
 	}
+	if outcomes != nil {
+		outcomev1.RegisterOutcomesServer(g, outcomes)
+	}
 	failed := make(chan error, 1)
 	go func() { failed <- g.Serve(netutil.LimitListener(listener, maxConnections)) }()
 	select {
@@ -61,6 +72,9 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener, catalog polic
 	case <-ctx.Done():
 	}
 	endStreams()
+	if outcomes != nil {
+		outcomes.Stop()
+	}
 	drained := make(chan struct{})
 	go func() {
 		g.GracefulStop()

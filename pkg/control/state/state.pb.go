@@ -9,6 +9,7 @@
 package state
 
 import (
+	v1 "github.com/holdfast-mcp/holdfast/api/outcome/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	anypb "google.golang.org/protobuf/types/known/anypb"
@@ -392,11 +393,56 @@ func (x *SavedProposal) GetCanaryPercent() uint32 {
 	return 0
 }
 
+// SavedOverrides is what operators say about breakers.
+type SavedOverrides struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Overrides     []*v1.Override         `protobuf:"bytes,1,rep,name=overrides,proto3" json:"overrides,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SavedOverrides) Reset() {
+	*x = SavedOverrides{}
+	mi := &file_pkg_control_state_state_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SavedOverrides) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SavedOverrides) ProtoMessage() {}
+
+func (x *SavedOverrides) ProtoReflect() protoreflect.Message {
+	mi := &file_pkg_control_state_state_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SavedOverrides.ProtoReflect.Descriptor instead.
+func (*SavedOverrides) Descriptor() ([]byte, []int) {
+	return file_pkg_control_state_state_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *SavedOverrides) GetOverrides() []*v1.Override {
+	if x != nil {
+		return x.Overrides
+	}
+	return nil
+}
+
 var File_pkg_control_state_state_proto protoreflect.FileDescriptor
 
 const file_pkg_control_state_state_proto_rawDesc = "" +
 	"\n" +
-	"\x1dpkg/control/state/state.proto\x12\x16holdfast.control.state\x1a\x19google/protobuf/any.proto\"\x85\x01\n" +
+	"\x1dpkg/control/state/state.proto\x12\x16holdfast.control.state\x1a\x1capi/outcome/v1/outcome.proto\x1a\x19google/protobuf/any.proto\"\x85\x01\n" +
 	"\x05Saved\x12C\n" +
 	"\trevisions\x18\x01 \x03(\v2%.holdfast.control.state.SavedRevisionR\trevisions\x127\n" +
 	"\x05nodes\x18\x02 \x03(\v2!.holdfast.control.state.SavedNodeR\x05nodes\"\xab\x01\n" +
@@ -420,7 +466,9 @@ const file_pkg_control_state_state_proto_rawDesc = "" +
 	"\rSavedProposal\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\tR\aversion\x12\x16\n" +
 	"\x06atomic\x18\x02 \x01(\bR\x06atomic\x12%\n" +
-	"\x0ecanary_percent\x18\x03 \x01(\rR\rcanaryPercentB:Z8github.com/holdfast-mcp/holdfast/pkg/control/state;stateb\x06proto3"
+	"\x0ecanary_percent\x18\x03 \x01(\rR\rcanaryPercent\"M\n" +
+	"\x0eSavedOverrides\x12;\n" +
+	"\toverrides\x18\x01 \x03(\v2\x1d.holdfast.outcome.v1.OverrideR\toverridesB:Z8github.com/holdfast-mcp/holdfast/pkg/control/state;stateb\x06proto3"
 
 var (
 	file_pkg_control_state_state_proto_rawDescOnce sync.Once
@@ -434,31 +482,34 @@ func file_pkg_control_state_state_proto_rawDescGZIP() []byte {
 	return file_pkg_control_state_state_proto_rawDescData
 }
 
-var file_pkg_control_state_state_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
+var file_pkg_control_state_state_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
 var file_pkg_control_state_state_proto_goTypes = []any{
-	(*Saved)(nil),         // 0: holdfast.control.state.Saved
-	(*SavedRevision)(nil), // 1: holdfast.control.state.SavedRevision
-	(*SavedRegion)(nil),   // 2: holdfast.control.state.SavedRegion
-	(*SavedResource)(nil), // 3: holdfast.control.state.SavedResource
-	(*SavedNode)(nil),     // 4: holdfast.control.state.SavedNode
-	(*SavedProposal)(nil), // 5: holdfast.control.state.SavedProposal
-	(*anypb.Any)(nil),     // 6: google.protobuf.Any
+	(*Saved)(nil),          // 0: holdfast.control.state.Saved
+	(*SavedRevision)(nil),  // 1: holdfast.control.state.SavedRevision
+	(*SavedRegion)(nil),    // 2: holdfast.control.state.SavedRegion
+	(*SavedResource)(nil),  // 3: holdfast.control.state.SavedResource
+	(*SavedNode)(nil),      // 4: holdfast.control.state.SavedNode
+	(*SavedProposal)(nil),  // 5: holdfast.control.state.SavedProposal
+	(*SavedOverrides)(nil), // 6: holdfast.control.state.SavedOverrides
+	(*anypb.Any)(nil),      // 7: google.protobuf.Any
+	(*v1.Override)(nil),    // 8: holdfast.outcome.v1.Override
 }
 var file_pkg_control_state_state_proto_depIdxs = []int32{
-	1, // 0: holdfast.control.state.Saved.revisions:type_name -> holdfast.control.state.SavedRevision
-	4, // 1: holdfast.control.state.Saved.nodes:type_name -> holdfast.control.state.SavedNode
-	3, // 2: holdfast.control.state.SavedRevision.policies:type_name -> holdfast.control.state.SavedResource
-	2, // 3: holdfast.control.state.SavedRevision.regions:type_name -> holdfast.control.state.SavedRegion
-	3, // 4: holdfast.control.state.SavedRegion.clusters:type_name -> holdfast.control.state.SavedResource
-	3, // 5: holdfast.control.state.SavedRegion.endpoints:type_name -> holdfast.control.state.SavedResource
-	3, // 6: holdfast.control.state.SavedRegion.listeners:type_name -> holdfast.control.state.SavedResource
-	3, // 7: holdfast.control.state.SavedRegion.routes:type_name -> holdfast.control.state.SavedResource
-	6, // 8: holdfast.control.state.SavedResource.body:type_name -> google.protobuf.Any
-	9, // [9:9] is the sub-list for method output_type
-	9, // [9:9] is the sub-list for method input_type
-	9, // [9:9] is the sub-list for extension type_name
-	9, // [9:9] is the sub-list for extension extendee
-	0, // [0:9] is the sub-list for field type_name
+	1,  // 0: holdfast.control.state.Saved.revisions:type_name -> holdfast.control.state.SavedRevision
+	4,  // 1: holdfast.control.state.Saved.nodes:type_name -> holdfast.control.state.SavedNode
+	3,  // 2: holdfast.control.state.SavedRevision.policies:type_name -> holdfast.control.state.SavedResource
+	2,  // 3: holdfast.control.state.SavedRevision.regions:type_name -> holdfast.control.state.SavedRegion
+	3,  // 4: holdfast.control.state.SavedRegion.clusters:type_name -> holdfast.control.state.SavedResource
+	3,  // 5: holdfast.control.state.SavedRegion.endpoints:type_name -> holdfast.control.state.SavedResource
+	3,  // 6: holdfast.control.state.SavedRegion.listeners:type_name -> holdfast.control.state.SavedResource
+	3,  // 7: holdfast.control.state.SavedRegion.routes:type_name -> holdfast.control.state.SavedResource
+	7,  // 8: holdfast.control.state.SavedResource.body:type_name -> google.protobuf.Any
+	8,  // 9: holdfast.control.state.SavedOverrides.overrides:type_name -> holdfast.outcome.v1.Override
+	10, // [10:10] is the sub-list for method output_type
+	10, // [10:10] is the sub-list for method input_type
+	10, // [10:10] is the sub-list for extension type_name
+	10, // [10:10] is the sub-list for extension extendee
+	0,  // [0:10] is the sub-list for field type_name
 }
 
 func init() { file_pkg_control_state_state_proto_init() }
@@ -472,7 +523,7 @@ func file_pkg_control_state_state_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_pkg_control_state_state_proto_rawDesc), len(file_pkg_control_state_state_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   6,
+			NumMessages:   7,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
