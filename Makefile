@@ -56,7 +56,7 @@ bench: build ## the control plane with 1,000 and 10,000 servers; see docs/PERFOR
 
 .PHONY: lint
 lint: $(GOLANGCI) ## gofumpt, vet and the linters of .golangci.yml
-	$(GOLANGCI) run ./...
+	$(GOLANGCI) run --allow-parallel-runners ./...
 
 .PHONY: fmt
 fmt: $(GOLANGCI) ## format everything

@@ -1,0 +1,69 @@
+package stacktest
+
+import (
+	"context"
+	"net"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/holdfast-mcp/holdfast/pkg/parts"
+	"github.com/holdfast-mcp/holdfast/pkg/supervise"
+)
+
+// StartRedis runs a redis-server on a free port of loopback until the test is
+// over: HOLDFAST_REDIS, the one on PATH, or one from Debian's packages. It keeps
+// nothing on disk. The child can be killed and started again; args are added to its
+// command line.
+func StartRedis(t testing.TB, args ...string) (address string, child *supervise.Child) {
+	t.Helper()
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		t.Fatalf("finding a cache folder for Redis: %v", err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), fetchTimeout)
+	defer cancel()
+	finder := parts.Finder{CacheDir: filepath.Join(cache, "holdfast"), Progress: func(text string) { t.Log(text) }}
+	found, err := finder.Redis(ctx, os.Getenv("HOLDFAST_REDIS"))
+	if err != nil {
+		t.Fatalf("this test needs a real redis-server: %v", err)
+	}
+	var ports supervise.Ports
+	defer ports.ReleaseAll()
+	address, _, err = ports.Reserve("127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	supervisor, err := supervise.New(supervise.Options{LogDir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
+		defer cancel()
+		if err := supervisor.Close(ctx); err != nil {
+			t.Errorf("stopping Redis: %v", err)
+		}
+	})
+	ports.Release(address)
+	var env []string
+	if found.Env != nil {
+		env = append(os.Environ(), found.Env...)
+	}
+	err = supervisor.Start(t.Context(), supervise.Spec{
+		Name: "redis", Path: found.Path, Env: env, Dir: dir,
+		Args:  append([]string{"--bind", host, "--port", port, "--save", "", "--appendonly", "no"}, args...),
+		Ready: []supervise.Probe{supervise.TCPProbe(address)}, Restart: supervise.RestartNever, Grace: 2 * time.Second,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	child, _ = supervisor.Child("redis")
+	return address, child
+}
