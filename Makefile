@@ -54,6 +54,10 @@ bench: build ## the control plane with 1,000 and 10,000 servers; see docs/PERFOR
 	go run ./test/bench/scale -xds $(BIN)/xds
 	go run ./test/bench/scale -xds $(BIN)/xds -servers 10000 -clients 1 -changes 0
 
+.PHONY: conformance
+conformance: ## the official MCP conformance suite through Holdfast; writes docs/CONFORMANCE.md
+	go test -timeout 10m -count=1 -v ./test/conformance -write
+
 .PHONY: lint
 lint: $(GOLANGCI) ## gofumpt, vet and the linters of .golangci.yml
 	$(GOLANGCI) run --allow-parallel-runners ./...

@@ -46,6 +46,7 @@ func (t *Table) Body(r *Request) Decision {
 		decision.Message, decision.Revision = message, revision
 		return decision
 	}
+	info = info.In(eraOf(revision))
 	decision := Decision{Route: route, Message: message, Revision: revision}
 	decision.once = unrepeatable(&message) || (revision != revision20260728 && len(r.Header.Values(headerSession)) > 0)
 	decision.Rule, decision.Action = route.choose(&message, info, decision.once)
@@ -72,6 +73,7 @@ func check(h Header, m *wire.Message, info method.Info) (string, *degrade.Refusa
 		// Without an id it would still run on some servers, past every tool rule.
 		return revision, invalid("a request needs an id")
 	}
+	info = info.In(eraOf(revision))
 	if refused = hasTarget(m, info); refused != nil {
 		return revision, refused
 	}

@@ -142,6 +142,8 @@ func TestBodyPasses(t *testing.T) {
 		"modern listen":       {modern("subscriptions/listen", "", ""), decide.RuleStream, "r-stream", "2026-07-28", nil, ""},
 		"modern extension":    {modern("x/y", "", "kept"), decide.RuleOtherMethod, "r-other", "2026-07-28", nil, ""},
 		"name of no use":      {modern("tools/list", "", "echo"), decide.RuleSafeMethod, "r-safe", "2026-07-28", []string{"mcp-name"}, ""},
+		"removed method":      {modern("tasks/result", `"taskId":"t"`, ""), decide.RuleOtherMethod, "r-other", "2026-07-28", nil, ""},
+		"removed, no target":  {modern("tasks/result", "", ""), decide.RuleOtherMethod, "r-other", "2026-07-28", nil, ""},
 		"read, next leg":      {modern("resources/read", `"uri":"u","requestState":"s"`, "u"), decide.RuleSafeMethod, "r-safe-once", "2026-07-28", nil, ""},
 		"modern notification": {post(`{"jsonrpc":"2.0","method":"notifications/cancelled"}`, version), decide.RuleOtherMethod, "r-other", "2026-07-28", nil, "notifications/cancelled"},
 		"notification with its method": {

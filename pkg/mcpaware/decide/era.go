@@ -36,6 +36,13 @@ func isLegacy(revision string) bool {
 	return false
 }
 
+func eraOf(revision string) method.Era {
+	if revision == revision20260728 {
+		return method.Modern
+	}
+	return method.Legacy
+}
+
 // classify finds the revision that governs a message. Servers look at the header, at
 // _meta or at both, so a message is served only where all of them would agree.
 func classify(h Header, m *wire.Message) (revision string, refused *degrade.Refusal) {

@@ -136,7 +136,7 @@ func (a *attempt) judgeJSON(last bool) error {
 		if class := outcome.Judge(&parsed, a.call.GetId()); class != outcome.Unrelated {
 			f.class, f.usable = class, outcome.Answers(&parsed, a.call.GetId())
 		}
-		f.result = parsed.Result
+		f.result, f.bare = parsed.Result, wire.EmptyObject(parsed.Result)
 	}
 	return a.finish(&f, last)
 }

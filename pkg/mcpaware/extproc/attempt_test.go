@@ -202,6 +202,10 @@ func TestAttemptJudgesJSON(t *testing.T) {
 			{send: responseBody(goodResult, false)},
 			{send: responseTrailers(), want: []string{passedOn, "body " + goodStamped, "trailers"}},
 		}},
+		{name: "empty result stays empty", steps: []step{
+			{send: responseHeaders(false, jsonHeaders...)},
+			{send: responseBody(`{"jsonrpc":"2.0","id":7,"result":{ }}`, true), want: []string{passedOn, `last {"jsonrpc":"2.0","id":7,"result":{ }}`}},
+		}},
 		{name: "caller's mistake", steps: []step{
 			{send: responseHeaders(false, jsonHeaders...)},
 			{send: responseBody(refusal, true), want: []string{passedOn, "last " + refusal}},

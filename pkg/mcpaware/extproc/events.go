@@ -36,6 +36,9 @@ type final struct {
 	class outcome.Class
 	// usable: whole, and the caller can match it to its request.
 	usable bool
+	// bare: the result has no members, and clients may count on that (EmptyResult of
+	// the MCP schema), so nothing is added to it.
+	bare bool
 	// start and end are offsets in the body.
 	start, end int
 	// result is a copy of the result for the catalog; nil where nobody wants it.
@@ -84,7 +87,7 @@ func (e *events) see(ev *wire.Event, keep bool) {
 	switch {
 	case class != outcome.Unrelated:
 		e.final = &final{
-			class: class, usable: outcome.Answers(&answer, e.id),
+			class: class, usable: outcome.Answers(&answer, e.id), bare: wire.EmptyObject(answer.Result),
 			start: int(ev.Start), end: int(ev.End),
 		}
 		if keep {

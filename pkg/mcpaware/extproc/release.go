@@ -57,7 +57,7 @@ func (a *attempt) foreign(set []*corev3.HeaderValueOption) []string {
 // stampVia writes the endpoint's name into the _meta of a small answer. One that
 // cannot be changed stays as it is.
 func (a *attempt) stampVia(f *final) {
-	if !a.stamp || a.endpoint.name == "" || len(a.held.body) > maxHeldBytes {
+	if !a.stamp || f.bare || a.endpoint.name == "" || len(a.held.body) > maxHeldBytes {
 		return
 	}
 	value, err := jsontext.AppendQuote(nil, a.endpoint.name)

@@ -64,6 +64,15 @@ type Info struct {
 	Stream bool
 }
 
+// In returns what the method means in one era: nothing but its name where the era does
+// not have it. Servers answer such a method as they answer any that they do not know.
+func (i Info) In(era Era) Info {
+	if i.Eras&era != 0 {
+		return i
+	}
+	return Info{Name: i.Name, Eras: i.Eras}
+}
+
 // Lookup returns what is known of a method. Methods are case-sensitive; those of
 // unknown extensions are not there and are to be treated as unsafe.
 func Lookup(name string) (Info, bool) {
@@ -75,7 +84,8 @@ func Lookup(name string) (Info, bool) {
 func table(name string) (Info, bool) {
 	switch name {
 	case ServerDiscover:
-		return Info{Eras: Modern, Safe: true, List: "supportedVersions"}, true
+		// Clients of either era open with it, to find out what a server speaks.
+		return Info{Eras: Both, Safe: true, List: "supportedVersions"}, true
 	case ToolsList:
 		return Info{Eras: Both, Safe: true, List: "tools"}, true
 	case PromptsList:

@@ -9,7 +9,7 @@ import (
 func TestLookup(t *testing.T) {
 	const legacy, modern, both = method.Legacy, method.Modern, method.Both
 	want := []method.Info{
-		{Name: "server/discover", Eras: modern, Safe: true, List: "supportedVersions"},
+		{Name: "server/discover", Eras: both, Safe: true, List: "supportedVersions"},
 		{Name: "initialize", Eras: legacy},
 		{Name: "notifications/initialized", Eras: legacy},
 		{Name: "ping", Eras: legacy, Safe: true},
@@ -43,6 +43,17 @@ func TestLookup(t *testing.T) {
 		if got, ok := method.Lookup(name); ok || got != (method.Info{Name: name}) {
 			t.Errorf("Lookup(%q) = %+v, %v; want nothing known", name, got, ok)
 		}
+	}
+}
+
+// TestIn: a method that the modern revision has removed asks for no header there.
+func TestIn(t *testing.T) {
+	result, _ := method.Lookup("tasks/result")
+	if got := result.In(method.Legacy); got != result {
+		t.Errorf("tasks/result in its own era is %+v", got)
+	}
+	if got := result.In(method.Modern); got != (method.Info{Name: "tasks/result", Eras: method.Legacy}) {
+		t.Errorf("tasks/result in the modern era is %+v", got)
 	}
 }
 

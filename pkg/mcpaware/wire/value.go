@@ -166,3 +166,13 @@ func AppendNumber(dst []byte, v jsontext.Value) (canonical []byte, ok bool) {
 	}
 	return strconv.AppendInt(append(dst, 'e'), int64(exponent), 10), true
 }
+
+// EmptyObject reports whether a JSON value is an object without members.
+func EmptyObject(value []byte) bool {
+	at := skipSpace(value, 0)
+	if at >= len(value) || value[at] != '{' {
+		return false
+	}
+	at = skipSpace(value, at+1)
+	return at < len(value) && value[at] == '}'
+}
