@@ -13,6 +13,7 @@ import (
 	"google.golang.org/grpc/health/grpc_health_v1"
 
 	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/policy"
+	"github.com/holdfast-mcp/holdfast/pkg/telemetry"
 )
 
 // state tells Envoy and operators whether to use this processor.
@@ -72,9 +73,10 @@ func (s *state) ready() (report, bool) {
 	return r, r.Status == "ready"
 }
 
-// handler serves /health (the process lives) and /ready (it is to be used).
-func (s *state) handler() http.Handler {
+// handler serves /health (the process lives), /ready (it is to be used) and /metrics.
+func (s *state) handler(metrics http.Handler) http.Handler {
 	mux := http.NewServeMux()
+	mux.Handle("GET "+telemetry.Path, metrics)
 	mux.HandleFunc("GET /health", func(w http.ResponseWriter, _ *http.Request) {
 		writeJSON(w, http.StatusOK, report{Status: "alive", Streams: s.streams()})
 	})

@@ -101,7 +101,7 @@ GOGC and GOMAXPROCS in the environment win over --gc-percent and --procs.`,
 	flags := cmd.Flags()
 	flags.StringVar(&s.listen, "listen", "127.0.0.1:18002", "address for Envoy, unix:///path or host:port")
 	flags.StringVar(&s.xds, "xds", "127.0.0.1:18000", "address of the control plane")
-	flags.StringVar(&s.http, "http", "127.0.0.1:18011", "address of /health and /ready")
+	flags.StringVar(&s.http, "http", "127.0.0.1:18011", "address of /health, /ready and /metrics")
 	flags.StringVar(&s.state, "state", "", "directory for the last accepted policies, one for each processor; empty keeps none")
 	flags.StringVar(&s.nodeID, "node-id", "", "name of this processor, unique among all (required)")
 	flags.StringVar(&s.region, "region", "", "region that this processor runs in")

@@ -208,6 +208,16 @@ func (p *process) becomes(want grpc_health_v1.HealthCheckResponse_ServingStatus)
 
 func (p *process) get(path string) (int, report) {
 	p.t.Helper()
+	code, body := p.page(path)
+	var r report
+	if err := json.Unmarshal(body, &r); err != nil {
+		p.t.Fatal(err)
+	}
+	return code, r
+}
+
+func (p *process) page(path string) (int, []byte) {
+	p.t.Helper()
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 	req, err := http.NewRequestWithContext(p.t.Context(), http.MethodGet, "http://"+p.http+path, nil)
 	if err != nil {
@@ -221,11 +231,7 @@ func (p *process) get(path string) (int, report) {
 	if err := errors.Join(err, resp.Body.Close()); err != nil {
 		p.t.Fatal(err)
 	}
-	var r report
-	if err := json.Unmarshal(body, &r); err != nil {
-		p.t.Fatal(err)
-	}
-	return resp.StatusCode, r
+	return resp.StatusCode, body
 }
 
 func (p *process) stop() error {
@@ -252,6 +258,10 @@ func TestReadyOnceThereArePolicies(t *testing.T) {
 	}
 	if code, r := p.get("/health"); code != http.StatusOK || r.Status != "alive" {
 		t.Errorf("/health: %d, %+v", code, r)
+	}
+	// This control plane knows nothing of fleets: the processor goes on alone.
+	if code, body := p.page("/metrics"); code != http.StatusOK || !strings.Contains(string(body), "holdfast_fleet_connected 0") {
+		t.Errorf("/metrics: %d, %s", code, body)
 	}
 	if err := p.stop(); err != nil {
 		t.Errorf("run: %v", err)

@@ -22,6 +22,7 @@ import (
 	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/catalog"
 	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/extproc"
 	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/policy"
+	"github.com/holdfast-mcp/holdfast/pkg/telemetry"
 )
 
 const (
@@ -70,10 +71,15 @@ func serve(ctx context.Context, s settings, logger *slog.Logger, conn *grpc.Clie
 		return errors.Join(err, grpcListener.Close(), httpListener.Close())
 	}
 	reporter := policy.NewReporter(conn, logger)
+	outcomes, err := shareOutcomes(s, conn, logger)
+	if err != nil {
+		return errors.Join(err, grpcListener.Close(), httpListener.Close())
+	}
 	service := extproc.New(extproc.Options{
-		Table: policies.Table, Catalog: lists, Report: reporter.Offer, Logger: logger,
+		Table: policies.Table, Catalog: lists, Window: outcomes.window, Report: reporter.Offer, Logger: logger,
 	})
 	state := newState(policies, service.Streams)
+	pages := state.handler(telemetry.Handler(outcomes.registry, logger))
 	server := newServer()
 	extprocv3.RegisterExternalProcessorServer(server, service)
 	grpc_health_v1.RegisterHealthServer(server, state.grpc)
@@ -84,8 +90,9 @@ func serve(ctx context.Context, s settings, logger *slog.Logger, conn *grpc.Clie
 	group, background := errgroup.WithContext(background)
 	group.Go(func() error { return policies.Run(background) })
 	group.Go(func() error { reporter.Run(background); return nil })
+	group.Go(func() error { return outcomes.fleet.Run(background) })
 	group.Go(func() error { return state.follow(background) })
-	group.Go(func() error { return serveHTTP(background, httpListener, state.handler()) })
+	group.Go(func() error { return serveHTTP(background, httpListener, pages) })
 	group.Go(func() error { return server.Serve(grpcListener) })
 	group.Go(func() error {
 		defer stopBackground()
