@@ -87,6 +87,9 @@ func (d *decoder) value(n *yaml.Node, v reflect.Value, path string) {
 	case *ByteSize:
 		d.byteSize(n, target, path)
 		return
+	case *Percent:
+		d.percent(n, target, path)
+		return
 	}
 	switch v.Kind() {
 	case reflect.Struct:

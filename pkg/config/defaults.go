@@ -27,8 +27,14 @@ const (
 	DefaultConnectTimeout = Duration(time.Second)
 	// DefaultTimeout is MCPRouteSpec.Timeout.
 	DefaultTimeout = Duration(time.Minute)
+	// DefaultIdleTimeout is MCPRouteSpec.IdleTimeout.
+	DefaultIdleTimeout = Duration(5 * time.Minute)
 	// DefaultAttempts is Retry.Attempts, unless fewer fit into the timeout.
 	DefaultAttempts = 3
+	// DefaultBackOff is BackOff.Base, unless less of the timeout is left.
+	DefaultBackOff = Duration(5 * time.Millisecond)
+	// DefaultMaxBackOff is BackOff.Max, unless the base is longer.
+	DefaultMaxBackOff = Duration(250 * time.Millisecond)
 	// DefaultStaleListAge is StaleLists.MaxAge.
 	DefaultStaleListAge = Duration(day)
 )
@@ -91,6 +97,8 @@ func (s *MCPServer) applyDefaults() {
 	setDefault(&spec.HealthCheck.Path, DefaultHealthPath)
 	setDefault(&spec.HealthCheck.Interval, DefaultHealthInterval)
 	setDefault(&spec.HealthCheck.Timeout, min(DefaultHealthTimeout, spec.HealthCheck.Interval))
+	spec.Outlier.applyDefaults(spec.Regions)
+	spec.RetryBudget.applyDefaults()
 	for _, r := range spec.Regions {
 		for i := range r.Endpoints {
 			setDefault(&r.Endpoints[i].Name, fmt.Sprintf("%s-%s-%d", s.Metadata.Name, r.Name, i))
@@ -101,7 +109,9 @@ func (s *MCPServer) applyDefaults() {
 func (r *MCPRoute) applyDefaults() {
 	spec := &r.Spec
 	setDefault(&spec.Path, DefaultPath)
-	setDefault(&spec.Timeout, DefaultTimeout)
+	setDefault(&spec.MaxTimeout, maxTimeout)
+	setDefault(&spec.Timeout, min(DefaultTimeout, spec.MaxTimeout))
+	setDefault(&spec.IdleTimeout, DefaultIdleTimeout)
 	spec.Retry.applyDefaults(spec.Timeout)
 	setDefault(&spec.Errors, ErrorsMCP)
 	setDefault(&spec.Stamp, On)
@@ -113,27 +123,13 @@ func (r *MCPRoute) applyDefaults() {
 	for i := range spec.Tools {
 		rule := &spec.Tools[i]
 		setDefault(&rule.Timeout, spec.Timeout)
+		setDefault(&rule.IdleTimeout, spec.IdleTimeout)
 		rule.Retry.applyDefaults(rule.Timeout)
 	}
-}
-
-// applyDefaults fills in what was left out so that the tries fit into timeout: as many
-// attempts as fit, up to DefaultAttempts, and an equal share of the timeout for each.
-func (r *Retry) applyDefaults(timeout Duration) {
-	if r.Attempts == 0 {
-		shortest := max(r.PerTryTimeout, minTimeout)
-		r.Attempts = int(max(1, min(DefaultAttempts, timeout/shortest)))
+	for i := range spec.Methods {
+		rule := &spec.Methods[i]
+		setDefault(&rule.Timeout, spec.Timeout)
+		setDefault(&rule.IdleTimeout, spec.IdleTimeout)
+		rule.Retry.applyDefaults(rule.Timeout)
 	}
-	if r.PerTryTimeout == 0 {
-		r.PerTryTimeout = share(timeout, r.Attempts)
-	}
-}
-
-// share divides timeout into equal parts of whole milliseconds.
-func share(timeout Duration, attempts int) Duration {
-	if attempts <= 1 {
-		return timeout
-	}
-	part := timeout / Duration(attempts)
-	return max(part-part%minTimeout, minTimeout)
 }

@@ -116,7 +116,7 @@ func (g generator) rule(i int) string {
 	match := g.pick(fmt.Sprintf("name: tool_%d", i), fmt.Sprintf(`name: "*_%d_?"`, i), fmt.Sprintf(`regex: "t_%d(a|\\d{2,})"`, i))
 	match += g.maybe(fmt.Sprintf(", arguments: [{pointer: %s, %s}]", g.pick("/a", "/a/0/b~1c", `"/~0 x"`),
 		g.pick("equals: "+g.scalar(), "in: ["+g.scalar()+"]", `regex: "[a-z ]+"`)))
-	retry := g.maybe(", retry: {" + g.pick("attempts: 2", "perTryTimeout: 1s", "attempts: 2, perTryTimeout: 750ms", "") + "}")
+	retry := g.maybe(", retry: {" + g.pick("attempts: 2", "perTryTimeout: 1s", "attempts: 2, perTryTimeout: 750ms", "backOff: {base: 20ms}", "") + "}")
 	return fmt.Sprintf("    - {match: {%s}%s%s%s%s}\n", match, g.maybe(", safe: true"), g.maybe(", timeout: "+g.pick("1.5s", "2m", "1h")), g.maybe(", to: {server: s1}"), retry)
 }
 
@@ -185,7 +185,8 @@ func checkDefaults(t *testing.T, c *config.Config) {
 
 func checkTries(t *testing.T, timeout config.Duration, r config.Retry) {
 	t.Helper()
-	if timeout <= 0 || r.Attempts < 1 || r.PerTryTimeout <= 0 || config.Duration(r.Attempts)*r.PerTryTimeout > timeout {
+	if timeout <= 0 || r.Attempts < 1 || r.PerTryTimeout <= 0 || r.BackOff.Base <= 0 || r.BackOff.Max < r.BackOff.Base ||
+		config.Duration(r.Attempts)*r.PerTryTimeout+config.Duration(r.BackOff.Longest(r.Attempts)) > timeout {
 		t.Errorf("%d attempts of %v in %v", r.Attempts, r.PerTryTimeout, timeout)
 	}
 }

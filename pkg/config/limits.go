@@ -43,6 +43,8 @@ const (
 	maxArguments   = 16
 	maxInValues    = 256
 	maxAttempts    = 10
+	maxMethods     = 100
+	maxConsecutive = 1000
 	minBodyBytes   = 1 << 10
 	maxBodyBytes   = 4 << 20
 	maxPort        = 65535
@@ -54,10 +56,20 @@ const (
 	minTimeout        = Duration(time.Millisecond)
 	maxTimeout        = Duration(time.Hour)
 	maxConnectTimeout = Duration(30 * time.Second)
+	maxIdleTimeout    = Duration(day)
+	maxBackOff        = Duration(time.Minute)
+	minEjection       = Duration(100 * time.Millisecond)
+	maxFirstEjection  = Duration(time.Hour)
+	maxEjection       = Duration(day)
 	minCheckInterval  = Duration(100 * time.Millisecond)
 	maxCheckInterval  = Duration(5 * time.Minute)
 	minCheckTimeout   = Duration(10 * time.Millisecond)
 	maxStaleAge       = Duration(7 * 24 * time.Hour)
+)
+
+const (
+	maxMinimumCalls = 100_000
+	maxBudgetFloor  = 100_000
 )
 
 // maxCoverSteps bounds the work of finding unreachable tool rules in one Parse.

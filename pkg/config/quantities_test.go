@@ -90,12 +90,45 @@ func TestByteSize(t *testing.T) {
 	}
 }
 
+func TestPercent(t *testing.T) {
+	for text, want := range map[string]Percent{"0%": 0, "20%": 20, "100%": 100, "007%": 7, "999999%": 999_999} {
+		if got, ok := parsePercent(text); !ok || got != want {
+			t.Errorf("parsePercent(%q) = %v, %v, want %v", text, got, ok, want)
+		}
+	}
+	for text, hint := range map[string]string{
+		"20": `did you mean "20%"?`, "0.2": `did you mean "20%"?`, "20 %": `did you mean "20%"?`, "20 percent": `did you mean "20%"?`,
+		"": "", "%": "", "-1%": "", "1.5%": "", "1000000%": "", "١%": "",
+	} {
+		if got, ok := parsePercent(text); ok {
+			t.Errorf("parsePercent(%q) = %v, want none", text, got)
+		}
+		if got := suggestPercent(text); got != hint {
+			t.Errorf("suggestPercent(%q) = %q, want %q", text, got, hint)
+		}
+	}
+}
+
+// TestAllButOne: the default share lets an endpoint be ejected where another stays, and never the last one.
+func TestAllButOne(t *testing.T) {
+	for n := range 5000 {
+		share := int(allButOne(n))
+		if n > 0 && 100*n <= share*n {
+			t.Errorf("%d%% of %d endpoints are all of them", share, n)
+		}
+		if n >= 2 && n <= 100 && 100*(n-1) > share*n {
+			t.Errorf("%d%% of %d endpoints are not all but one", share, n)
+		}
+	}
+}
+
 func TestMarshalling(t *testing.T) {
 	tests := []struct {
 		value      any
 		json, yaml string
 	}{
 		{Duration(1500 * time.Millisecond), `"1.5s"`, "1.5s"},
+		{Percent(20), `"20%"`, "20%"},
 		{ByteSize(1500), `1500`, "1500"},
 		{ByteSize(4 << 20), `"4MiB"`, "4MiB"},
 		{Scalar{`"web"`}, `"web"`, "web"},

@@ -1,9 +1,7 @@
 package config
 
 import (
-	"fmt"
 	"slices"
-	"strconv"
 )
 
 func checkRouteValues(r loaded[MCPRoute]) {
@@ -17,27 +15,18 @@ func checkRouteValues(r loaded[MCPRoute]) {
 	if age := spec.Degrade.StaleLists.MaxAge; age != nil {
 		rangeAt(r.document, "spec.degrade.staleLists.maxAge", *age, 0, maxStaleAge)
 	}
-	checkTries(r.document, "spec", spec.Timeout, spec.Retry)
+	rangeAt(r.document, "spec.maxTimeout", spec.MaxTimeout, minTimeout, maxTimeout)
+	checkTries(r.document, "spec", spec.Timeout, spec.IdleTimeout, spec.Retry)
+	checkMethodValues(r)
 	if len(spec.Tools) > maxTools {
 		r.countAt("spec.tools", len(spec.Tools), 0, maxTools)
 		return
 	}
 	for i, rule := range spec.Tools {
 		path := item("spec.tools", i)
-		checkTries(r.document, path, rule.Timeout, rule.Retry)
+		checkTries(r.document, path, rule.Timeout, rule.IdleTimeout, rule.Retry)
 		checkMatch(r.document, path+".match", rule.Match)
 	}
-}
-
-// attempts prints and compares as other ranges do.
-type attempts int
-
-func (a attempts) String() string { return strconv.Itoa(int(a)) }
-
-func checkTries(doc *document, path string, timeout Duration, retry Retry) {
-	rangeAt(doc, path+".timeout", timeout, minTimeout, maxTimeout)
-	rangeAt(doc, path+".retry.attempts", attempts(retry.Attempts), 1, maxAttempts)
-	rangeAt(doc, path+".retry.perTryTimeout", retry.PerTryTimeout, minTimeout, maxTimeout)
 }
 
 func checkMatch(doc *document, path string, m ToolMatch) {
@@ -101,16 +90,9 @@ func checkRoute(r loaded[MCPRoute], cover *coverage) {
 	for i, ref := range spec.Servers {
 		r.unique(servers, item("spec.servers", i)+".name", "server", ref.Name)
 	}
-	checkSum(r.document, "spec", spec.Timeout, spec.Retry, r.orDefault("spec.timeout"))
+	checkSums(r)
 	for i, rule := range spec.Tools {
 		path := item("spec.tools", i)
-		origin := ""
-		if !r.written(path + ".timeout") {
-			origin = " (the route's)"
-		}
-		if origin == "" || r.clean("spec.timeout") {
-			checkSum(r.document, path, rule.Timeout, rule.Retry, origin)
-		}
 		checkTarget(r, path+".to.server", rule.To)
 	}
 	cover.check(r)
@@ -132,24 +114,4 @@ func checkTarget(r loaded[MCPRoute], path string, to *ToolTarget) {
 		hint = "add it there, or use " + oneOf(names)
 	}
 	r.report(path, hint, "%s is not one of spec.servers", quote(to.Server))
-}
-
-// checkSum makes sure that the tries fit into the timeout. origin says where a
-// timeout comes from that does not stand beside them.
-func checkSum(doc *document, path string, timeout Duration, retry Retry, origin string) {
-	if !doc.clean(path+".timeout", path+".retry") {
-		return
-	}
-	if retry.PerTryTimeout > timeout {
-		doc.report(path+".retry.perTryTimeout", "", "%s is longer than the whole timeout, %s%s", retry.PerTryTimeout, timeout, origin)
-		return
-	}
-	sum := Duration(retry.Attempts) * retry.PerTryTimeout
-	if sum <= timeout {
-		return
-	}
-	doc.report(path+".retry", fmt.Sprintf("perTryTimeout %s, attempts %d or timeout %s would fit",
-		share(timeout, retry.Attempts), timeout/retry.PerTryTimeout, sum),
-		"%d attempts of %s%s take %s, but the timeout is %s%s", retry.Attempts, retry.PerTryTimeout,
-		doc.orDefault(path+".retry.perTryTimeout"), sum, timeout, origin)
 }

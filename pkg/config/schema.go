@@ -82,7 +82,9 @@ func (b *schemaBuilder) of(t reflect.Type) *jsonschema.Schema {
 	case reflect.Bool:
 		return &jsonschema.Schema{Type: "boolean"}
 	case reflect.Int:
-		return &jsonschema.Schema{Type: "integer"}
+		if t != reflect.TypeFor[Percent]() {
+			return &jsonschema.Schema{Type: "integer"}
+		}
 	}
 	if t == reflect.TypeFor[string]() {
 		return &jsonschema.Schema{Type: "string"}
@@ -110,6 +112,8 @@ func (b *schemaBuilder) named(t reflect.Type) *jsonschema.Schema {
 			{Type: "integer", Minimum: jsonschema.Ptr(0.0)},
 			{Type: "string", Pattern: `^[0-9]+(KiB|MiB)?$`},
 		}}
+	case reflect.TypeFor[Percent]():
+		return &jsonschema.Schema{Type: "string", Description: text, Pattern: `^[0-9]{1,6}%$`}
 	case reflect.TypeFor[Scalar]():
 		return &jsonschema.Schema{Types: []string{"string", "number", "boolean", "null"}, Description: text}
 	default:
@@ -132,6 +136,9 @@ func constrain(key string, s *jsonschema.Schema) {
 	items := func(least, most int) {
 		s.MinItems, s.MaxItems = jsonschema.Ptr(least), jsonschema.Ptr(most)
 	}
+	between := func(least, most float64) {
+		s.Minimum, s.Maximum = jsonschema.Ptr(least), jsonschema.Ptr(most)
+	}
 	switch key {
 	case "Metadata.name", "Region.name", "ServerRef.name", "ToolTarget.server":
 		text(namePattern, maxNameBytes)
@@ -139,7 +146,7 @@ func constrain(key string, s *jsonschema.Schema) {
 		text(namePattern, maxEndpointNameBytes)
 	case "MCPServerSpec.path", "MCPRouteSpec.path", "HealthCheck.path":
 		text(pathPattern, maxPathBytes)
-	case "ToolMatch.name", "ToolMatch.regex", "ArgumentMatch.regex":
+	case "ToolMatch.name", "ToolMatch.regex", "ArgumentMatch.regex", "MethodMatch.name":
 		text("", maxPatternBytes)
 	case "ArgumentMatch.pointer":
 		text(pointPattern, maxPatternBytes)
@@ -157,12 +164,20 @@ func constrain(key string, s *jsonschema.Schema) {
 		items(1, maxServerRefs)
 	case "MCPRouteSpec.tools":
 		items(0, maxTools)
+	case "MCPRouteSpec.methods":
+		items(0, maxMethods)
+	case "Outlier.consecutiveFailures":
+		between(1, maxConsecutive)
+	case "Outlier.minimumCalls":
+		between(1, maxMinimumCalls)
+	case "RetryBudget.floor":
+		between(0, maxBudgetFloor)
 	case "ToolMatch.arguments":
 		items(0, maxArguments)
 	case "ArgumentMatch.in":
 		items(1, maxInValues)
 	case "Retry.attempts":
-		s.Minimum, s.Maximum = jsonschema.Ptr(1.0), jsonschema.Ptr(float64(maxAttempts))
+		between(1, maxAttempts)
 	case "ToolMatch":
 		s.Not = &jsonschema.Schema{Required: []string{"name", "regex"}}
 	case "ArgumentMatch":

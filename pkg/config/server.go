@@ -10,6 +10,7 @@ func checkServerValues(s loaded[MCPServer]) {
 	rangeAt(s.document, "spec.connectTimeout", spec.ConnectTimeout, minTimeout, maxConnectTimeout)
 	rangeAt(s.document, "spec.healthCheck.interval", spec.HealthCheck.Interval, minCheckInterval, maxCheckInterval)
 	rangeAt(s.document, "spec.healthCheck.timeout", spec.HealthCheck.Timeout, minCheckTimeout, maxCheckInterval)
+	checkOutlierValues(s)
 	s.countAt("spec.regions", len(spec.Regions), 1, maxRegions)
 	for i, region := range spec.Regions {
 		path := item("spec.regions", i)
@@ -41,6 +42,7 @@ func checkServer(s loaded[MCPServer]) {
 		s.report("spec.healthCheck.timeout", "", "%s is longer than the interval, %s%s",
 			check.Timeout, check.Interval, s.orDefault("spec.healthCheck.interval"))
 	}
+	checkOutlier(s)
 	regions, endpoints, addresses := firsts{}, firsts{}, firsts{}
 	for i, region := range s.value.Spec.Regions {
 		path := item("spec.regions", i)

@@ -85,6 +85,41 @@ type MCPServerSpec struct {
 	HealthCheck HealthCheck `yaml:"healthCheck,omitempty" json:"healthCheck,omitempty"`
 	// ConnectTimeout to an endpoint, 1ms to 30s. Default 1s.
 	ConnectTimeout Duration `yaml:"connectTimeout,omitempty" json:"connectTimeout,omitempty"`
+	// Outlier says when an endpoint that fails is left out for a while.
+	Outlier Outlier `yaml:"outlier,omitempty" json:"outlier,omitempty"`
+	// RetryBudget bounds what retries may add to the load of the server.
+	RetryBudget RetryBudget `yaml:"retryBudget,omitempty" json:"retryBudget,omitempty"`
+}
+
+// Outlier configures Envoy's outlier detection: an endpoint whose answers fail gets no calls
+// for a time that grows while it goes on failing.
+type Outlier struct {
+	// ConsecutiveFailures in a row eject an endpoint, 1 to 1000; any good answer starts the count
+	// anew. Failed answers and broken connections are counted apart. Default 5.
+	ConsecutiveFailures int `yaml:"consecutiveFailures,omitempty" json:"consecutiveFailures,omitempty"`
+	// FailurePercentage of an endpoint's answers within an interval that ejects it, 1% to 100%. Default 20%.
+	FailurePercentage Percent `yaml:"failurePercentage,omitempty" json:"failurePercentage,omitempty"`
+	// MinimumCalls within an interval before the percentage counts, 1 to 100000. Default 10.
+	MinimumCalls int `yaml:"minimumCalls,omitempty" json:"minimumCalls,omitempty"`
+	// Interval over which the percentage is taken, and at the end of which endpoints return, 100ms to 5m. Default 2s.
+	Interval Duration `yaml:"interval,omitempty" json:"interval,omitempty"`
+	// EjectionTime of the first ejection, 100ms to 1h. Each further one lasts that much longer than the one before;
+	// each interval in which the endpoint stays in service takes one step back. Default 3s.
+	EjectionTime Duration `yaml:"ejectionTime,omitempty" json:"ejectionTime,omitempty"`
+	// MaxEjectionTime that ejections grow to, ejectionTime to 1d. Default 1m, or the ejectionTime where that is longer.
+	MaxEjectionTime Duration `yaml:"maxEjectionTime,omitempty" json:"maxEjectionTime,omitempty"`
+	// MaxEjected is the share of the endpoints, of all regions together, that may be ejected at the same time, 0% to 100%.
+	// Default: all but one, so that the last one always gets calls.
+	MaxEjected *Percent `yaml:"maxEjected,omitempty" json:"maxEjected,omitempty"` // a pointer: 0% differs from nothing written
+}
+
+// RetryBudget bounds the retries of a server's calls in any ten seconds. Beyond it safe calls are
+// tried once, apart from tries that provably never reached an endpoint.
+type RetryBudget struct {
+	// Ratio of retries to calls, 0% to 100%; each tool rule has this share of its own calls. Default 20%.
+	Ratio *Percent `yaml:"ratio,omitempty" json:"ratio,omitempty"` // a pointer: 0% differs from nothing written
+	// Floor is how many retries are allowed on top of the ratio, 0 to 100000, for all calls of the server together. Default 100.
+	Floor *int `yaml:"floor,omitempty" json:"floor,omitempty"` // a pointer: 0 differs from nothing written
 }
 
 // Region is a group of endpoints that fail together.
@@ -156,9 +191,17 @@ type MCPRouteSpec struct {
 	// Tools are the rules for tools/call, first match wins; at most 2000. A rule that can never match,
 	// since an earlier one takes every call that it does, is refused. Default: none, every call goes to the first server.
 	Tools []ToolRule `yaml:"tools,omitempty" json:"tools,omitempty"`
-	// Timeout to the first whole message of an answer where no tool rule says
-	// otherwise, 1ms to 1h. Default 60s.
+	// Methods are the rules for all other requests but those that open event streams, first match wins; at most
+	// 100. Default: none, every method has the route's timeouts.
+	Methods []MethodRule `yaml:"methods,omitempty" json:"methods,omitempty"`
+	// Timeout to the first whole message of an answer where no rule says
+	// otherwise, 1ms to maxTimeout. Default 60s, or maxTimeout where that is shorter.
 	Timeout Duration `yaml:"timeout,omitempty" json:"timeout,omitempty"`
+	// IdleTimeout is the longest silence between two pieces of an answer after its first whole message,
+	// where no rule says otherwise, 1ms to 1d. Answers may go on for any time in total. Default 5m.
+	IdleTimeout Duration `yaml:"idleTimeout,omitempty" json:"idleTimeout,omitempty"`
+	// MaxTimeout that the route and its rules may have, 1ms to 1h. Default 1h.
+	MaxTimeout Duration `yaml:"maxTimeout,omitempty" json:"maxTimeout,omitempty"`
 	// Retry of methods that are safe by the protocol (lists, reads, ping).
 	Retry Retry `yaml:"retry,omitempty" json:"retry,omitempty"`
 	// Errors: how failures of health are told. "mcp": HTTP 200 with an MCP answer;
@@ -228,8 +271,10 @@ type ToolRule struct {
 	// Safe is the operator's word that the tool may run twice: only then is a
 	// call retried that an endpoint may have begun. Default false.
 	Safe bool `yaml:"safe,omitempty" json:"safe,omitempty"`
-	// Timeout to the first whole message of the answer, 1ms to 1h. Default: the route's.
+	// Timeout to the first whole message of the answer, 1ms to the route's maxTimeout. Default: the route's.
 	Timeout Duration `yaml:"timeout,omitempty" json:"timeout,omitempty"`
+	// IdleTimeout after the first whole message, 1ms to 1d. Default: the route's.
+	IdleTimeout Duration `yaml:"idleTimeout,omitempty" json:"idleTimeout,omitempty"`
 	// Retry bounds the tries of a call. For a tool that is not safe, attempts bound only the tries of
 	// calls provably unsent, and the one try that is sent may take the whole timeout.
 	Retry  Retry    `yaml:"retry,omitempty" json:"retry,omitempty"`
@@ -258,6 +303,26 @@ type ArgumentMatch struct {
 	Regex string `yaml:"regex,omitempty" json:"regex,omitempty"`
 }
 
+// MethodRule gives the requests of some methods timeouts and tries of their own.
+type MethodRule struct {
+	// Match selects the methods.
+	Match MethodMatch `yaml:"match" json:"match"`
+	// Timeout to the first whole message of the answer, 1ms to the route's maxTimeout. Default: the route's.
+	Timeout Duration `yaml:"timeout,omitempty" json:"timeout,omitempty"`
+	// IdleTimeout after the first whole message, 1ms to 1d. Default: the route's.
+	IdleTimeout Duration `yaml:"idleTimeout,omitempty" json:"idleTimeout,omitempty"`
+	// Retry bounds the tries of a request. For methods that are not safe by the protocol, attempts bound only the
+	// tries of requests provably unsent.
+	Retry  Retry    `yaml:"retry,omitempty" json:"retry,omitempty"`
+	Source Position `yaml:"-" json:"-"`
+}
+
+// MethodMatch selects methods.
+type MethodMatch struct {
+	// Name of the method, exact or a glob: * for any run of characters, ? for one. At most 256 bytes. Not tools/call, which has tool rules.
+	Name string `yaml:"name" json:"name"`
+}
+
 // ToolTarget names where a matched call goes.
 type ToolTarget struct {
 	// Server is one of the route's servers.
@@ -266,14 +331,25 @@ type ToolTarget struct {
 
 // Retry bounds how often and how long a call is tried.
 //
-// The tries have to fit: attempts × perTryTimeout is at most the timeout.
+// The tries have to fit: attempts × perTryTimeout and the back-offs between them are at most the timeout.
 type Retry struct {
 	// Attempts in total, the first included, 1 to 10. Default 3, or as many of
 	// perTryTimeout as fit into the timeout.
 	Attempts int `yaml:"attempts,omitempty" json:"attempts,omitempty"`
 	// PerTryTimeout to the first whole message of one try, 1ms to the timeout.
-	// Default timeout ÷ attempts.
+	// Default: what the back-offs leave of the timeout ÷ attempts.
 	PerTryTimeout Duration `yaml:"perTryTimeout,omitempty" json:"perTryTimeout,omitempty"`
+	// BackOff before each further try.
+	BackOff BackOff `yaml:"backOff,omitempty" json:"backOff,omitempty"`
+}
+
+// BackOff is the wait before a retry: random, each whole millisecond below the limit alike. The limit is base for the first retry
+// and twice the last one for each further retry, up to max.
+type BackOff struct {
+	// Base limit, 1ms to max. Default 5ms, or max or what the tries leave of the timeout where that is less.
+	Base Duration `yaml:"base,omitempty" json:"base,omitempty"`
+	// Max limit, 1ms to 1m. Default 250ms, or the base where that is longer.
+	Max Duration `yaml:"max,omitempty" json:"max,omitempty"`
 }
 
 // Duration is a time.Duration written like 800ms, 2s, 1.5s, 1h30m or 7d: units d, h, m, s
@@ -282,6 +358,9 @@ type Duration time.Duration
 
 // ByteSize is a number of bytes written like 4096, 64KiB or 4MiB.
 type ByteSize int64
+
+// Percent is a whole number of hundredths written like 20%.
+type Percent int
 
 // Scalar is a YAML scalar kept as compact JSON, so that 1, "1" and true stay apart. Numbers are
 // written as in JSON, text of at most 1024 bytes in quotes where YAML would read something else.

@@ -1,8 +1,6 @@
 package model
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"net"
@@ -109,6 +107,11 @@ func (b *builder) server(s config.MCPServer) Server {
 	out := Server{
 		Name: s.Metadata.Name, Path: s.Spec.Path,
 		ConnectTimeout: time.Duration(s.Spec.ConnectTimeout),
+		Outlier:        outlier(s.Spec.Outlier),
+		RetryBudget: RetryBudget{
+			Percent: uint32(*s.Spec.RetryBudget.Ratio), //nolint:gosec // 0 to 100
+			Floor:   uint32(*s.Spec.RetryBudget.Floor), //nolint:gosec // 0 to 100000
+		},
 	}
 	localities := make([]Locality, 0, len(s.Spec.Regions))
 	for _, r := range s.Spec.Regions {
@@ -156,10 +159,8 @@ func boolToInt(v bool) int {
 func (b *builder) route(r config.MCPRoute) Route {
 	spec := r.Spec
 	first := spec.Servers[0].Name
-	timeout, retry := time.Duration(spec.Timeout), spec.Retry
-	action := func(class Class) Action {
-		return b.action(r.Metadata.Name, first, class, timeout, retry)
-	}
+	usual := limits{timeout: spec.Timeout, idle: spec.IdleTimeout, retry: spec.Retry}
+	action := func(class Class) Action { return b.action(r.Metadata.Name, first, class, usual) }
 	out := Route{
 		Name: r.Metadata.Name, Path: spec.Path,
 		UnmatchedTool: action(Unsafe), SafeMethod: action(Safe), SafeMethodOnce: action(Unsafe),
@@ -171,6 +172,13 @@ func (b *builder) route(r config.MCPRoute) Route {
 	}
 	for _, s := range spec.Servers {
 		out.Servers = append(out.Servers, s.Name)
+	}
+	for i, m := range spec.Methods {
+		own := limits{timeout: m.Timeout, idle: m.IdleTimeout, retry: m.Retry}
+		out.Methods = append(out.Methods, MethodRule{
+			ID: fmt.Sprintf("methods[%d]", i), Glob: m.Match.Name,
+			Safe: b.action(r.Metadata.Name, first, Safe, own), Once: b.action(r.Metadata.Name, first, Unsafe, own),
+		})
 	}
 	for i, t := range spec.Tools {
 		out.Rules = append(out.Rules, b.rule(r.Metadata.Name, first, i, t))
@@ -186,11 +194,11 @@ func (b *builder) rule(route, server string, index int, t config.ToolRule) Rule 
 	if t.Safe {
 		class = Safe
 	}
-	timeout := time.Duration(t.Timeout)
+	own := limits{timeout: t.Timeout, idle: t.IdleTimeout, retry: t.Retry}
 	out := Rule{
 		ID: fmt.Sprintf("tools[%d]", index), Glob: t.Match.Name, Regex: t.Match.Regex,
-		Action: b.action(route, server, class, timeout, t.Retry),
-		Once:   b.action(route, server, Unsafe, timeout, t.Retry),
+		Action: b.action(route, server, class, own),
+		Once:   b.action(route, server, Unsafe, own),
 	}
 	for _, a := range t.Match.Arguments {
 		m := ArgumentMatch{Pointer: a.Pointer, Regex: a.Regex}
@@ -203,24 +211,4 @@ func (b *builder) rule(route, server string, index int, t config.ToolRule) Rule 
 		out.Arguments = append(out.Arguments, m)
 	}
 	return out
-}
-
-// action makes an Action and its stamp. An unsafe call has one try that counts,
-// so that try may take the whole timeout.
-func (b *builder) action(route, server string, class Class, timeout time.Duration, retry config.Retry) Action {
-	a := Action{
-		Server: server, Class: class, Timeout: timeout,
-		PerTryTimeout: time.Duration(retry.PerTryTimeout), Attempts: retry.Attempts,
-	}
-	switch class {
-	case Unsafe:
-		a.PerTryTimeout = timeout
-	case Stream:
-		a.Timeout, a.PerTryTimeout = 0, 0
-	case Safe:
-	}
-	sum := sha256.Sum256(fmt.Appendf(nil, "%s|%s|%s|%s|%d|%d|%d",
-		route, server, b.paths[server], class, a.Timeout, a.PerTryTimeout, a.Attempts))
-	a.Stamp = fmt.Sprintf("%s.%s.%s.%s", route, server, class, hex.EncodeToString(sum[:6]))
-	return a
 }

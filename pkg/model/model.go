@@ -45,6 +45,21 @@ type Server struct {
 	Priorities     [][]Locality
 	HealthCheck    *HealthCheck
 	ConnectTimeout time.Duration
+	Outlier        Outlier
+	RetryBudget    RetryBudget
+}
+
+// Outlier is Envoy's outlier detection.
+type Outlier struct {
+	ConsecutiveFailures, FailurePercent, MinimumCalls uint32
+	Interval, EjectionTime, MaxEjectionTime           time.Duration
+	// MaxEjectedPercent of all endpoints, those of every priority together.
+	MaxEjectedPercent uint32
+}
+
+// RetryBudget bounds retries in any ten seconds: a share of the calls, and some on top.
+type RetryBudget struct {
+	Percent, Floor uint32
 }
 
 // Locality is the endpoints of one region.
@@ -76,6 +91,8 @@ type Route struct {
 	// Servers named by any action, the default one first.
 	Servers []string
 	Rules   []Rule
+	// Methods are rules for requests other than tools/call and streams.
+	Methods []MethodRule
 	// UnmatchedTool is for a tools/call that no rule matches.
 	UnmatchedTool Action
 	// SafeMethod is for methods that are safe by the protocol; SafeMethodOnce for
@@ -102,6 +119,14 @@ type Rule struct {
 	Action    Action
 	// Once replaces Action for a message that may never be sent twice.
 	Once Action
+}
+
+// MethodRule is one rule for methods.
+type MethodRule struct {
+	// ID is where the rule stands in its MCPRoute: "methods[0]".
+	ID, Glob string
+	// Safe is for methods that are safe by the protocol, Once for all others.
+	Safe, Once Action
 }
 
 // ArgumentMatch tests one value; exactly one of In and Regex is set.
@@ -134,5 +159,25 @@ type Action struct {
 	Class         Class
 	Timeout       time.Duration
 	PerTryTimeout time.Duration
-	Attempts      int
+	// IdleTimeout after the first whole message.
+	IdleTimeout time.Duration
+	Attempts    int
+	BackOff     BackOff
+	// Unretried is the stamp of the action's twin; see Twin. Safe actions with more than one try have one.
+	Unretried string
+}
+
+// BackOff is the wait before a retry, random below a limit that doubles from Base to Max.
+type BackOff struct {
+	Base, Max time.Duration
+}
+
+// Twin is the same action for when the retry budget is spent: only tries that provably never
+// reached a server are repeated. ok is false where the action is such a one itself.
+func (a Action) Twin() (twin Action, ok bool) {
+	if a.Unretried == "" {
+		return Action{}, false
+	}
+	a.Stamp, a.Unretried, a.Class = a.Unretried, "", Unsafe
+	return a, true
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net"
 	"strconv"
-	"time"
 
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
@@ -45,7 +44,7 @@ func serverCluster(s model.Server, maxBody uint32) (*clusterv3.Cluster, error) {
 			HealthyPanicThreshold: &typev3.Percent{Value: 0},
 		},
 		CircuitBreakers:  circuitBreakers(),
-		OutlierDetection: outlierDetection(),
+		OutlierDetection: outlierDetection(s.Outlier),
 		TypedExtensionProtocolOptions: map[string]*anypb.Any{
 			httpProtocolOptions: options,
 		},
@@ -113,38 +112,6 @@ func circuitBreakers() *clusterv3.CircuitBreakers {
 		MaxRetries:         u32(16384),
 		TrackRemaining:     true,
 	}}}
-}
-
-// outlierDetection ejects an endpoint on five failures in a row or on a fifth of
-// its answers failing. Consecutive counters are cleared by any good answer, so
-// an endpoint that fails now and then is only caught by the percentage. Timeouts
-// count as local-origin failures: five of them, since four slow calls of one tool
-// at a time must not eject the endpoint of all tools.
-func outlierDetection() *clusterv3.OutlierDetection {
-	return &clusterv3.OutlierDetection{
-		Interval:                               duration(2 * time.Second),
-		BaseEjectionTime:                       duration(3 * time.Second),
-		MaxEjectionTime:                        duration(time.Minute),
-		MaxEjectionTimeJitter:                  duration(0),
-		MaxEjectionPercent:                     u32(100),
-		Consecutive_5Xx:                        u32(5),
-		EnforcingConsecutive_5Xx:               u32(100),
-		ConsecutiveGatewayFailure:              u32(5),
-		EnforcingConsecutiveGatewayFailure:     u32(0),
-		SplitExternalLocalOriginErrors:         true,
-		ConsecutiveLocalOriginFailure:          u32(5),
-		EnforcingConsecutiveLocalOriginFailure: u32(100),
-		EnforcingSuccessRate:                   u32(0),
-		EnforcingLocalOriginSuccessRate:        u32(0),
-		FailurePercentageThreshold:             u32(20),
-		EnforcingFailurePercentage:             u32(100),
-		EnforcingFailurePercentageLocalOrigin:  u32(0),
-		FailurePercentageMinimumHosts:          u32(1),
-		FailurePercentageRequestVolume:         u32(10),
-		// A health page that answers says nothing about the tools behind it: an
-		// endpoint ejected for failing answers stays out for its time.
-		SuccessfulActiveHealthCheckUnejectHost: boolean(false),
-	}
 }
 
 // healthCheck keeps the same pace with and without traffic: Envoy's default of a

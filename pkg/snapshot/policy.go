@@ -32,6 +32,11 @@ func policy(m *model.Model, r model.Route) *policyv1.RoutePolicy {
 	for _, name := range r.Servers {
 		out.Servers = append(out.Servers, policyServer(m, name))
 	}
+	for _, rule := range r.Methods {
+		out.Methods = append(out.Methods, &policyv1.MethodRule{
+			Id: rule.ID, Glob: rule.Glob, Safe: policyAction(rule.Safe), Once: policyAction(rule.Once),
+		})
+	}
 	for _, rule := range r.Rules {
 		p := &policyv1.ToolRule{
 			Id: rule.ID, Glob: rule.Glob, Regex: rule.Regex,
@@ -53,6 +58,7 @@ func policyServer(m *model.Model, name string) *policyv1.Server {
 		if s.Name != name {
 			continue
 		}
+		out.RetryBudget = &policyv1.RetryBudget{Percent: s.RetryBudget.Percent, Floor: s.RetryBudget.Floor}
 		for _, localities := range s.Priorities {
 			for _, l := range localities {
 				for _, e := range l.Endpoints {
@@ -72,6 +78,8 @@ func policyAction(a model.Action) *policyv1.Action {
 	return &policyv1.Action{
 		Route: a.Stamp, Server: a.Server, Safe: a.Class == model.Safe,
 		Timeout: duration(a.Timeout), PerTryTimeout: duration(a.PerTryTimeout),
-		Attempts: uint32(a.Attempts), //nolint:gosec // 1 to 10
+		Attempts:    uint32(a.Attempts), //nolint:gosec // 1 to 10
+		IdleTimeout: duration(a.IdleTimeout), Unretried: a.Unretried,
+		BackOff: &policyv1.BackOff{Base: duration(a.BackOff.Base), Max: duration(a.BackOff.Max)},
 	}
 }

@@ -25,8 +25,11 @@ const (
 	// tryGrace is added to the per-try timeout that Envoy enforces, so that the
 	// attempt point's own timer, which knows whose fault silence is, fires first.
 	tryGrace = 25 * time.Millisecond
-	// minIdle is the least time between two pieces of an answer.
+	// minIdle is the least bound of Envoy's own on silence, also while a request is held.
 	minIdle = 5 * time.Minute
+	// idleGrace is added to it, so that the attempt point's timers, which end an answer in
+	// whole events, fire first.
+	idleGrace = time.Minute
 )
 
 // FallbackRouteName names the last route: a direct 503 for everything unstamped.
@@ -70,17 +73,24 @@ type routeBuilder struct {
 
 // Actions of a route in the order in which their Envoy routes stand, without repetition.
 func actions(r model.Route) []model.Action {
-	all := make([]model.Action, 0, 6+2*len(r.Rules))
+	all := make([]model.Action, 0, 6+2*len(r.Rules)+2*len(r.Methods))
 	for _, rule := range r.Rules {
 		all = append(all, rule.Action, rule.Once)
 	}
+	for _, rule := range r.Methods {
+		all = append(all, rule.Safe, rule.Once)
+	}
 	all = append(all, r.UnmatchedTool, r.SafeMethod, r.SafeMethodOnce, r.OtherMethod, r.Stream, r.Delete)
 	seen := make(map[string]bool, len(all))
-	out := all[:0]
+	out := make([]model.Action, 0, len(all))
 	for _, a := range all {
-		if !seen[a.Stamp] {
-			seen[a.Stamp] = true
-			out = append(out, a)
+		if seen[a.Stamp] {
+			continue
+		}
+		seen[a.Stamp] = true
+		out = append(out, a)
+		if twin, ok := a.Twin(); ok {
+			out = append(out, twin)
 		}
 	}
 	return out
@@ -132,7 +142,7 @@ func (b *routeBuilder) action(a model.Action) *routev3.RouteAction {
 	case model.Stream:
 		out.IdleTimeout = duration(0)
 	case model.Safe, model.Unsafe:
-		out.IdleTimeout = duration(max(minIdle, a.Timeout+time.Minute))
+		out.IdleTimeout = duration(max(minIdle, a.Timeout, a.IdleTimeout) + idleGrace)
 	}
 	return out
 }
@@ -160,7 +170,7 @@ func retryPolicy(a model.Action) (*routev3.RetryPolicy, error) {
 		}},
 		HostSelectionRetryMaxAttempts: 5,
 		RetryBackOff: &routev3.RetryPolicy_RetryBackOff{
-			BaseInterval: duration(5 * time.Millisecond), MaxInterval: duration(250 * time.Millisecond),
+			BaseInterval: duration(a.BackOff.Base), MaxInterval: duration(a.BackOff.Max),
 		},
 	}
 	if a.Class == model.Safe {

@@ -113,8 +113,11 @@ type RoutePolicy struct {
 	// sent twice: one with inputResponses or requestState.
 	UnmatchedToolOnce *Action `protobuf:"bytes,14,opt,name=unmatched_tool_once,json=unmatchedToolOnce,proto3" json:"unmatched_tool_once,omitempty"`
 	SafeMethodOnce    *Action `protobuf:"bytes,15,opt,name=safe_method_once,json=safeMethodOnce,proto3" json:"safe_method_once,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
+	// Rules for requests by method, in order; the first that matches takes the place of
+	// safe_method, safe_method_once or other_method.
+	Methods       []*MethodRule `protobuf:"bytes,16,rep,name=methods,proto3" json:"methods,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *RoutePolicy) Reset() {
@@ -252,12 +255,21 @@ func (x *RoutePolicy) GetSafeMethodOnce() *Action {
 	return nil
 }
 
+func (x *RoutePolicy) GetMethods() []*MethodRule {
+	if x != nil {
+		return x.Methods
+	}
+	return nil
+}
+
 // Server is one MCPServer as far as processors care: how to name what
 // upstream.address says.
 type Server struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	Endpoints     []*Endpoint            `protobuf:"bytes,2,rep,name=endpoints,proto3" json:"endpoints,omitempty"`
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Name      string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Endpoints []*Endpoint            `protobuf:"bytes,2,rep,name=endpoints,proto3" json:"endpoints,omitempty"`
+	// What retries may add to the server's load; absent: anything.
+	RetryBudget   *RetryBudget `protobuf:"bytes,13,opt,name=retry_budget,json=retryBudget,proto3" json:"retry_budget,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -302,6 +314,13 @@ func (x *Server) GetName() string {
 func (x *Server) GetEndpoints() []*Endpoint {
 	if x != nil {
 		return x.Endpoints
+	}
+	return nil
+}
+
+func (x *Server) GetRetryBudget() *RetryBudget {
+	if x != nil {
+		return x.RetryBudget
 	}
 	return nil
 }
@@ -540,7 +559,12 @@ type Action struct {
 	Attempts uint32 `protobuf:"varint,6,opt,name=attempts,proto3" json:"attempts,omitempty"`
 	// Longest silence between two pieces of an answer once its first whole message has
 	// been passed on. 0: none (streams).
-	IdleTimeout   *durationpb.Duration `protobuf:"bytes,7,opt,name=idle_timeout,json=idleTimeout,proto3" json:"idle_timeout,omitempty"`
+	IdleTimeout *durationpb.Duration `protobuf:"bytes,7,opt,name=idle_timeout,json=idleTimeout,proto3" json:"idle_timeout,omitempty"`
+	// Name of the Envoy route that does the same but tries again only what provably
+	// never reached a server, for when the server's retry budget is spent; empty where
+	// route is such a one already.
+	Unretried     string   `protobuf:"bytes,8,opt,name=unretried,proto3" json:"unretried,omitempty"`
+	BackOff       *BackOff `protobuf:"bytes,9,opt,name=back_off,json=backOff,proto3" json:"back_off,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -624,6 +648,202 @@ func (x *Action) GetIdleTimeout() *durationpb.Duration {
 	return nil
 }
 
+func (x *Action) GetUnretried() string {
+	if x != nil {
+		return x.Unretried
+	}
+	return ""
+}
+
+func (x *Action) GetBackOff() *BackOff {
+	if x != nil {
+		return x.BackOff
+	}
+	return nil
+}
+
+// BackOff is the wait before a retry: random below a limit, which is base for the first
+// and doubles up to max.
+type BackOff struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Base          *durationpb.Duration   `protobuf:"bytes,1,opt,name=base,proto3" json:"base,omitempty"`
+	Max           *durationpb.Duration   `protobuf:"bytes,2,opt,name=max,proto3" json:"max,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BackOff) Reset() {
+	*x = BackOff{}
+	mi := &file_api_policy_v1_policy_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BackOff) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BackOff) ProtoMessage() {}
+
+func (x *BackOff) ProtoReflect() protoreflect.Message {
+	mi := &file_api_policy_v1_policy_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BackOff.ProtoReflect.Descriptor instead.
+func (*BackOff) Descriptor() ([]byte, []int) {
+	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *BackOff) GetBase() *durationpb.Duration {
+	if x != nil {
+		return x.Base
+	}
+	return nil
+}
+
+func (x *BackOff) GetMax() *durationpb.Duration {
+	if x != nil {
+		return x.Max
+	}
+	return nil
+}
+
+// MethodRule picks the action of requests other than tools/call and those that open streams.
+type MethodRule struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Where the rule stands in its MCPRoute, such as "methods[0]".
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// Matches the method's name.
+	Glob string `protobuf:"bytes,2,opt,name=glob,proto3" json:"glob,omitempty"`
+	// For methods that are safe by the protocol, and for all others and messages that may
+	// never be sent twice.
+	Safe          *Action `protobuf:"bytes,3,opt,name=safe,proto3" json:"safe,omitempty"`
+	Once          *Action `protobuf:"bytes,4,opt,name=once,proto3" json:"once,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MethodRule) Reset() {
+	*x = MethodRule{}
+	mi := &file_api_policy_v1_policy_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MethodRule) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MethodRule) ProtoMessage() {}
+
+func (x *MethodRule) ProtoReflect() protoreflect.Message {
+	mi := &file_api_policy_v1_policy_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MethodRule.ProtoReflect.Descriptor instead.
+func (*MethodRule) Descriptor() ([]byte, []int) {
+	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *MethodRule) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *MethodRule) GetGlob() string {
+	if x != nil {
+		return x.Glob
+	}
+	return ""
+}
+
+func (x *MethodRule) GetSafe() *Action {
+	if x != nil {
+		return x.Safe
+	}
+	return nil
+}
+
+func (x *MethodRule) GetOnce() *Action {
+	if x != nil {
+		return x.Once
+	}
+	return nil
+}
+
+// RetryBudget bounds the retries of a server's calls in any ten seconds.
+type RetryBudget struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Retries in a hundred calls.
+	Percent uint32 `protobuf:"varint,1,opt,name=percent,proto3" json:"percent,omitempty"`
+	// Retries on top of that.
+	Floor         uint32 `protobuf:"varint,2,opt,name=floor,proto3" json:"floor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RetryBudget) Reset() {
+	*x = RetryBudget{}
+	mi := &file_api_policy_v1_policy_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RetryBudget) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RetryBudget) ProtoMessage() {}
+
+func (x *RetryBudget) ProtoReflect() protoreflect.Message {
+	mi := &file_api_policy_v1_policy_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RetryBudget.ProtoReflect.Descriptor instead.
+func (*RetryBudget) Descriptor() ([]byte, []int) {
+	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *RetryBudget) GetPercent() uint32 {
+	if x != nil {
+		return x.Percent
+	}
+	return 0
+}
+
+func (x *RetryBudget) GetFloor() uint32 {
+	if x != nil {
+		return x.Floor
+	}
+	return 0
+}
+
 // CallContext is what the edge point knows about one POST and the attempt point
 // needs. It travels in the request header names.HeaderCall and never leaves Envoy.
 type CallContext struct {
@@ -648,14 +868,20 @@ type CallContext struct {
 	Shareable bool `protobuf:"varint,11,opt,name=shareable,proto3" json:"shareable,omitempty"`
 	// Longest silence between two pieces of the answer once its first whole message has
 	// been passed on; 0: none.
-	IdleTimeout   *durationpb.Duration `protobuf:"bytes,16,opt,name=idle_timeout,json=idleTimeout,proto3" json:"idle_timeout,omitempty"`
+	IdleTimeout *durationpb.Duration `protobuf:"bytes,16,opt,name=idle_timeout,json=idleTimeout,proto3" json:"idle_timeout,omitempty"`
+	// When the caller stops waiting for the first whole message, in milliseconds since
+	// 1970-01-01T00:00:00Z; 0: it did not say. No try outlasts it.
+	DeadlineMs int64 `protobuf:"varint,17,opt,name=deadline_ms,json=deadlineMs,proto3" json:"deadline_ms,omitempty"`
+	// Whose share of the server's retry budget the retries of the call are: a hash of the
+	// action's route.
+	Budget        uint64 `protobuf:"fixed64,18,opt,name=budget,proto3" json:"budget,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *CallContext) Reset() {
 	*x = CallContext{}
-	mi := &file_api_policy_v1_policy_proto_msgTypes[6]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -667,7 +893,7 @@ func (x *CallContext) String() string {
 func (*CallContext) ProtoMessage() {}
 
 func (x *CallContext) ProtoReflect() protoreflect.Message {
-	mi := &file_api_policy_v1_policy_proto_msgTypes[6]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -680,7 +906,7 @@ func (x *CallContext) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CallContext.ProtoReflect.Descriptor instead.
 func (*CallContext) Descriptor() ([]byte, []int) {
-	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{6}
+	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *CallContext) GetPolicy() string {
@@ -767,6 +993,20 @@ func (x *CallContext) GetIdleTimeout() *durationpb.Duration {
 	return nil
 }
 
+func (x *CallContext) GetDeadlineMs() int64 {
+	if x != nil {
+		return x.DeadlineMs
+	}
+	return 0
+}
+
+func (x *CallContext) GetBudget() uint64 {
+	if x != nil {
+		return x.Budget
+	}
+	return 0
+}
+
 // CatalogEntry is the last good answer to a list or server/discover request,
 // kept for the time when its server is down. Its xDS resource name is `key`.
 type CatalogEntry struct {
@@ -787,7 +1027,7 @@ type CatalogEntry struct {
 
 func (x *CatalogEntry) Reset() {
 	*x = CatalogEntry{}
-	mi := &file_api_policy_v1_policy_proto_msgTypes[7]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -799,7 +1039,7 @@ func (x *CatalogEntry) String() string {
 func (*CatalogEntry) ProtoMessage() {}
 
 func (x *CatalogEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_api_policy_v1_policy_proto_msgTypes[7]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -812,7 +1052,7 @@ func (x *CatalogEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CatalogEntry.ProtoReflect.Descriptor instead.
 func (*CatalogEntry) Descriptor() ([]byte, []int) {
-	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{7}
+	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *CatalogEntry) GetKey() string {
@@ -866,7 +1106,7 @@ type ReportRequest struct {
 
 func (x *ReportRequest) Reset() {
 	*x = ReportRequest{}
-	mi := &file_api_policy_v1_policy_proto_msgTypes[8]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -878,7 +1118,7 @@ func (x *ReportRequest) String() string {
 func (*ReportRequest) ProtoMessage() {}
 
 func (x *ReportRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_api_policy_v1_policy_proto_msgTypes[8]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -891,7 +1131,7 @@ func (x *ReportRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReportRequest.ProtoReflect.Descriptor instead.
 func (*ReportRequest) Descriptor() ([]byte, []int) {
-	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{8}
+	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *ReportRequest) GetEntries() []*CatalogEntry {
@@ -909,7 +1149,7 @@ type ReportResponse struct {
 
 func (x *ReportResponse) Reset() {
 	*x = ReportResponse{}
-	mi := &file_api_policy_v1_policy_proto_msgTypes[9]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -921,7 +1161,7 @@ func (x *ReportResponse) String() string {
 func (*ReportResponse) ProtoMessage() {}
 
 func (x *ReportResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_api_policy_v1_policy_proto_msgTypes[9]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -934,14 +1174,14 @@ func (x *ReportResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReportResponse.ProtoReflect.Descriptor instead.
 func (*ReportResponse) Descriptor() ([]byte, []int) {
-	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{9}
+	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{12}
 }
 
 var File_api_policy_v1_policy_proto protoreflect.FileDescriptor
 
 const file_api_policy_v1_policy_proto_rawDesc = "" +
 	"\n" +
-	"\x1aapi/policy/v1/policy.proto\x12\x12holdfast.policy.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x9b\x06\n" +
+	"\x1aapi/policy/v1/policy.proto\x12\x12holdfast.policy.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xd5\x06\n" +
 	"\vRoutePolicy\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
 	"\x04path\x18\x02 \x01(\tR\x04path\x124\n" +
@@ -959,10 +1199,12 @@ const file_api_policy_v1_policy_proto_rawDesc = "" +
 	"\tstamp_via\x18\f \x01(\bR\bstampVia\x12$\n" +
 	"\x0emax_body_bytes\x18\r \x01(\rR\fmaxBodyBytes\x12J\n" +
 	"\x13unmatched_tool_once\x18\x0e \x01(\v2\x1a.holdfast.policy.v1.ActionR\x11unmatchedToolOnce\x12D\n" +
-	"\x10safe_method_once\x18\x0f \x01(\v2\x1a.holdfast.policy.v1.ActionR\x0esafeMethodOnce\"X\n" +
+	"\x10safe_method_once\x18\x0f \x01(\v2\x1a.holdfast.policy.v1.ActionR\x0esafeMethodOnce\x128\n" +
+	"\amethods\x18\x10 \x03(\v2\x1e.holdfast.policy.v1.MethodRuleR\amethods\"\x9c\x01\n" +
 	"\x06Server\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12:\n" +
-	"\tendpoints\x18\x02 \x03(\v2\x1c.holdfast.policy.v1.EndpointR\tendpoints\"P\n" +
+	"\tendpoints\x18\x02 \x03(\v2\x1c.holdfast.policy.v1.EndpointR\tendpoints\x12B\n" +
+	"\fretry_budget\x18\r \x01(\v2\x1f.holdfast.policy.v1.RetryBudgetR\vretryBudget\"P\n" +
 	"\bEndpoint\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\aaddress\x18\x02 \x01(\tR\aaddress\x12\x16\n" +
@@ -977,7 +1219,7 @@ const file_api_policy_v1_policy_proto_rawDesc = "" +
 	"\rArgumentMatch\x12\x18\n" +
 	"\apointer\x18\x01 \x01(\tR\apointer\x12\x0e\n" +
 	"\x02in\x18\x02 \x03(\tR\x02in\x12\x14\n" +
-	"\x05regex\x18\x03 \x01(\tR\x05regex\"\x9c\x02\n" +
+	"\x05regex\x18\x03 \x01(\tR\x05regex\"\xf2\x02\n" +
 	"\x06Action\x12\x14\n" +
 	"\x05route\x18\x01 \x01(\tR\x05route\x12\x16\n" +
 	"\x06server\x18\x02 \x01(\tR\x06server\x12\x12\n" +
@@ -985,7 +1227,21 @@ const file_api_policy_v1_policy_proto_rawDesc = "" +
 	"\atimeout\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\atimeout\x12A\n" +
 	"\x0fper_try_timeout\x18\x05 \x01(\v2\x19.google.protobuf.DurationR\rperTryTimeout\x12\x1a\n" +
 	"\battempts\x18\x06 \x01(\rR\battempts\x12<\n" +
-	"\fidle_timeout\x18\a \x01(\v2\x19.google.protobuf.DurationR\vidleTimeout\"\x85\x03\n" +
+	"\fidle_timeout\x18\a \x01(\v2\x19.google.protobuf.DurationR\vidleTimeout\x12\x1c\n" +
+	"\tunretried\x18\b \x01(\tR\tunretried\x126\n" +
+	"\bback_off\x18\t \x01(\v2\x1b.holdfast.policy.v1.BackOffR\abackOff\"e\n" +
+	"\aBackOff\x12-\n" +
+	"\x04base\x18\x01 \x01(\v2\x19.google.protobuf.DurationR\x04base\x12+\n" +
+	"\x03max\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x03max\"\x90\x01\n" +
+	"\n" +
+	"MethodRule\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
+	"\x04glob\x18\x02 \x01(\tR\x04glob\x12.\n" +
+	"\x04safe\x18\x03 \x01(\v2\x1a.holdfast.policy.v1.ActionR\x04safe\x12.\n" +
+	"\x04once\x18\x04 \x01(\v2\x1a.holdfast.policy.v1.ActionR\x04once\"=\n" +
+	"\vRetryBudget\x12\x18\n" +
+	"\apercent\x18\x01 \x01(\rR\apercent\x12\x14\n" +
+	"\x05floor\x18\x02 \x01(\rR\x05floor\"\xbe\x03\n" +
 	"\vCallContext\x12\x16\n" +
 	"\x06policy\x18\x01 \x01(\tR\x06policy\x12\x16\n" +
 	"\x06server\x18\x02 \x01(\tR\x06server\x12\x16\n" +
@@ -1000,7 +1256,10 @@ const file_api_policy_v1_policy_proto_rawDesc = "" +
 	" \x01(\tR\n" +
 	"catalogKey\x12\x1c\n" +
 	"\tshareable\x18\v \x01(\bR\tshareable\x12<\n" +
-	"\fidle_timeout\x18\x10 \x01(\v2\x19.google.protobuf.DurationR\vidleTimeout\"\xb5\x01\n" +
+	"\fidle_timeout\x18\x10 \x01(\v2\x19.google.protobuf.DurationR\vidleTimeout\x12\x1f\n" +
+	"\vdeadline_ms\x18\x11 \x01(\x03R\n" +
+	"deadlineMs\x12\x16\n" +
+	"\x06budget\x18\x12 \x01(\x06R\x06budget\"\xb5\x01\n" +
 	"\fCatalogEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x16\n" +
 	"\x06server\x18\x02 \x01(\tR\x06server\x12\x16\n" +
@@ -1032,7 +1291,7 @@ func file_api_policy_v1_policy_proto_rawDescGZIP() []byte {
 }
 
 var file_api_policy_v1_policy_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_api_policy_v1_policy_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
+var file_api_policy_v1_policy_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
 var file_api_policy_v1_policy_proto_goTypes = []any{
 	(ErrorStyle)(0),               // 0: holdfast.policy.v1.ErrorStyle
 	(*RoutePolicy)(nil),           // 1: holdfast.policy.v1.RoutePolicy
@@ -1041,12 +1300,15 @@ var file_api_policy_v1_policy_proto_goTypes = []any{
 	(*ToolRule)(nil),              // 4: holdfast.policy.v1.ToolRule
 	(*ArgumentMatch)(nil),         // 5: holdfast.policy.v1.ArgumentMatch
 	(*Action)(nil),                // 6: holdfast.policy.v1.Action
-	(*CallContext)(nil),           // 7: holdfast.policy.v1.CallContext
-	(*CatalogEntry)(nil),          // 8: holdfast.policy.v1.CatalogEntry
-	(*ReportRequest)(nil),         // 9: holdfast.policy.v1.ReportRequest
-	(*ReportResponse)(nil),        // 10: holdfast.policy.v1.ReportResponse
-	(*durationpb.Duration)(nil),   // 11: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil), // 12: google.protobuf.Timestamp
+	(*BackOff)(nil),               // 7: holdfast.policy.v1.BackOff
+	(*MethodRule)(nil),            // 8: holdfast.policy.v1.MethodRule
+	(*RetryBudget)(nil),           // 9: holdfast.policy.v1.RetryBudget
+	(*CallContext)(nil),           // 10: holdfast.policy.v1.CallContext
+	(*CatalogEntry)(nil),          // 11: holdfast.policy.v1.CatalogEntry
+	(*ReportRequest)(nil),         // 12: holdfast.policy.v1.ReportRequest
+	(*ReportResponse)(nil),        // 13: holdfast.policy.v1.ReportResponse
+	(*durationpb.Duration)(nil),   // 14: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil), // 15: google.protobuf.Timestamp
 }
 var file_api_policy_v1_policy_proto_depIdxs = []int32{
 	2,  // 0: holdfast.policy.v1.RoutePolicy.servers:type_name -> holdfast.policy.v1.Server
@@ -1057,27 +1319,34 @@ var file_api_policy_v1_policy_proto_depIdxs = []int32{
 	6,  // 5: holdfast.policy.v1.RoutePolicy.stream:type_name -> holdfast.policy.v1.Action
 	6,  // 6: holdfast.policy.v1.RoutePolicy.delete:type_name -> holdfast.policy.v1.Action
 	0,  // 7: holdfast.policy.v1.RoutePolicy.errors:type_name -> holdfast.policy.v1.ErrorStyle
-	11, // 8: holdfast.policy.v1.RoutePolicy.stale_list_max_age:type_name -> google.protobuf.Duration
+	14, // 8: holdfast.policy.v1.RoutePolicy.stale_list_max_age:type_name -> google.protobuf.Duration
 	6,  // 9: holdfast.policy.v1.RoutePolicy.unmatched_tool_once:type_name -> holdfast.policy.v1.Action
 	6,  // 10: holdfast.policy.v1.RoutePolicy.safe_method_once:type_name -> holdfast.policy.v1.Action
-	3,  // 11: holdfast.policy.v1.Server.endpoints:type_name -> holdfast.policy.v1.Endpoint
-	5,  // 12: holdfast.policy.v1.ToolRule.arguments:type_name -> holdfast.policy.v1.ArgumentMatch
-	6,  // 13: holdfast.policy.v1.ToolRule.action:type_name -> holdfast.policy.v1.Action
-	6,  // 14: holdfast.policy.v1.ToolRule.once:type_name -> holdfast.policy.v1.Action
-	11, // 15: holdfast.policy.v1.Action.timeout:type_name -> google.protobuf.Duration
-	11, // 16: holdfast.policy.v1.Action.per_try_timeout:type_name -> google.protobuf.Duration
-	11, // 17: holdfast.policy.v1.Action.idle_timeout:type_name -> google.protobuf.Duration
-	11, // 18: holdfast.policy.v1.CallContext.per_try_timeout:type_name -> google.protobuf.Duration
-	11, // 19: holdfast.policy.v1.CallContext.idle_timeout:type_name -> google.protobuf.Duration
-	12, // 20: holdfast.policy.v1.CatalogEntry.as_of:type_name -> google.protobuf.Timestamp
-	8,  // 21: holdfast.policy.v1.ReportRequest.entries:type_name -> holdfast.policy.v1.CatalogEntry
-	9,  // 22: holdfast.policy.v1.Catalog.Report:input_type -> holdfast.policy.v1.ReportRequest
-	10, // 23: holdfast.policy.v1.Catalog.Report:output_type -> holdfast.policy.v1.ReportResponse
-	23, // [23:24] is the sub-list for method output_type
-	22, // [22:23] is the sub-list for method input_type
-	22, // [22:22] is the sub-list for extension type_name
-	22, // [22:22] is the sub-list for extension extendee
-	0,  // [0:22] is the sub-list for field type_name
+	8,  // 11: holdfast.policy.v1.RoutePolicy.methods:type_name -> holdfast.policy.v1.MethodRule
+	3,  // 12: holdfast.policy.v1.Server.endpoints:type_name -> holdfast.policy.v1.Endpoint
+	9,  // 13: holdfast.policy.v1.Server.retry_budget:type_name -> holdfast.policy.v1.RetryBudget
+	5,  // 14: holdfast.policy.v1.ToolRule.arguments:type_name -> holdfast.policy.v1.ArgumentMatch
+	6,  // 15: holdfast.policy.v1.ToolRule.action:type_name -> holdfast.policy.v1.Action
+	6,  // 16: holdfast.policy.v1.ToolRule.once:type_name -> holdfast.policy.v1.Action
+	14, // 17: holdfast.policy.v1.Action.timeout:type_name -> google.protobuf.Duration
+	14, // 18: holdfast.policy.v1.Action.per_try_timeout:type_name -> google.protobuf.Duration
+	14, // 19: holdfast.policy.v1.Action.idle_timeout:type_name -> google.protobuf.Duration
+	7,  // 20: holdfast.policy.v1.Action.back_off:type_name -> holdfast.policy.v1.BackOff
+	14, // 21: holdfast.policy.v1.BackOff.base:type_name -> google.protobuf.Duration
+	14, // 22: holdfast.policy.v1.BackOff.max:type_name -> google.protobuf.Duration
+	6,  // 23: holdfast.policy.v1.MethodRule.safe:type_name -> holdfast.policy.v1.Action
+	6,  // 24: holdfast.policy.v1.MethodRule.once:type_name -> holdfast.policy.v1.Action
+	14, // 25: holdfast.policy.v1.CallContext.per_try_timeout:type_name -> google.protobuf.Duration
+	14, // 26: holdfast.policy.v1.CallContext.idle_timeout:type_name -> google.protobuf.Duration
+	15, // 27: holdfast.policy.v1.CatalogEntry.as_of:type_name -> google.protobuf.Timestamp
+	11, // 28: holdfast.policy.v1.ReportRequest.entries:type_name -> holdfast.policy.v1.CatalogEntry
+	12, // 29: holdfast.policy.v1.Catalog.Report:input_type -> holdfast.policy.v1.ReportRequest
+	13, // 30: holdfast.policy.v1.Catalog.Report:output_type -> holdfast.policy.v1.ReportResponse
+	30, // [30:31] is the sub-list for method output_type
+	29, // [29:30] is the sub-list for method input_type
+	29, // [29:29] is the sub-list for extension type_name
+	29, // [29:29] is the sub-list for extension extendee
+	0,  // [0:29] is the sub-list for field type_name
 }
 
 func init() { file_api_policy_v1_policy_proto_init() }
@@ -1091,7 +1360,7 @@ func file_api_policy_v1_policy_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_api_policy_v1_policy_proto_rawDesc), len(file_api_policy_v1_policy_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   10,
+			NumMessages:   13,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

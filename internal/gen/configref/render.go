@@ -5,6 +5,7 @@ import (
 	_ "embed"
 	"fmt"
 	"go/format"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -78,6 +79,8 @@ func typeName(types *typeDocs, f fieldDoc) (name string, nested *typeDoc, err er
 		name = "duration"
 	case "ByteSize":
 		name = "size"
+	case "Percent":
+		name = "percentage"
 	case "Scalar":
 		name = "scalar"
 	default:
@@ -102,6 +105,11 @@ func cell(s string) string {
 	return strings.NewReplacer("|", `\|`, "<", `\<`, "*", `\*`, "_", `\_`, "[", `\[`).Replace(s)
 }
 
+// quantity tells types that are written as one value from those that are only Go's.
+func quantity(name string) bool {
+	return slices.Contains([]string{"Duration", "ByteSize", "Percent", "Scalar"}, name)
+}
+
 // renderDescriptions writes the Go file from which the JSON schema takes its texts.
 func renderDescriptions(types *typeDocs) ([]byte, error) {
 	var out bytes.Buffer
@@ -109,7 +117,7 @@ func renderDescriptions(types *typeDocs) ([]byte, error) {
 	out.WriteString("// descriptions gives the text of every type and of every field, as Type.field.\n")
 	out.WriteString("func descriptions() map[string]string {\n\treturn map[string]string{\n")
 	for _, t := range types.order {
-		if t.fields == nil && t.values == nil && t.name != "Duration" && t.name != "ByteSize" && t.name != "Scalar" {
+		if t.fields == nil && t.values == nil && !quantity(t.name) {
 			continue
 		}
 		fmt.Fprintf(&out, "\t\t%s: %s,\n", strconv.Quote(t.name), strconv.Quote(t.doc))

@@ -102,7 +102,11 @@ func (r *Route) choose(m *wire.Message, info method.Info, once bool) (string, *p
 		return RuleUnmatchedTool, orOnce(once, p.GetUnmatchedTool(), p.GetUnmatchedToolOnce())
 	case info.Stream:
 		return RuleStream, p.GetStream()
-	case info.Safe:
+	}
+	if found := r.methods.first(m.Method); found != nil {
+		return found.id, found.action(info.Safe && !once)
+	}
+	if info.Safe {
 		return RuleSafeMethod, orOnce(once, p.GetSafeMethod(), p.GetSafeMethodOnce())
 	}
 	return RuleOtherMethod, p.GetOtherMethod()

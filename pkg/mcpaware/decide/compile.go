@@ -15,6 +15,7 @@ import (
 // Bounds on policies.
 const (
 	maxAttempts     = 10
+	maxPercent      = 100
 	maxBodyBytes    = 64 << 20
 	maxPatternBytes = 4096
 )
@@ -29,6 +30,7 @@ type Table struct {
 type Route struct {
 	policy  *policyv1.RoutePolicy
 	rules   ruleSet
+	methods methodSet
 	servers map[string]*policyv1.Server
 }
 
@@ -125,7 +127,7 @@ func (c *compiler) route(p *policyv1.RoutePolicy) *Route {
 	if p.GetDelete().GetSafe() {
 		c.problem("delete.safe", "must not be set: a session ends once")
 	}
-	return &Route{policy: p, rules: c.rules(p.GetRules()), servers: c.servers}
+	return &Route{policy: p, rules: c.rules(p.GetRules()), methods: c.methods(p.GetMethods()), servers: c.servers}
 }
 
 func (c *compiler) path(path string) {
@@ -146,6 +148,9 @@ func (c *compiler) readServers(servers []*policyv1.Server) {
 			c.problem(field+".name", "is empty")
 		case c.servers[server.GetName()] != nil:
 			c.problem(field+".name", "%q is there twice", server.GetName())
+		}
+		if percent := server.GetRetryBudget().GetPercent(); percent > maxPercent {
+			c.problem(field+".retry_budget.percent", "%d is above %d", percent, maxPercent)
 		}
 		c.servers[server.GetName()] = server
 		addresses := make(map[string]bool, len(server.GetEndpoints()))
@@ -182,6 +187,11 @@ func (c *compiler) action(field string, a *policyv1.Action) {
 	total := c.duration(field+".timeout", a.GetTimeout())
 	try := c.duration(field+".per_try_timeout", a.GetPerTryTimeout())
 	c.duration(field+".idle_timeout", a.GetIdleTimeout())
+	c.duration(field+".back_off.base", a.GetBackOff().GetBase())
+	c.duration(field+".back_off.max", a.GetBackOff().GetMax())
+	if twin := a.GetUnretried(); twin != "" && (!headerValue(twin) || twin == a.GetRoute()) {
+		c.problem(field+".unretried", "%q cannot be the name of another route", twin)
+	}
 	if total > 0 && try > total {
 		c.problem(field+".per_try_timeout", "%v is longer than the timeout of %v", try, total)
 	}

@@ -42,9 +42,17 @@ type Explanation struct {
 	// could be, but it continues an earlier message.
 	Safe, Once bool
 	Attempts   uint32
-	// Timeout and PerTryTimeout to the first whole message of the answer; 0: none.
-	Timeout, PerTryTimeout time.Duration
-	MaxBodyBytes           uint32
+	// Timeout and PerTryTimeout to the first whole message of the answer, IdleTimeout between
+	// pieces after it; 0: none.
+	Timeout, PerTryTimeout, IdleTimeout time.Duration
+	// BackOff before each further try, Budget of the server's retries; nil: none. Unretried is
+	// Envoy's route once the budget is spent; empty where it changes nothing.
+	BackOff   *policyv1.BackOff
+	Budget    *policyv1.RetryBudget
+	Unretried string
+	// Wait is how long the caller said that it would wait; 0: it did not say.
+	Wait         time.Duration
+	MaxBodyBytes uint32
 	// StaleListMaxAge is how old a remembered answer may be that is served in the
 	// server's place; 0 where the message's answers are not remembered.
 	StaleListMaxAge time.Duration
@@ -92,7 +100,7 @@ func (t *Table) Explain(r *Request) Explanation {
 	}
 	e.Attempts = decision.Action.GetAttempts()
 	e.Timeout = decision.Action.GetTimeout().AsDuration()
-	e.PerTryTimeout = decision.Action.GetPerTryTimeout().AsDuration()
+	e.explainTries(&decision)
 	e.SetHeaders, e.RemoveHeaders = decision.SetHeaders, decision.RemoveHeaders
 	if decision.CatalogKey != "" {
 		e.StaleListMaxAge = decision.Route.StaleListMaxAge()
@@ -124,6 +132,9 @@ func (r *Route) explainRule(e *Explanation, m *wire.Message) string {
 	case m.Kind != wire.Request:
 		return "a " + e.Kind + " goes with the session"
 	case m.Method != method.ToolsCall:
+		if found := r.methods.first(m.Method); found != nil && found.id == e.Rule {
+			return fmt.Sprintf("the first rule that matches: method %q; %s", found.glob, explainMethod(m.Method))
+		}
 		return explainMethod(m.Method)
 	}
 	for i := range r.rules.rules {

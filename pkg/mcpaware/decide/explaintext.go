@@ -40,25 +40,16 @@ func (e Explanation) String() string {
 		line("regions", "%s", e.Regions)
 	}
 	line("retries", "%s", e.retries())
-	line("timeout", "%s, per try %s", limitText(e.Timeout), limitText(e.PerTryTimeout))
+	for _, more := range e.retryDetails() {
+		line("", "%s", more)
+	}
+	line("timeout", "%s", e.timeouts())
 	line("limits", "body at most %s", sizeText(e.MaxBodyBytes))
 	if e.StaleListMaxAge > 0 {
 		line("remembered", "the last good answer is served for %v when the server is down", e.StaleListMaxAge)
 	}
 	line("if all down", "HTTP %d: %s", e.Degraded.Status, e.DegradedText)
 	return b.String()
-}
-
-func (e *Explanation) retries() string {
-	switch {
-	case e.Attempts <= 1:
-		return "none"
-	case e.Safe:
-		return fmt.Sprintf("at most %d tries; safe, so every failure is tried again", e.Attempts)
-	case e.Once:
-		return fmt.Sprintf("at most %d tries, only when provably unsent: the message continues an earlier one", e.Attempts)
-	}
-	return fmt.Sprintf("at most %d tries, only when provably unsent", e.Attempts)
 }
 
 func sizeText(n uint32) string {
