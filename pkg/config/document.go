@@ -15,6 +15,8 @@ type document struct {
 	at   map[string]Position
 	bad  []string
 	to   *collector
+	// nowhere: it is not known what of it was written, so that every check applies.
+	nowhere bool
 }
 
 func newDocument(file File, to *collector) *document {
@@ -28,7 +30,7 @@ func (d *document) position(n *yaml.Node) Position {
 // written tells whether the value at path stands in the file.
 func (d *document) written(path string) bool {
 	_, ok := d.at[path]
-	return ok
+	return ok || d.nowhere
 }
 
 // where gives the position of path or of the nearest value around it that was written.

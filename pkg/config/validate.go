@@ -10,6 +10,12 @@ import (
 // resources against each other. A later step is silent where an earlier one has
 // found fault with what it builds on.
 func (p *parser) validate() {
+	p.validateEach(newCoverage())
+	p.validateTogether()
+}
+
+// validateEach looks at nothing but one resource at a time.
+func (p *parser) validateEach(cover *coverage) {
 	for _, g := range p.gateways {
 		checkGatewayValues(g)
 		g.value.applyDefaults()
@@ -20,12 +26,16 @@ func (p *parser) validate() {
 		s.value.applyDefaults()
 		checkServer(s)
 	}
-	cover := newCoverage()
 	for _, r := range p.routes {
 		checkRouteValues(r)
 		r.value.applyDefaults()
 		checkRoute(r, cover)
 	}
+}
+
+// validateTogether checks resources against each other. Where something is written
+// matters to it only for its words (see Index).
+func (p *parser) validateTogether() {
 	p.checkNames()
 	p.checkReferences()
 	p.checkRoutePaths()

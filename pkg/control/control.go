@@ -143,6 +143,7 @@ func New(opts Options) (*Plane, error) {
 		p.opts.SilentAfter = DefaultSilentAfter
 	}
 	p.started = p.now()
+	p.opts.Compiler = opts.Compiler.Remembering()
 	var err error
 	if p.state, err = state.Open(opts.StateDir); err != nil {
 		return nil, err

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"syscall"
 
+	"github.com/holdfast-mcp/holdfast/pkg/config"
 	"github.com/holdfast-mcp/holdfast/pkg/control/api"
 	"github.com/holdfast-mcp/holdfast/pkg/control/revision"
 	"github.com/holdfast-mcp/holdfast/pkg/control/revisions"
@@ -31,6 +32,8 @@ var errStopped = errors.New("the control plane is stopping")
 type writer struct {
 	turn  chan struct{}
 	store *store.Store
+	// index remembers the documents of the last revision.
+	index *config.Index
 	// proposed is the version that the rollout was given last.
 	proposed string
 	// saved is how the last revision that went out in its own way was to go out.
@@ -42,7 +45,7 @@ type writer struct {
 	barred *barred
 }
 
-func newWriter() writer { return writer{turn: make(chan struct{}, 1)} }
+func newWriter() writer { return writer{turn: make(chan struct{}, 1), index: &config.Index{}} }
 
 // openHistory finds the newest revision.
 func (p *Plane) openHistory() error {
@@ -130,7 +133,7 @@ func (p *Plane) prepare(ctx context.Context, set revisions.Set, origin revisions
 
 // build compiles content for all regions and asks an Envoy about it.
 func (p *Plane) build(ctx context.Context, set revisions.Set) (*revision.Revision, error) {
-	cfg, err := set.Config()
+	cfg, err := p.writer.index.Parse(revisions.Files(set.Resources))
 	if err != nil {
 		return nil, err
 	}

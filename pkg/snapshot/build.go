@@ -28,6 +28,12 @@ type Resources struct {
 // (protoc-gen-validate) and the references between them. An error means that
 // nothing of the result may be used.
 func Build(m *model.Model) (*Resources, error) {
+	var b Builder
+	return b.Build(m)
+}
+
+// build makes the resources of m, those of servers by means of server.
+func build(m *model.Model, server func(serverInput) (*serverOutput, error)) (*Resources, error) {
 	r := &Resources{
 		Listeners: map[string]types.Resource{},
 		Routes:    map[string]types.Resource{},
@@ -50,37 +56,28 @@ func Build(m *model.Model) (*Resources, error) {
 		return nil, fmt.Errorf("building the processors' cluster: %w", err)
 	}
 	r.Clusters[ext.GetName()] = ext
+	errs := []error{valid("listener", l.GetName(), l), valid("route configuration", routes.GetName(), routes), valid("cluster", ext.GetName(), ext)}
 	for _, s := range m.Servers {
-		c, err := serverCluster(s, m.Gateway.MaxBodyBytes)
+		out, err := server(serverInput{s, m.Gateway.MaxBodyBytes})
 		if err != nil {
 			return nil, fmt.Errorf("building the cluster of server %q: %w", s.Name, err)
 		}
-		r.Clusters[c.GetName()] = c
-		cla := loadAssignment(s, ServiceName(c))
-		r.Endpoints[cla.GetClusterName()] = cla
+		r.Clusters[out.cluster.GetName()] = out.cluster
+		r.Endpoints[out.endpoints.GetClusterName()] = out.endpoints
+		errs = append(errs, out.invalid)
 	}
 	for _, route := range m.Routes {
 		r.Policies[route.Name] = policy(m, route)
 	}
-	return r, r.check()
+	return r, errors.Join(append(errs, r.references()...)...)
 }
 
-// check runs every proto's own validation and resolves references between resources.
-func (r *Resources) check() error {
-	var errs []error
-	for kind, set := range map[string]map[string]types.Resource{
-		"listener": r.Listeners, "route configuration": r.Routes, "cluster": r.Clusters, "endpoints": r.Endpoints,
-	} {
-		for name, res := range set {
-			if v, ok := res.(interface{ ValidateAll() error }); ok {
-				if err := v.ValidateAll(); err != nil {
-					errs = append(errs, fmt.Errorf("%s %q: %w", kind, name, err))
-				}
-			}
-		}
+// valid runs a proto's own validation.
+func valid(kind, name string, m interface{ ValidateAll() error }) error {
+	if err := m.ValidateAll(); err != nil {
+		return fmt.Errorf("%s %q: %w", kind, name, err)
 	}
-	errs = append(errs, r.references()...)
-	return errors.Join(errs...)
+	return nil
 }
 
 func (r *Resources) references() []error {

@@ -25,6 +25,8 @@ type Message = types.Resource
 type Versioned struct {
 	// Message must not be changed.
 	Message types.Resource
+	// Body is the deterministic serialisation, where it is known. It must not be changed.
+	Body []byte
 	// Version is a SHA-256 in hex.
 	Version string
 }
@@ -37,16 +39,36 @@ type Group map[string]Versioned
 func NewGroup[M types.Resource](resources map[string]M) (Group, error) {
 	g := make(Group, len(resources))
 	for name, message := range resources {
-		if own := cachev3.GetResourceName(message); own != name {
-			return nil, fmt.Errorf("resource %q is filed under the name %q", own, name)
-		}
-		body, err := cachev3.MarshalResource(message)
+		r, err := versioned(name, message)
 		if err != nil {
-			return nil, fmt.Errorf("marshalling resource %q: %w", name, err)
+			return nil, err
 		}
-		g[name] = Versioned{Message: message, Version: cachev3.HashResource(body)}
+		g[name] = r
 	}
 	return g, nil
+}
+
+func versioned(name string, message types.Resource) (Versioned, error) {
+	if own := cachev3.GetResourceName(message); own != name {
+		return Versioned{}, fmt.Errorf("resource %q is filed under the name %q", own, name)
+	}
+	body, err := cachev3.MarshalResource(message)
+	if err != nil {
+		return Versioned{}, fmt.Errorf("marshalling resource %q: %w", name, err)
+	}
+	return Versioned{Message: message, Body: body, Version: cachev3.HashResource(body)}, nil
+}
+
+// Wire gives the serialisation of a resource, made now where it is not known.
+func (v Versioned) Wire() ([]byte, error) {
+	if v.Body != nil {
+		return v.Body, nil
+	}
+	body, err := cachev3.MarshalResource(v.Message)
+	if err != nil {
+		return nil, fmt.Errorf("marshalling a resource: %w", err)
+	}
+	return body, nil
 }
 
 // Versions gives the version of every resource by name.
@@ -100,6 +122,10 @@ type Set struct {
 
 	once     sync.Once
 	snapshot *cachev3.Snapshot
+	// versions of the types, in the order of Types, and of the set, computed once.
+	hashing  sync.Once
+	versions [4]string
+	version  string
 }
 
 // Types are the type URLs that a Set has, in the order in which ADS sends them.
@@ -139,11 +165,28 @@ func (s *Set) Usable() error {
 
 // Version condenses all groups into one hash.
 func (s *Set) Version() string {
-	versions := make(map[string]string, 4)
-	for _, t := range Types() {
-		versions[t] = s.Group(t).Version()
+	s.hash()
+	return s.version
+}
+
+// TypeVersion is the version of the resources of one type; see Group.Version.
+func (s *Set) TypeVersion(typeURL string) string {
+	s.hash()
+	if i := slices.Index(Types(), typeURL); i >= 0 {
+		return s.versions[i]
 	}
-	return HashVersions(versions)
+	return s.Group(typeURL).Version()
+}
+
+func (s *Set) hash() {
+	s.hashing.Do(func() {
+		all := make(map[string]string, len(s.versions))
+		for i, t := range Types() {
+			s.versions[i] = s.Group(t).Version()
+			all[t] = s.versions[i]
+		}
+		s.version = HashVersions(all)
+	})
 }
 
 // Snapshot gives the set in go-control-plane's form, versions filled in. It is
@@ -155,9 +198,9 @@ func (s *Set) Snapshot() *cachev3.Snapshot {
 			g := s.Group(typeURL)
 			items := make(map[string]types.ResourceWithTTL, len(g))
 			for name, r := range g {
-				items[name] = types.ResourceWithTTL{Resource: r.Message}
+				items[name] = types.ResourceWithTTL{Resource: r.serialised()}
 			}
-			out.Resources[cachev3.GetResponseType(typeURL)] = cachev3.Resources{Version: g.Version(), Items: items}
+			out.Resources[cachev3.GetResponseType(typeURL)] = cachev3.Resources{Version: s.TypeVersion(typeURL), Items: items}
 			out.VersionMap[typeURL] = g.Versions()
 		}
 		s.snapshot = out

@@ -32,6 +32,7 @@ type Revision struct {
 	Routes  []status.Route
 
 	compile func(region string) (*snapshot.Resources, error)
+	memory  *memory
 	mu      sync.Mutex
 	sets    map[string]*resources.Set
 }
@@ -41,19 +42,32 @@ type Compiler struct {
 	// Processors and Remap as in model.Options.
 	Processors []string
 	Remap      map[string]string
+
+	memory *memory
+}
+
+// Remembering gives a compiler that builds only what is not equal to something that it has
+// built for the revision before. The result is the same.
+func (c Compiler) Remembering() Compiler {
+	c.memory = &memory{}
+	return c
 }
 
 // Compile builds a revision: for no region, for every region that the
 // configuration names, and for the regions in also, where Envoys are connected.
 // An error of any of them refuses the whole.
 func (c Compiler) Compile(cfg *config.Config, also []string) (*Revision, error) {
-	r := &Revision{sets: make(map[string]*resources.Set), Servers: c.servers(cfg), Routes: routes(cfg)}
+	r := &Revision{sets: make(map[string]*resources.Set), Servers: c.servers(cfg), Routes: routes(cfg), memory: c.memory}
+	if r.memory == nil {
+		r.memory = &memory{}
+	}
+	r.memory.forget()
 	r.compile = func(region string) (*snapshot.Resources, error) {
 		m, err := model.Build(cfg, model.Options{Region: region, Processors: c.Processors, Remap: c.Remap})
 		if err != nil {
 			return nil, fmt.Errorf("resolving the configuration for region %q: %w", region, err)
 		}
-		built, err := snapshot.Build(m)
+		built, err := r.memory.builder.Build(m)
 		if err != nil {
 			return nil, fmt.Errorf("building resources for region %q: %w", region, err)
 		}
@@ -69,7 +83,8 @@ func (c Compiler) Compile(cfg *config.Config, also []string) (*Revision, error) 
 		switch {
 		case r.Policies == nil:
 			r.Policies = policies
-		case r.Policies.Version() != policies.Version():
+		case maps.EqualFunc(r.Policies, policies, func(a, b resources.Versioned) bool { return a.Version == b.Version }):
+		default:
 			return nil, fmt.Errorf("the policies for region %q differ from those for region %q", region, named[0])
 		}
 		r.sets[region] = set
@@ -96,26 +111,9 @@ func (r *Revision) build(region string) (*resources.Set, resources.Group, error)
 	if err != nil {
 		return nil, nil, err
 	}
-	set := &resources.Set{}
-	for _, g := range []struct {
-		to   *resources.Group
-		from map[string]resources.Message
-	}{
-		{&set.Clusters, built.Clusters},
-		{&set.Endpoints, built.Endpoints},
-		{&set.Listeners, built.Listeners},
-		{&set.Routes, built.Routes},
-	} {
-		if *g.to, err = resources.NewGroup(g.from); err != nil {
-			return nil, nil, fmt.Errorf("region %q: %w", region, err)
-		}
-	}
-	if err := set.Usable(); err != nil {
-		return nil, nil, fmt.Errorf("region %q: %w", region, err)
-	}
-	policies, err := resources.NewGroup(built.Policies)
+	set, policies, err := r.memory.set(built)
 	if err != nil {
-		return nil, nil, fmt.Errorf("region %q: policies: %w", region, err)
+		return nil, nil, fmt.Errorf("region %q: %w", region, err)
 	}
 	return set, policies, nil
 }
