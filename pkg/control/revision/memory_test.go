@@ -54,11 +54,11 @@ func same(t *testing.T, got, want resources.Group) {
 // TestRememberingChangesNothing: after any edits the result is that of a compiler which has
 // seen nothing.
 func TestRememberingChangesNothing(t *testing.T) {
-	for seed := range uint64(20) {
+	for seed := range uint64(8) {
 		f := &fleet{Rand: rand.New(rand.NewPCG(seed, 2)), servers: map[string]string{}}
 		remembering := compiler.Remembering()
 		var index config.Index
-		for range 40 {
+		for range 25 {
 			f.edit()
 			text := f.text()
 			cfg, err := index.Parse([]config.File{{Name: "shop.yaml", Data: []byte(text)}})
@@ -128,7 +128,7 @@ func TestOnlyWhatChangedIsBuilt(t *testing.T) {
 func TestMemoryIsBounded(t *testing.T) {
 	remembering := compiler.Remembering()
 	f := &fleet{Rand: rand.New(rand.NewPCG(7, 7)), servers: map[string]string{}}
-	for range 1000 {
+	for range 300 {
 		f.edit()
 		if _, err := remembering.Compile(parse(t, f.text()), nil); err != nil {
 			t.Fatal(err)
