@@ -1,0 +1,147 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strconv"
+	"strings"
+	"sync"
+)
+
+// backend is an MCP server that costs next to nothing: it takes requests apart
+// just enough to know where they end, and gives the same answer to every call. The
+// id of every request is 1.
+type backend struct {
+	listener net.Listener
+	// answers by the last path segment of the request: "/mcp" calls, "/list" lists.
+	answers map[string][]byte
+	serving sync.WaitGroup
+}
+
+// Answer texts. textOf pads a tool's text so that the body has about that many bytes.
+func textOf(size int) []byte {
+	const frame = `{"jsonrpc":"2.0","id":1,"result":{"content":[{"type":"text","text":""}]}}`
+	text := strings.Repeat("x", max(0, size-len(frame)))
+	return []byte(`{"jsonrpc":"2.0","id":1,"result":{"content":[{"type":"text","text":"` + text + `"}]}}`)
+}
+
+// progressEvents is an event stream with n notifications before the answer.
+func progressEvents(n int) []byte {
+	var out bytes.Buffer
+	for i := range n {
+		fmt.Fprintf(&out, "event: message\ndata: {\"jsonrpc\":\"2.0\",\"method\":\"notifications/progress\",\"params\":{\"progressToken\":1,\"progress\":%d}}\n\n", i)
+	}
+	fmt.Fprintf(&out, "event: message\ndata: %s\n\n", textOf(300))
+	return out.Bytes()
+}
+
+// listOf is a tools/list answer with n tools.
+func listOf(n int) []byte {
+	var out bytes.Buffer
+	out.WriteString(`{"jsonrpc":"2.0","id":1,"result":{"tools":[`)
+	for i := range n {
+		if i > 0 {
+			out.WriteByte(',')
+		}
+		fmt.Fprintf(&out, `{"name":"tool_%d","description":"does one thing","inputSchema":{"type":"object","properties":{"id":{"type":"string"}}}}`, i)
+	}
+	out.WriteString(`]}}`)
+	return out.Bytes()
+}
+
+func response(media string, body []byte) []byte {
+	return append(fmt.Appendf(nil, "HTTP/1.1 200 OK\r\ncontent-type: %s\r\ncontent-length: %d\r\n\r\n", media, len(body)), body...)
+}
+
+// startBackend listens on a free port of loopback.
+func startBackend(ctx context.Context) (*backend, error) {
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, fmt.Errorf("listening as the MCP server: %w", err)
+	}
+	b := &backend{listener: listener, answers: map[string][]byte{
+		"health": response("text/plain", []byte("ok")),
+		"list":   response("application/json", listOf(20)),
+		"sse100": response("text/event-stream", progressEvents(100)),
+	}}
+	for _, size := range []int{300, 10 << 10, 64 << 10, 1 << 20} {
+		b.answers[strconv.Itoa(size)] = response("application/json", textOf(size))
+	}
+	b.serving.Go(b.accept)
+	return b, nil
+}
+
+func (b *backend) address() string { return b.listener.Addr().String() }
+
+// close stops taking connections; those that are open end with their clients.
+func (b *backend) close() error {
+	if err := b.listener.Close(); err != nil {
+		return fmt.Errorf("closing the MCP server: %w", err)
+	}
+	return nil
+}
+
+func (b *backend) accept() {
+	for {
+		conn, err := b.listener.Accept()
+		if err != nil {
+			return
+		}
+		b.serving.Go(func() {
+			defer conn.Close() //nolint:errcheck // a benchmark's peer
+			// The end of a connection is the client's choice.
+			_ = b.serve(conn)
+		})
+	}
+}
+
+var errRequest = errors.New("not a request that the backend understands")
+
+// serve answers one connection. What a request wants to be answered with is its
+// header x-bench-answer.
+func (b *backend) serve(conn net.Conn) error {
+	r := bufio.NewReaderSize(conn, 64<<10)
+	for {
+		wanted, length := "300", 0
+		for first := true; ; first = false {
+			line, err := r.ReadSlice('\n')
+			if err != nil {
+				return err //nolint:wrapcheck // only ends the connection
+			}
+			line = bytes.TrimRight(line, "\r\n")
+			if first {
+				if bytes.Contains(line, []byte(" /health ")) {
+					wanted = "health"
+				}
+				continue
+			}
+			if len(line) == 0 {
+				break
+			}
+			name, value, _ := bytes.Cut(line, []byte(": "))
+			switch string(bytes.ToLower(name)) {
+			case "content-length":
+				if length, err = strconv.Atoi(string(value)); err != nil {
+					return errRequest
+				}
+			case "x-bench-answer":
+				wanted = string(value)
+			}
+		}
+		if _, err := io.CopyN(io.Discard, r, int64(length)); err != nil {
+			return err //nolint:wrapcheck // only ends the connection
+		}
+		answer, ok := b.answers[wanted]
+		if !ok {
+			return errRequest
+		}
+		if _, err := conn.Write(answer); err != nil {
+			return err //nolint:wrapcheck // only ends the connection
+		}
+	}
+}

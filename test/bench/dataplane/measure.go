@@ -1,0 +1,230 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/holdfast-mcp/holdfast/pkg/supervise"
+)
+
+// shapes are the kinds of calls; a size is of the request's body, or of the
+// answer's where the name says so.
+func shapes() []shape {
+	call := func(name string, request int, answer string) shape {
+		return shape{name: name, request: request, answer: answer, method: "tools/call", path: "/mcp"}
+	}
+	return []shape{
+		call("300 B", 300, "300"),
+		call("10 KiB", 10<<10, "300"),
+		call("64 KiB", 64<<10, "300"),
+		call("1 MiB", 1<<20, "300"),
+		call("answer of 10 KiB", 300, "10240"),
+		call("answer of 64 KiB", 300, "65536"),
+		call("answer of 1 MiB", 300, "1048576"),
+		call("100 progress events", 300, "sse100"),
+		{name: "tools/list", answer: "list", method: "tools/list", path: "/mcp"},
+	}
+}
+
+// stale is a list whose server is down; only rows with both points can answer it.
+var stale = shape{name: "tools/list, server down", answer: "list", method: "tools/list", path: "/gone"} //nolint:gochecknoglobals // a constant of a struct type
+
+// connectionCounts are the numbers of callers.
+func connectionCounts() []int { return []int{1, 32} }
+
+// cell is what one row gave for one shape and number of connections.
+type cell struct {
+	samples []sample
+	// shares are the throughput as a share of the plain Envoy's in the same round.
+	shares []float64
+	// envoyCPU and processorCPU a call, per round.
+	envoyCPU, processorCPU []time.Duration
+	// envoyKB and processorKB resident at the end.
+	envoyKB, processorKB int
+}
+
+type key struct {
+	row, shape  string
+	connections int
+}
+
+type table struct {
+	rows   []string
+	shapes []shape
+	cells  map[key]*cell
+	// machine is said below the table.
+	rounds int
+	span   time.Duration
+}
+
+// measure runs every row in turn, rounds times, so that a noisy moment of the
+// machine hits all of them.
+func measure(ctx context.Context, s *system, p plan) (*table, error) {
+	t := &table{cells: map[key]*cell{}, rounds: p.rounds, span: p.span}
+	for _, r := range s.rows {
+		t.rows = append(t.rows, r.name)
+	}
+	for _, sh := range shapes() {
+		if !strings.Contains(sh.name, p.only) {
+			continue
+		}
+		t.shapes = append(t.shapes, sh)
+		for _, connections := range connectionCounts() {
+			if err := t.rounds1(ctx, s.rows, sh, connections, p); err != nil {
+				return nil, err
+			}
+		}
+	}
+	if strings.Contains(stale.name, p.only) {
+		if err := t.stale(ctx, s, p); err != nil {
+			return nil, err
+		}
+	}
+	return t, nil
+}
+
+// stale learns the list of a server, switches the server off, and measures the
+// answer in its place; the plain Envoy's list of the server that is up is what it
+// is compared with.
+func (t *table) stale(ctx context.Context, s *system, p plan) error {
+	own := s.rows[len(s.rows)-1]
+	if _, err := load(ctx, own.address, stale, 1, time.Millisecond); err != nil {
+		return fmt.Errorf("%s, before: %w", stale.name, err)
+	}
+	if err := s.gone.close(); err != nil {
+		return err
+	}
+	t.shapes = append(t.shapes, stale)
+	plain := s.rows[0]
+	up := stale
+	up.path = "/mcp"
+	for _, connections := range connectionCounts() {
+		for range p.rounds {
+			base, err := t.once(ctx, plain, up, stale.name, connections, p.span, 0)
+			if err != nil {
+				return err
+			}
+			if _, err := t.once(ctx, own, stale, stale.name, connections, p.span, base); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (t *table) rounds1(ctx context.Context, rows []row, sh shape, connections int, p plan) error {
+	fmt.Fprintf(os.Stderr, "measuring %s, %d connections\n", sh.name, connections)
+	for range p.rounds {
+		base := 0.0
+		for _, r := range rows {
+			perSec, err := t.once(ctx, r, sh, sh.name, connections, p.span, base)
+			if err != nil {
+				return err
+			}
+			if r.name == rowPlain {
+				base = perSec
+			}
+		}
+	}
+	return nil
+}
+
+// once measures one row once and returns its throughput. base is the plain
+// Envoy's, 0 for itself.
+func (t *table) once(ctx context.Context, r row, sh shape, name string, connections int, span time.Duration, base float64) (float64, error) {
+	envoyBefore, processorBefore, err := r.cpu()
+	if err != nil {
+		return 0, err
+	}
+	got, err := load(ctx, r.address, sh, connections, span)
+	if err != nil {
+		return 0, fmt.Errorf("%s, %s, %d connections: %w", r.name, sh.name, connections, err)
+	}
+	envoyAfter, processorAfter, err := r.cpu()
+	if err != nil {
+		return 0, err
+	}
+	k := key{r.name, name, connections}
+	c := t.cells[k]
+	if c == nil {
+		c = &cell{}
+		t.cells[k] = c
+	}
+	if base == 0 {
+		base = got.perSec
+	}
+	c.samples = append(c.samples, got)
+	c.shares = append(c.shares, got.perSec/base)
+	c.envoyCPU = append(c.envoyCPU, (envoyAfter-envoyBefore)/time.Duration(got.calls))
+	c.processorCPU = append(c.processorCPU, (processorAfter-processorBefore)/time.Duration(got.calls))
+	c.envoyKB = residentKB(r.envoy)
+	c.processorKB = residentKB(r.processor)
+	return got.perSec, nil
+}
+
+// cpu is the processor time that the row's processes have used so far.
+func (r row) cpu() (envoy, processor time.Duration, err error) {
+	if envoy, err = cpuOf(r.envoy); err != nil {
+		return 0, 0, err
+	}
+	if r.processor != nil {
+		processor, err = cpuOf(r.processor)
+	}
+	return envoy, processor, err
+}
+
+// tick is the kernel's unit in /proc/PID/stat (USER_HZ).
+const tick = 10 * time.Millisecond
+
+// cpuOf reads utime and stime, fields 14 and 15 of /proc/PID/stat (proc(5)).
+func cpuOf(child *supervise.Child) (time.Duration, error) {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", child.Status().PID))
+	if err != nil {
+		return 0, fmt.Errorf("processor time of %s: %w", child.Name(), err)
+	}
+	fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
+	if len(fields) < 13 {
+		return 0, fmt.Errorf("processor time of %s: /proc says %q", child.Name(), stat)
+	}
+	user, err := strconv.ParseInt(fields[11], 10, 64)
+	if err != nil {
+		return 0, fmt.Errorf("processor time of %s: %w", child.Name(), err)
+	}
+	system, err := strconv.ParseInt(fields[12], 10, 64)
+	if err != nil {
+		return 0, fmt.Errorf("processor time of %s: %w", child.Name(), err)
+	}
+	return time.Duration(user+system) * tick, nil
+}
+
+// residentKB is VmRSS; 0 where it cannot be read.
+func residentKB(child *supervise.Child) int {
+	if child == nil {
+		return 0
+	}
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", child.Status().PID))
+	if err != nil {
+		return 0
+	}
+	_, rest, _ := bytes.Cut(status, []byte("VmRSS:"))
+	fields := bytes.Fields(rest)
+	if len(fields) == 0 {
+		return 0
+	}
+	kb, err := strconv.Atoi(string(fields[0]))
+	if err != nil {
+		return 0
+	}
+	return kb
+}
+
+func median[T time.Duration | float64](all []T) T {
+	sorted := slices.Sorted(slices.Values(all))
+	return sorted[len(sorted)/2]
+}
