@@ -57,6 +57,7 @@ bench: build ## the control plane with 1,000 and 10,000 servers; see docs/PERFOR
 .PHONY: conformance
 conformance: ## the official MCP conformance suite through Holdfast; writes docs/CONFORMANCE.md
 	go test -timeout 10m -count=1 -v ./test/conformance -write
+
 .PHONY: bench-data
 bench-data: build ## what Holdfast costs on the way of a call; writes docs/PERFORMANCE.md's table
 	go run ./test/bench/dataplane -write docs/PERFORMANCE.md
