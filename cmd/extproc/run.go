@@ -76,7 +76,7 @@ func serve(ctx context.Context, s settings, logger *slog.Logger, conn *grpc.Clie
 		return errors.Join(err, grpcListener.Close(), httpListener.Close())
 	}
 	service := extproc.New(extproc.Options{
-		Table: policies.Table, Catalog: lists, Window: outcomes.window, Report: reporter.Offer, Logger: logger,
+		Table: policies.Table, Catalog: lists, Window: outcomes.window, Breakers: outcomes.breakers, Report: reporter.Offer, Logger: logger,
 	})
 	state := newState(policies, service.Streams)
 	pages := state.handler(telemetry.Handler(outcomes.registry, logger))

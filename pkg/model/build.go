@@ -116,6 +116,7 @@ func (b *builder) server(s config.MCPServer) Server {
 	localities := make([]Locality, 0, len(s.Spec.Regions))
 	for _, r := range s.Spec.Regions {
 		l := Locality{Region: r.Name}
+		out.Regions = append(out.Regions, r.Name)
 		for _, e := range r.Endpoints {
 			host, port := b.address(fmt.Sprintf("MCPServer %s, endpoint %s", out.Name, e.Name), e.Address)
 			l.Endpoints = append(l.Endpoints, Endpoint{Name: e.Name, Host: host, Port: port})

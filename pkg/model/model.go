@@ -42,7 +42,9 @@ type Server struct {
 	// Path on the server.
 	Path string
 	// Priorities in the order in which this region's Envoys fail over; each holds at least one locality.
-	Priorities     [][]Locality
+	Priorities [][]Locality
+	// Regions in the order in which they are written.
+	Regions        []string
 	HealthCheck    *HealthCheck
 	ConnectTimeout time.Duration
 	Outlier        Outlier

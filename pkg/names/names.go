@@ -50,6 +50,18 @@ const (
 	MetadataCall = "call"
 )
 
+// Subset load balancing: the metadata of endpoints, and of calls that may not go to
+// every region (envoy.config.cluster.v3.Cluster.LbSubsetConfig).
+const (
+	// LBNamespace is Envoy's own.
+	LBNamespace = "envoy.lb"
+	// LBRegion is an endpoint's region; a call with it goes nowhere else.
+	LBRegion = "region"
+	// LBAvoid is the list of all regions of the server other than the endpoint's own; a
+	// call with one region there goes to every endpoint outside it.
+	LBAvoid = "avoid"
+)
+
 // HTTP filter names; per-route configuration refers to them.
 const (
 	FilterEdge    = "holdfast.edge"
@@ -85,6 +97,8 @@ const (
 	// StatusToolFailed moves the call to the next priority
 	// (retriable_status_codes) and is not counted by outlier detection.
 	StatusToolFailed = 424
+	// StatusBusy is a server's own word: the call moves and is not counted.
+	StatusBusy = 429
 	// StatusEndpointFailed moves the call and is counted.
 	StatusEndpointFailed = 503
 )

@@ -43,6 +43,7 @@ func serverCluster(s model.Server, maxBody uint32) (*clusterv3.Cluster, error) {
 		CommonLbConfig: &clusterv3.Cluster_CommonLbConfig{
 			HealthyPanicThreshold: &typev3.Percent{Value: 0},
 		},
+		LbSubsetConfig:   subsets(s),
 		CircuitBreakers:  circuitBreakers(),
 		OutlierDetection: outlierDetection(s.Outlier),
 		TypedExtensionProtocolOptions: map[string]*anypb.Any{
@@ -143,7 +144,7 @@ func loadAssignment(s model.Server, service string) *endpointv3.ClusterLoadAssig
 				Priority: uint32(priority), //nolint:gosec // at most 16 regions
 			}
 			for _, e := range l.Endpoints {
-				group.LbEndpoints = append(group.LbEndpoints, lbEndpoint(e))
+				group.LbEndpoints = append(group.LbEndpoints, lbEndpoint(s, l.Region, e))
 			}
 			out.Endpoints = append(out.Endpoints, group)
 		}
@@ -153,9 +154,10 @@ func loadAssignment(s model.Server, service string) *endpointv3.ClusterLoadAssig
 
 // lbEndpoint names the endpoint's own host:port as its hostname, which becomes
 // the Host header (auto_host_rewrite): MCP servers on loopback refuse other names.
-func lbEndpoint(e model.Endpoint) *endpointv3.LbEndpoint {
+func lbEndpoint(s model.Server, region string, e model.Endpoint) *endpointv3.LbEndpoint {
 	host := net.JoinHostPort(e.Host, strconv.FormatUint(uint64(e.Port), 10))
 	return &endpointv3.LbEndpoint{
+		Metadata: subsetMetadata(s, region),
 		HostIdentifier: &endpointv3.LbEndpoint_Endpoint{Endpoint: &endpointv3.Endpoint{
 			Address:           socketAddress(e.Host, e.Port),
 			Hostname:          host,

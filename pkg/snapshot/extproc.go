@@ -56,7 +56,7 @@ func edgeFilter() (*hcmv3.HttpFilter, error) {
 		ResponseAttributes: []string{
 			"upstream.address", "xds.cluster_name", "response.flags", "response.code_details", "upstream.request_attempt_count",
 		},
-		MetadataOptions: &extprocv3.MetadataOptions{ReceivingNamespaces: callNamespace()},
+		MetadataOptions: &extprocv3.MetadataOptions{ReceivingNamespaces: edgeNamespaces()},
 		MessageTimeout:  duration(messageTimeout),
 		MutationRules:   &mutationrulesv3.HeaderMutationRules{DisallowSystem: boolean(false), AllowAllRouting: boolean(true)},
 	})
@@ -209,4 +209,10 @@ func processorAddress(p string) (*corev3.Address, error) {
 		return nil, fmt.Errorf("port of processor %q: %w", p, err)
 	}
 	return socketAddress(host, uint32(n)), nil
+}
+
+// edgeNamespaces are what the edge point may write: the call for its tries, and the
+// subset of endpoints that Envoy's load balancer may use.
+func edgeNamespaces() *extprocv3.MetadataOptions_MetadataNamespaces {
+	return &extprocv3.MetadataOptions_MetadataNamespaces{Untyped: []string{names.MetadataNamespace, names.LBNamespace}}
 }

@@ -59,6 +59,7 @@ func policyServer(m *model.Model, name string) *policyv1.Server {
 			continue
 		}
 		out.RetryBudget = &policyv1.RetryBudget{Percent: s.RetryBudget.Percent, Floor: s.RetryBudget.Floor}
+		out.Regions = s.Regions
 		for _, localities := range s.Priorities {
 			for _, l := range localities {
 				for _, e := range l.Endpoints {

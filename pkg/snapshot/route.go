@@ -175,7 +175,7 @@ func retryPolicy(a model.Action) (*routev3.RetryPolicy, error) {
 	}
 	if a.Class == model.Safe {
 		out.RetryOn = retryOnSafe
-		out.RetriableStatusCodes = []uint32{names.StatusToolFailed}
+		out.RetriableStatusCodes = []uint32{names.StatusToolFailed, names.StatusBusy}
 	}
 	return out, nil
 }

@@ -268,6 +268,10 @@ type Server struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
 	Name      string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	Endpoints []*Endpoint            `protobuf:"bytes,2,rep,name=endpoints,proto3" json:"endpoints,omitempty"`
+	// Regions in the order in which they are written, the preferred one first.
+	Regions []string `protobuf:"bytes,3,rep,name=regions,proto3" json:"regions,omitempty"`
+	// When calls of a broken tool leave a region.
+	Breaker *Breaker `protobuf:"bytes,4,opt,name=breaker,proto3" json:"breaker,omitempty"`
 	// What retries may add to the server's load; absent: anything.
 	RetryBudget   *RetryBudget `protobuf:"bytes,13,opt,name=retry_budget,json=retryBudget,proto3" json:"retry_budget,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -318,9 +322,96 @@ func (x *Server) GetEndpoints() []*Endpoint {
 	return nil
 }
 
+func (x *Server) GetRegions() []string {
+	if x != nil {
+		return x.Regions
+	}
+	return nil
+}
+
+func (x *Server) GetBreaker() *Breaker {
+	if x != nil {
+		return x.Breaker
+	}
+	return nil
+}
+
 func (x *Server) GetRetryBudget() *RetryBudget {
 	if x != nil {
 		return x.RetryBudget
+	}
+	return nil
+}
+
+// Breaker says when the calls of one tool leave a region where it is broken.
+// Zero values stand for the processor's defaults.
+type Breaker struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// They never do.
+	Disabled bool `protobuf:"varint,1,opt,name=disabled,proto3" json:"disabled,omitempty"`
+	// Failures in a row that open it.
+	Failures uint32 `protobuf:"varint,2,opt,name=failures,proto3" json:"failures,omitempty"`
+	// How long it stays open the first time, and at most.
+	OpenFor       *durationpb.Duration `protobuf:"bytes,3,opt,name=open_for,json=openFor,proto3" json:"open_for,omitempty"`
+	MaxOpenFor    *durationpb.Duration `protobuf:"bytes,4,opt,name=max_open_for,json=maxOpenFor,proto3" json:"max_open_for,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Breaker) Reset() {
+	*x = Breaker{}
+	mi := &file_api_policy_v1_policy_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Breaker) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Breaker) ProtoMessage() {}
+
+func (x *Breaker) ProtoReflect() protoreflect.Message {
+	mi := &file_api_policy_v1_policy_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Breaker.ProtoReflect.Descriptor instead.
+func (*Breaker) Descriptor() ([]byte, []int) {
+	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *Breaker) GetDisabled() bool {
+	if x != nil {
+		return x.Disabled
+	}
+	return false
+}
+
+func (x *Breaker) GetFailures() uint32 {
+	if x != nil {
+		return x.Failures
+	}
+	return 0
+}
+
+func (x *Breaker) GetOpenFor() *durationpb.Duration {
+	if x != nil {
+		return x.OpenFor
+	}
+	return nil
+}
+
+func (x *Breaker) GetMaxOpenFor() *durationpb.Duration {
+	if x != nil {
+		return x.MaxOpenFor
 	}
 	return nil
 }
@@ -338,7 +429,7 @@ type Endpoint struct {
 
 func (x *Endpoint) Reset() {
 	*x = Endpoint{}
-	mi := &file_api_policy_v1_policy_proto_msgTypes[2]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -350,7 +441,7 @@ func (x *Endpoint) String() string {
 func (*Endpoint) ProtoMessage() {}
 
 func (x *Endpoint) ProtoReflect() protoreflect.Message {
-	mi := &file_api_policy_v1_policy_proto_msgTypes[2]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -363,7 +454,7 @@ func (x *Endpoint) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Endpoint.ProtoReflect.Descriptor instead.
 func (*Endpoint) Descriptor() ([]byte, []int) {
-	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{2}
+	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *Endpoint) GetName() string {
@@ -400,14 +491,18 @@ type ToolRule struct {
 	Arguments []*ArgumentMatch `protobuf:"bytes,4,rep,name=arguments,proto3" json:"arguments,omitempty"`
 	Action    *Action          `protobuf:"bytes,5,opt,name=action,proto3" json:"action,omitempty"`
 	// In place of action for a message that may never be sent twice.
-	Once          *Action `protobuf:"bytes,6,opt,name=once,proto3" json:"once,omitempty"`
+	Once *Action `protobuf:"bytes,6,opt,name=once,proto3" json:"once,omitempty"`
+	// Answers that count as failures of the tool, whatever they look like; then
+	// answers that do not. The first list wins.
+	FailWhen      []*AnswerMatch `protobuf:"bytes,7,rep,name=fail_when,json=failWhen,proto3" json:"fail_when,omitempty"`
+	OkWhen        []*AnswerMatch `protobuf:"bytes,8,rep,name=ok_when,json=okWhen,proto3" json:"ok_when,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ToolRule) Reset() {
 	*x = ToolRule{}
-	mi := &file_api_policy_v1_policy_proto_msgTypes[3]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -419,7 +514,7 @@ func (x *ToolRule) String() string {
 func (*ToolRule) ProtoMessage() {}
 
 func (x *ToolRule) ProtoReflect() protoreflect.Message {
-	mi := &file_api_policy_v1_policy_proto_msgTypes[3]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -432,7 +527,7 @@ func (x *ToolRule) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ToolRule.ProtoReflect.Descriptor instead.
 func (*ToolRule) Descriptor() ([]byte, []int) {
-	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{3}
+	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *ToolRule) GetId() string {
@@ -477,6 +572,20 @@ func (x *ToolRule) GetOnce() *Action {
 	return nil
 }
 
+func (x *ToolRule) GetFailWhen() []*AnswerMatch {
+	if x != nil {
+		return x.FailWhen
+	}
+	return nil
+}
+
+func (x *ToolRule) GetOkWhen() []*AnswerMatch {
+	if x != nil {
+		return x.OkWhen
+	}
+	return nil
+}
+
 // ArgumentMatch tests one value in params.arguments; all of a rule must hold.
 // A missing value matches nothing.
 type ArgumentMatch struct {
@@ -494,7 +603,7 @@ type ArgumentMatch struct {
 
 func (x *ArgumentMatch) Reset() {
 	*x = ArgumentMatch{}
-	mi := &file_api_policy_v1_policy_proto_msgTypes[4]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -506,7 +615,7 @@ func (x *ArgumentMatch) String() string {
 func (*ArgumentMatch) ProtoMessage() {}
 
 func (x *ArgumentMatch) ProtoReflect() protoreflect.Message {
-	mi := &file_api_policy_v1_policy_proto_msgTypes[4]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -519,7 +628,7 @@ func (x *ArgumentMatch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ArgumentMatch.ProtoReflect.Descriptor instead.
 func (*ArgumentMatch) Descriptor() ([]byte, []int) {
-	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{4}
+	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *ArgumentMatch) GetPointer() string {
@@ -539,6 +648,89 @@ func (x *ArgumentMatch) GetIn() []string {
 func (x *ArgumentMatch) GetRegex() string {
 	if x != nil {
 		return x.Regex
+	}
+	return ""
+}
+
+// AnswerMatch tests an answer to a tools/call; all that is set must hold.
+type AnswerMatch struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// HTTP statuses, 100 to 599, one of which the answer has.
+	Status []uint32 `protobuf:"varint,1,rep,packed,name=status,proto3" json:"status,omitempty"`
+	// RFC 6901 pointer into the message, beginning with /result or /error. It needs
+	// in or regex.
+	Pointer string `protobuf:"bytes,2,opt,name=pointer,proto3" json:"pointer,omitempty"`
+	// As in ArgumentMatch.
+	In    []string `protobuf:"bytes,3,rep,name=in,proto3" json:"in,omitempty"`
+	Regex string   `protobuf:"bytes,4,opt,name=regex,proto3" json:"regex,omitempty"`
+	// RE2, found anywhere in the text of the answer: error.message, or the first text of the
+	// result's content.
+	Message       string `protobuf:"bytes,5,opt,name=message,proto3" json:"message,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AnswerMatch) Reset() {
+	*x = AnswerMatch{}
+	mi := &file_api_policy_v1_policy_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AnswerMatch) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AnswerMatch) ProtoMessage() {}
+
+func (x *AnswerMatch) ProtoReflect() protoreflect.Message {
+	mi := &file_api_policy_v1_policy_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AnswerMatch.ProtoReflect.Descriptor instead.
+func (*AnswerMatch) Descriptor() ([]byte, []int) {
+	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *AnswerMatch) GetStatus() []uint32 {
+	if x != nil {
+		return x.Status
+	}
+	return nil
+}
+
+func (x *AnswerMatch) GetPointer() string {
+	if x != nil {
+		return x.Pointer
+	}
+	return ""
+}
+
+func (x *AnswerMatch) GetIn() []string {
+	if x != nil {
+		return x.In
+	}
+	return nil
+}
+
+func (x *AnswerMatch) GetRegex() string {
+	if x != nil {
+		return x.Regex
+	}
+	return ""
+}
+
+func (x *AnswerMatch) GetMessage() string {
+	if x != nil {
+		return x.Message
 	}
 	return ""
 }
@@ -571,7 +763,7 @@ type Action struct {
 
 func (x *Action) Reset() {
 	*x = Action{}
-	mi := &file_api_policy_v1_policy_proto_msgTypes[5]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -583,7 +775,7 @@ func (x *Action) String() string {
 func (*Action) ProtoMessage() {}
 
 func (x *Action) ProtoReflect() protoreflect.Message {
-	mi := &file_api_policy_v1_policy_proto_msgTypes[5]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -596,7 +788,7 @@ func (x *Action) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Action.ProtoReflect.Descriptor instead.
 func (*Action) Descriptor() ([]byte, []int) {
-	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{5}
+	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Action) GetRoute() string {
@@ -674,7 +866,7 @@ type BackOff struct {
 
 func (x *BackOff) Reset() {
 	*x = BackOff{}
-	mi := &file_api_policy_v1_policy_proto_msgTypes[6]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -686,7 +878,7 @@ func (x *BackOff) String() string {
 func (*BackOff) ProtoMessage() {}
 
 func (x *BackOff) ProtoReflect() protoreflect.Message {
-	mi := &file_api_policy_v1_policy_proto_msgTypes[6]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -699,7 +891,7 @@ func (x *BackOff) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BackOff.ProtoReflect.Descriptor instead.
 func (*BackOff) Descriptor() ([]byte, []int) {
-	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{6}
+	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *BackOff) GetBase() *durationpb.Duration {
@@ -733,7 +925,7 @@ type MethodRule struct {
 
 func (x *MethodRule) Reset() {
 	*x = MethodRule{}
-	mi := &file_api_policy_v1_policy_proto_msgTypes[7]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -745,7 +937,7 @@ func (x *MethodRule) String() string {
 func (*MethodRule) ProtoMessage() {}
 
 func (x *MethodRule) ProtoReflect() protoreflect.Message {
-	mi := &file_api_policy_v1_policy_proto_msgTypes[7]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -758,7 +950,7 @@ func (x *MethodRule) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MethodRule.ProtoReflect.Descriptor instead.
 func (*MethodRule) Descriptor() ([]byte, []int) {
-	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{7}
+	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *MethodRule) GetId() string {
@@ -802,7 +994,7 @@ type RetryBudget struct {
 
 func (x *RetryBudget) Reset() {
 	*x = RetryBudget{}
-	mi := &file_api_policy_v1_policy_proto_msgTypes[8]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -814,7 +1006,7 @@ func (x *RetryBudget) String() string {
 func (*RetryBudget) ProtoMessage() {}
 
 func (x *RetryBudget) ProtoReflect() protoreflect.Message {
-	mi := &file_api_policy_v1_policy_proto_msgTypes[8]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -827,7 +1019,7 @@ func (x *RetryBudget) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RetryBudget.ProtoReflect.Descriptor instead.
 func (*RetryBudget) Descriptor() ([]byte, []int) {
-	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{8}
+	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *RetryBudget) GetPercent() uint32 {
@@ -866,6 +1058,10 @@ type CallContext struct {
 	CatalogKey string `protobuf:"bytes,10,opt,name=catalog_key,json=catalogKey,proto3" json:"catalog_key,omitempty"`
 	// The answer may be shared between callers: the request carried no credentials.
 	Shareable bool `protobuf:"varint,11,opt,name=shareable,proto3" json:"shareable,omitempty"`
+	// Hash of the caller: tells callers apart, names none.
+	Principal uint64 `protobuf:"fixed64,12,opt,name=principal,proto3" json:"principal,omitempty"`
+	// Id of the tool rule, where the rule has a word on answers; else empty.
+	Rule string `protobuf:"bytes,13,opt,name=rule,proto3" json:"rule,omitempty"`
 	// Longest silence between two pieces of the answer once its first whole message has
 	// been passed on; 0: none.
 	IdleTimeout *durationpb.Duration `protobuf:"bytes,16,opt,name=idle_timeout,json=idleTimeout,proto3" json:"idle_timeout,omitempty"`
@@ -881,7 +1077,7 @@ type CallContext struct {
 
 func (x *CallContext) Reset() {
 	*x = CallContext{}
-	mi := &file_api_policy_v1_policy_proto_msgTypes[9]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -893,7 +1089,7 @@ func (x *CallContext) String() string {
 func (*CallContext) ProtoMessage() {}
 
 func (x *CallContext) ProtoReflect() protoreflect.Message {
-	mi := &file_api_policy_v1_policy_proto_msgTypes[9]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -906,7 +1102,7 @@ func (x *CallContext) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CallContext.ProtoReflect.Descriptor instead.
 func (*CallContext) Descriptor() ([]byte, []int) {
-	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{9}
+	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *CallContext) GetPolicy() string {
@@ -986,6 +1182,20 @@ func (x *CallContext) GetShareable() bool {
 	return false
 }
 
+func (x *CallContext) GetPrincipal() uint64 {
+	if x != nil {
+		return x.Principal
+	}
+	return 0
+}
+
+func (x *CallContext) GetRule() string {
+	if x != nil {
+		return x.Rule
+	}
+	return ""
+}
+
 func (x *CallContext) GetIdleTimeout() *durationpb.Duration {
 	if x != nil {
 		return x.IdleTimeout
@@ -1027,7 +1237,7 @@ type CatalogEntry struct {
 
 func (x *CatalogEntry) Reset() {
 	*x = CatalogEntry{}
-	mi := &file_api_policy_v1_policy_proto_msgTypes[10]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1039,7 +1249,7 @@ func (x *CatalogEntry) String() string {
 func (*CatalogEntry) ProtoMessage() {}
 
 func (x *CatalogEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_api_policy_v1_policy_proto_msgTypes[10]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1052,7 +1262,7 @@ func (x *CatalogEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CatalogEntry.ProtoReflect.Descriptor instead.
 func (*CatalogEntry) Descriptor() ([]byte, []int) {
-	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{10}
+	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *CatalogEntry) GetKey() string {
@@ -1106,7 +1316,7 @@ type ReportRequest struct {
 
 func (x *ReportRequest) Reset() {
 	*x = ReportRequest{}
-	mi := &file_api_policy_v1_policy_proto_msgTypes[11]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1118,7 +1328,7 @@ func (x *ReportRequest) String() string {
 func (*ReportRequest) ProtoMessage() {}
 
 func (x *ReportRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_api_policy_v1_policy_proto_msgTypes[11]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1131,7 +1341,7 @@ func (x *ReportRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReportRequest.ProtoReflect.Descriptor instead.
 func (*ReportRequest) Descriptor() ([]byte, []int) {
-	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{11}
+	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ReportRequest) GetEntries() []*CatalogEntry {
@@ -1149,7 +1359,7 @@ type ReportResponse struct {
 
 func (x *ReportResponse) Reset() {
 	*x = ReportResponse{}
-	mi := &file_api_policy_v1_policy_proto_msgTypes[12]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1161,7 +1371,7 @@ func (x *ReportResponse) String() string {
 func (*ReportResponse) ProtoMessage() {}
 
 func (x *ReportResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_api_policy_v1_policy_proto_msgTypes[12]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1174,7 +1384,7 @@ func (x *ReportResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReportResponse.ProtoReflect.Descriptor instead.
 func (*ReportResponse) Descriptor() ([]byte, []int) {
-	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{12}
+	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{14}
 }
 
 var File_api_policy_v1_policy_proto protoreflect.FileDescriptor
@@ -1200,26 +1410,42 @@ const file_api_policy_v1_policy_proto_rawDesc = "" +
 	"\x0emax_body_bytes\x18\r \x01(\rR\fmaxBodyBytes\x12J\n" +
 	"\x13unmatched_tool_once\x18\x0e \x01(\v2\x1a.holdfast.policy.v1.ActionR\x11unmatchedToolOnce\x12D\n" +
 	"\x10safe_method_once\x18\x0f \x01(\v2\x1a.holdfast.policy.v1.ActionR\x0esafeMethodOnce\x128\n" +
-	"\amethods\x18\x10 \x03(\v2\x1e.holdfast.policy.v1.MethodRuleR\amethods\"\x9c\x01\n" +
+	"\amethods\x18\x10 \x03(\v2\x1e.holdfast.policy.v1.MethodRuleR\amethods\"\xed\x01\n" +
 	"\x06Server\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12:\n" +
-	"\tendpoints\x18\x02 \x03(\v2\x1c.holdfast.policy.v1.EndpointR\tendpoints\x12B\n" +
-	"\fretry_budget\x18\r \x01(\v2\x1f.holdfast.policy.v1.RetryBudgetR\vretryBudget\"P\n" +
+	"\tendpoints\x18\x02 \x03(\v2\x1c.holdfast.policy.v1.EndpointR\tendpoints\x12\x18\n" +
+	"\aregions\x18\x03 \x03(\tR\aregions\x125\n" +
+	"\abreaker\x18\x04 \x01(\v2\x1b.holdfast.policy.v1.BreakerR\abreaker\x12B\n" +
+	"\fretry_budget\x18\r \x01(\v2\x1f.holdfast.policy.v1.RetryBudgetR\vretryBudget\"\xb4\x01\n" +
+	"\aBreaker\x12\x1a\n" +
+	"\bdisabled\x18\x01 \x01(\bR\bdisabled\x12\x1a\n" +
+	"\bfailures\x18\x02 \x01(\rR\bfailures\x124\n" +
+	"\bopen_for\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\aopenFor\x12;\n" +
+	"\fmax_open_for\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\n" +
+	"maxOpenFor\"P\n" +
 	"\bEndpoint\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\aaddress\x18\x02 \x01(\tR\aaddress\x12\x16\n" +
-	"\x06region\x18\x03 \x01(\tR\x06region\"\xe9\x01\n" +
+	"\x06region\x18\x03 \x01(\tR\x06region\"\xe1\x02\n" +
 	"\bToolRule\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04glob\x18\x02 \x01(\tR\x04glob\x12\x14\n" +
 	"\x05regex\x18\x03 \x01(\tR\x05regex\x12?\n" +
 	"\targuments\x18\x04 \x03(\v2!.holdfast.policy.v1.ArgumentMatchR\targuments\x122\n" +
 	"\x06action\x18\x05 \x01(\v2\x1a.holdfast.policy.v1.ActionR\x06action\x12.\n" +
-	"\x04once\x18\x06 \x01(\v2\x1a.holdfast.policy.v1.ActionR\x04once\"O\n" +
+	"\x04once\x18\x06 \x01(\v2\x1a.holdfast.policy.v1.ActionR\x04once\x12<\n" +
+	"\tfail_when\x18\a \x03(\v2\x1f.holdfast.policy.v1.AnswerMatchR\bfailWhen\x128\n" +
+	"\aok_when\x18\b \x03(\v2\x1f.holdfast.policy.v1.AnswerMatchR\x06okWhen\"O\n" +
 	"\rArgumentMatch\x12\x18\n" +
 	"\apointer\x18\x01 \x01(\tR\apointer\x12\x0e\n" +
 	"\x02in\x18\x02 \x03(\tR\x02in\x12\x14\n" +
-	"\x05regex\x18\x03 \x01(\tR\x05regex\"\xf2\x02\n" +
+	"\x05regex\x18\x03 \x01(\tR\x05regex\"\x7f\n" +
+	"\vAnswerMatch\x12\x16\n" +
+	"\x06status\x18\x01 \x03(\rR\x06status\x12\x18\n" +
+	"\apointer\x18\x02 \x01(\tR\apointer\x12\x0e\n" +
+	"\x02in\x18\x03 \x03(\tR\x02in\x12\x14\n" +
+	"\x05regex\x18\x04 \x01(\tR\x05regex\x12\x18\n" +
+	"\amessage\x18\x05 \x01(\tR\amessage\"\xf2\x02\n" +
 	"\x06Action\x12\x14\n" +
 	"\x05route\x18\x01 \x01(\tR\x05route\x12\x16\n" +
 	"\x06server\x18\x02 \x01(\tR\x06server\x12\x12\n" +
@@ -1241,7 +1467,7 @@ const file_api_policy_v1_policy_proto_rawDesc = "" +
 	"\x04once\x18\x04 \x01(\v2\x1a.holdfast.policy.v1.ActionR\x04once\"=\n" +
 	"\vRetryBudget\x12\x18\n" +
 	"\apercent\x18\x01 \x01(\rR\apercent\x12\x14\n" +
-	"\x05floor\x18\x02 \x01(\rR\x05floor\"\xbe\x03\n" +
+	"\x05floor\x18\x02 \x01(\rR\x05floor\"\xf0\x03\n" +
 	"\vCallContext\x12\x16\n" +
 	"\x06policy\x18\x01 \x01(\tR\x06policy\x12\x16\n" +
 	"\x06server\x18\x02 \x01(\tR\x06server\x12\x16\n" +
@@ -1255,7 +1481,9 @@ const file_api_policy_v1_policy_proto_rawDesc = "" +
 	"\vcatalog_key\x18\n" +
 	" \x01(\tR\n" +
 	"catalogKey\x12\x1c\n" +
-	"\tshareable\x18\v \x01(\bR\tshareable\x12<\n" +
+	"\tshareable\x18\v \x01(\bR\tshareable\x12\x1c\n" +
+	"\tprincipal\x18\f \x01(\x06R\tprincipal\x12\x12\n" +
+	"\x04rule\x18\r \x01(\tR\x04rule\x12<\n" +
 	"\fidle_timeout\x18\x10 \x01(\v2\x19.google.protobuf.DurationR\vidleTimeout\x12\x1f\n" +
 	"\vdeadline_ms\x18\x11 \x01(\x03R\n" +
 	"deadlineMs\x12\x16\n" +
@@ -1291,62 +1519,69 @@ func file_api_policy_v1_policy_proto_rawDescGZIP() []byte {
 }
 
 var file_api_policy_v1_policy_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_api_policy_v1_policy_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
+var file_api_policy_v1_policy_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
 var file_api_policy_v1_policy_proto_goTypes = []any{
 	(ErrorStyle)(0),               // 0: holdfast.policy.v1.ErrorStyle
 	(*RoutePolicy)(nil),           // 1: holdfast.policy.v1.RoutePolicy
 	(*Server)(nil),                // 2: holdfast.policy.v1.Server
-	(*Endpoint)(nil),              // 3: holdfast.policy.v1.Endpoint
-	(*ToolRule)(nil),              // 4: holdfast.policy.v1.ToolRule
-	(*ArgumentMatch)(nil),         // 5: holdfast.policy.v1.ArgumentMatch
-	(*Action)(nil),                // 6: holdfast.policy.v1.Action
-	(*BackOff)(nil),               // 7: holdfast.policy.v1.BackOff
-	(*MethodRule)(nil),            // 8: holdfast.policy.v1.MethodRule
-	(*RetryBudget)(nil),           // 9: holdfast.policy.v1.RetryBudget
-	(*CallContext)(nil),           // 10: holdfast.policy.v1.CallContext
-	(*CatalogEntry)(nil),          // 11: holdfast.policy.v1.CatalogEntry
-	(*ReportRequest)(nil),         // 12: holdfast.policy.v1.ReportRequest
-	(*ReportResponse)(nil),        // 13: holdfast.policy.v1.ReportResponse
-	(*durationpb.Duration)(nil),   // 14: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil), // 15: google.protobuf.Timestamp
+	(*Breaker)(nil),               // 3: holdfast.policy.v1.Breaker
+	(*Endpoint)(nil),              // 4: holdfast.policy.v1.Endpoint
+	(*ToolRule)(nil),              // 5: holdfast.policy.v1.ToolRule
+	(*ArgumentMatch)(nil),         // 6: holdfast.policy.v1.ArgumentMatch
+	(*AnswerMatch)(nil),           // 7: holdfast.policy.v1.AnswerMatch
+	(*Action)(nil),                // 8: holdfast.policy.v1.Action
+	(*BackOff)(nil),               // 9: holdfast.policy.v1.BackOff
+	(*MethodRule)(nil),            // 10: holdfast.policy.v1.MethodRule
+	(*RetryBudget)(nil),           // 11: holdfast.policy.v1.RetryBudget
+	(*CallContext)(nil),           // 12: holdfast.policy.v1.CallContext
+	(*CatalogEntry)(nil),          // 13: holdfast.policy.v1.CatalogEntry
+	(*ReportRequest)(nil),         // 14: holdfast.policy.v1.ReportRequest
+	(*ReportResponse)(nil),        // 15: holdfast.policy.v1.ReportResponse
+	(*durationpb.Duration)(nil),   // 16: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil), // 17: google.protobuf.Timestamp
 }
 var file_api_policy_v1_policy_proto_depIdxs = []int32{
 	2,  // 0: holdfast.policy.v1.RoutePolicy.servers:type_name -> holdfast.policy.v1.Server
-	4,  // 1: holdfast.policy.v1.RoutePolicy.rules:type_name -> holdfast.policy.v1.ToolRule
-	6,  // 2: holdfast.policy.v1.RoutePolicy.unmatched_tool:type_name -> holdfast.policy.v1.Action
-	6,  // 3: holdfast.policy.v1.RoutePolicy.safe_method:type_name -> holdfast.policy.v1.Action
-	6,  // 4: holdfast.policy.v1.RoutePolicy.other_method:type_name -> holdfast.policy.v1.Action
-	6,  // 5: holdfast.policy.v1.RoutePolicy.stream:type_name -> holdfast.policy.v1.Action
-	6,  // 6: holdfast.policy.v1.RoutePolicy.delete:type_name -> holdfast.policy.v1.Action
+	5,  // 1: holdfast.policy.v1.RoutePolicy.rules:type_name -> holdfast.policy.v1.ToolRule
+	8,  // 2: holdfast.policy.v1.RoutePolicy.unmatched_tool:type_name -> holdfast.policy.v1.Action
+	8,  // 3: holdfast.policy.v1.RoutePolicy.safe_method:type_name -> holdfast.policy.v1.Action
+	8,  // 4: holdfast.policy.v1.RoutePolicy.other_method:type_name -> holdfast.policy.v1.Action
+	8,  // 5: holdfast.policy.v1.RoutePolicy.stream:type_name -> holdfast.policy.v1.Action
+	8,  // 6: holdfast.policy.v1.RoutePolicy.delete:type_name -> holdfast.policy.v1.Action
 	0,  // 7: holdfast.policy.v1.RoutePolicy.errors:type_name -> holdfast.policy.v1.ErrorStyle
-	14, // 8: holdfast.policy.v1.RoutePolicy.stale_list_max_age:type_name -> google.protobuf.Duration
-	6,  // 9: holdfast.policy.v1.RoutePolicy.unmatched_tool_once:type_name -> holdfast.policy.v1.Action
-	6,  // 10: holdfast.policy.v1.RoutePolicy.safe_method_once:type_name -> holdfast.policy.v1.Action
-	8,  // 11: holdfast.policy.v1.RoutePolicy.methods:type_name -> holdfast.policy.v1.MethodRule
-	3,  // 12: holdfast.policy.v1.Server.endpoints:type_name -> holdfast.policy.v1.Endpoint
-	9,  // 13: holdfast.policy.v1.Server.retry_budget:type_name -> holdfast.policy.v1.RetryBudget
-	5,  // 14: holdfast.policy.v1.ToolRule.arguments:type_name -> holdfast.policy.v1.ArgumentMatch
-	6,  // 15: holdfast.policy.v1.ToolRule.action:type_name -> holdfast.policy.v1.Action
-	6,  // 16: holdfast.policy.v1.ToolRule.once:type_name -> holdfast.policy.v1.Action
-	14, // 17: holdfast.policy.v1.Action.timeout:type_name -> google.protobuf.Duration
-	14, // 18: holdfast.policy.v1.Action.per_try_timeout:type_name -> google.protobuf.Duration
-	14, // 19: holdfast.policy.v1.Action.idle_timeout:type_name -> google.protobuf.Duration
-	7,  // 20: holdfast.policy.v1.Action.back_off:type_name -> holdfast.policy.v1.BackOff
-	14, // 21: holdfast.policy.v1.BackOff.base:type_name -> google.protobuf.Duration
-	14, // 22: holdfast.policy.v1.BackOff.max:type_name -> google.protobuf.Duration
-	6,  // 23: holdfast.policy.v1.MethodRule.safe:type_name -> holdfast.policy.v1.Action
-	6,  // 24: holdfast.policy.v1.MethodRule.once:type_name -> holdfast.policy.v1.Action
-	14, // 25: holdfast.policy.v1.CallContext.per_try_timeout:type_name -> google.protobuf.Duration
-	14, // 26: holdfast.policy.v1.CallContext.idle_timeout:type_name -> google.protobuf.Duration
-	15, // 27: holdfast.policy.v1.CatalogEntry.as_of:type_name -> google.protobuf.Timestamp
-	11, // 28: holdfast.policy.v1.ReportRequest.entries:type_name -> holdfast.policy.v1.CatalogEntry
-	12, // 29: holdfast.policy.v1.Catalog.Report:input_type -> holdfast.policy.v1.ReportRequest
-	13, // 30: holdfast.policy.v1.Catalog.Report:output_type -> holdfast.policy.v1.ReportResponse
-	30, // [30:31] is the sub-list for method output_type
-	29, // [29:30] is the sub-list for method input_type
-	29, // [29:29] is the sub-list for extension type_name
-	29, // [29:29] is the sub-list for extension extendee
-	0,  // [0:29] is the sub-list for field type_name
+	16, // 8: holdfast.policy.v1.RoutePolicy.stale_list_max_age:type_name -> google.protobuf.Duration
+	8,  // 9: holdfast.policy.v1.RoutePolicy.unmatched_tool_once:type_name -> holdfast.policy.v1.Action
+	8,  // 10: holdfast.policy.v1.RoutePolicy.safe_method_once:type_name -> holdfast.policy.v1.Action
+	10, // 11: holdfast.policy.v1.RoutePolicy.methods:type_name -> holdfast.policy.v1.MethodRule
+	4,  // 12: holdfast.policy.v1.Server.endpoints:type_name -> holdfast.policy.v1.Endpoint
+	3,  // 13: holdfast.policy.v1.Server.breaker:type_name -> holdfast.policy.v1.Breaker
+	11, // 14: holdfast.policy.v1.Server.retry_budget:type_name -> holdfast.policy.v1.RetryBudget
+	16, // 15: holdfast.policy.v1.Breaker.open_for:type_name -> google.protobuf.Duration
+	16, // 16: holdfast.policy.v1.Breaker.max_open_for:type_name -> google.protobuf.Duration
+	6,  // 17: holdfast.policy.v1.ToolRule.arguments:type_name -> holdfast.policy.v1.ArgumentMatch
+	8,  // 18: holdfast.policy.v1.ToolRule.action:type_name -> holdfast.policy.v1.Action
+	8,  // 19: holdfast.policy.v1.ToolRule.once:type_name -> holdfast.policy.v1.Action
+	7,  // 20: holdfast.policy.v1.ToolRule.fail_when:type_name -> holdfast.policy.v1.AnswerMatch
+	7,  // 21: holdfast.policy.v1.ToolRule.ok_when:type_name -> holdfast.policy.v1.AnswerMatch
+	16, // 22: holdfast.policy.v1.Action.timeout:type_name -> google.protobuf.Duration
+	16, // 23: holdfast.policy.v1.Action.per_try_timeout:type_name -> google.protobuf.Duration
+	16, // 24: holdfast.policy.v1.Action.idle_timeout:type_name -> google.protobuf.Duration
+	9,  // 25: holdfast.policy.v1.Action.back_off:type_name -> holdfast.policy.v1.BackOff
+	16, // 26: holdfast.policy.v1.BackOff.base:type_name -> google.protobuf.Duration
+	16, // 27: holdfast.policy.v1.BackOff.max:type_name -> google.protobuf.Duration
+	8,  // 28: holdfast.policy.v1.MethodRule.safe:type_name -> holdfast.policy.v1.Action
+	8,  // 29: holdfast.policy.v1.MethodRule.once:type_name -> holdfast.policy.v1.Action
+	16, // 30: holdfast.policy.v1.CallContext.per_try_timeout:type_name -> google.protobuf.Duration
+	16, // 31: holdfast.policy.v1.CallContext.idle_timeout:type_name -> google.protobuf.Duration
+	17, // 32: holdfast.policy.v1.CatalogEntry.as_of:type_name -> google.protobuf.Timestamp
+	13, // 33: holdfast.policy.v1.ReportRequest.entries:type_name -> holdfast.policy.v1.CatalogEntry
+	14, // 34: holdfast.policy.v1.Catalog.Report:input_type -> holdfast.policy.v1.ReportRequest
+	15, // 35: holdfast.policy.v1.Catalog.Report:output_type -> holdfast.policy.v1.ReportResponse
+	35, // [35:36] is the sub-list for method output_type
+	34, // [34:35] is the sub-list for method input_type
+	34, // [34:34] is the sub-list for extension type_name
+	34, // [34:34] is the sub-list for extension extendee
+	0,  // [0:34] is the sub-list for field type_name
 }
 
 func init() { file_api_policy_v1_policy_proto_init() }
@@ -1360,7 +1595,7 @@ func file_api_policy_v1_policy_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_api_policy_v1_policy_proto_rawDesc), len(file_api_policy_v1_policy_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   13,
+			NumMessages:   15,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

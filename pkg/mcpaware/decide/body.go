@@ -48,7 +48,8 @@ func (t *Table) Body(r *Request) Decision {
 	}
 	info = info.In(eraOf(revision))
 	decision := Decision{Route: route, Message: message, Revision: revision}
-	decision.once = unrepeatable(&message) || (revision != revision20260728 && len(r.Header.Values(headerSession)) > 0)
+	decision.InSession = revision != revision20260728 && len(r.Header.Values(headerSession)) > 0
+	decision.once = unrepeatable(&message) || decision.InSession
 	decision.Rule, decision.Action = route.choose(&message, info, decision.once)
 	decision.describe(r, info)
 	return decision
@@ -140,6 +141,7 @@ func (d *Decision) describe(r *Request, info method.Info) {
 	}
 	if m.Kind == wire.Request {
 		d.Call.Id = m.ID
+		d.Call.Principal = principal(d.Action.GetServer(), r.Header)
 	}
 	if m.Method == method.ToolsCall {
 		d.Call.Tool = m.Name

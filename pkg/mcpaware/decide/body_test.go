@@ -237,7 +237,7 @@ func TestCallContext(t *testing.T) {
 			post(`{"jsonrpc":"2.0","id":3,"method":"tools/list"}`, "authorization: Bearer x"),
 			&policyv1.CallContext{
 				Policy: "shopmax", Server: "orders", Method: "tools/list", Id: []byte(`3`), Safe: true, PerTryTimeout: second, Revision: "2025-03-26",
-				CatalogKey: "orders/2025-03-26/tools/list?cursor=&caller=59c910ab11a2308cefa2db269d18a279",
+				CatalogKey: "orders/2025-03-26/tools/list?cursor=&caller=59c910ab11a2308cefa2db269d18a279", Principal: 59980,
 			},
 		},
 		"list, next leg": {

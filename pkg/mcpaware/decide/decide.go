@@ -60,6 +60,8 @@ type Decision struct {
 	// CatalogKey is the key under which the answer is remembered and, when the server
 	// is down, looked up; empty where it is not.
 	CatalogKey string
+	// InSession: the message belongs to a session, which one endpoint knows.
+	InSession bool
 	// once: whatever the rule says, the message may not be sent twice.
 	once bool
 }

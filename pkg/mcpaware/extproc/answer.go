@@ -41,13 +41,15 @@ func (a *attempt) onHeaders(m *extprocv3.HttpHeaders) error {
 	if a.verb != "POST" || len(a.call.GetId()) == 0 {
 		return a.pass()
 	}
+	if said, err := a.byStatus(h); said {
+		return err
+	}
 	media, readable := h.mediaType(), h.first("content-encoding") == "" || h.first("content-encoding") == "identity"
 	isJSON := media == "application/json" && readable
 	isEvents := media == "text/event-stream" && readable
 	switch {
 	case a.held.status >= 500 && (a.over || !isJSON):
-		a.observe(outcome.Failed)
-		return a.judged(outcome.EndpointFailed, false, false)
+		return a.judged(a.observeBroken(), false, false)
 	case a.held.status == 200 && m.GetEndOfStream():
 		// A request was answered with nothing at all.
 		return a.judged(a.observe(outcome.Failed), false, false)
@@ -119,8 +121,7 @@ func (a *attempt) weigh(chunk []byte, ended, last bool) error {
 	case whole:
 		return a.judgeJSON(last)
 	case size > maxHeldBytes && a.held.status >= 500:
-		a.observe(outcome.Failed)
-		return a.judged(outcome.EndpointFailed, false, false)
+		return a.judged(a.observeBroken(), false, false)
 	case size > maxHeldBytes:
 		return a.passLarge()
 	}
@@ -166,8 +167,7 @@ func (a *attempt) weighEvents(chunk []byte, ended, last bool) error {
 func (a *attempt) finish(f *final, last bool) error {
 	if a.held.status >= 500 && !f.usable {
 		// Not an answer to the call: the status is all there is to go by.
-		a.observe(outcome.Failed)
-		return a.judged(outcome.EndpointFailed, false, last)
+		return a.judged(a.observeBroken(), false, last)
 	}
 	verdict := a.observe(f.class)
 	if f.class != outcome.Failed && a.held.status >= 500 {
@@ -204,6 +204,8 @@ func (a *attempt) judged(v outcome.Verdict, usable, last bool) error {
 	switch v {
 	case outcome.Good:
 		return a.release(nil, last)
+	case outcome.TooBusy:
+		// The status is the server's own; a safe route retries it.
 	case outcome.CallerFault:
 		// Envoy retries and counts by status alone; the edge point restores it.
 		status = 200

@@ -12,7 +12,6 @@ import (
 
 	policyv1 "github.com/holdfast-mcp/holdfast/api/policy/v1"
 	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/decide"
-	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/outcome"
 	"github.com/holdfast-mcp/holdfast/pkg/names"
 )
 
@@ -166,14 +165,6 @@ func (a *attempt) send(resp *extprocv3.ProcessingResponse) error {
 		return nil
 	}
 	return a.stream.Send(resp)
-}
-
-// observe counts what the answer says about the endpoint.
-func (a *attempt) observe(class outcome.Class) outcome.Verdict {
-	return a.service.opts.Window.Observe(outcome.Call{
-		Server: a.call.GetServer(), Endpoint: a.endpoint.address,
-		Method: a.call.GetMethod(), Tool: a.call.GetTool(), Alone: a.endpoint.alone,
-	}, class)
 }
 
 func (a *attempt) debug(msg string, args ...any) {

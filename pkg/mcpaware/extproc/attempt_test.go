@@ -69,10 +69,10 @@ func tryHeaders(t *testing.T, verb string, call *policyv1.CallContext) *extprocv
 	return req
 }
 
-// metadataContext is what Envoy forwards of metadataOf(encoded).
+// metadataContext is what Envoy forwards of metadataOf(encoded, nil).
 func metadataContext(encoded string) *corev3.Metadata {
 	return &corev3.Metadata{FilterMetadata: map[string]*structpb.Struct{
-		names.MetadataNamespace: metadataOf(encoded).GetFields()[names.MetadataNamespace].GetStructValue(),
+		names.MetadataNamespace: metadataOf(encoded, nil).GetFields()[names.MetadataNamespace].GetStructValue(),
 	}}
 }
 

@@ -61,11 +61,16 @@ func callMetadata(req *extprocv3.ProcessingRequest) string {
 	return req.GetMetadataContext().GetFilterMetadata()[names.MetadataNamespace].GetFields()[names.MetadataCall].GetStringValue()
 }
 
-// metadataOf is callMetadata's other side.
-func metadataOf(call string) *structpb.Struct {
-	return &structpb.Struct{Fields: map[string]*structpb.Value{
+// metadataOf is callMetadata's other side. subset, where not nil, tells Envoy's load
+// balancer which endpoints the call may go to.
+func metadataOf(call string, subset *structpb.Struct) *structpb.Struct {
+	fields := map[string]*structpb.Value{
 		names.MetadataNamespace: structpb.NewStructValue(&structpb.Struct{Fields: map[string]*structpb.Value{
 			names.MetadataCall: structpb.NewStringValue(call),
 		}}),
-	}}
+	}
+	if subset != nil {
+		fields[names.LBNamespace] = structpb.NewStructValue(subset)
+	}
+	return &structpb.Struct{Fields: fields}
 }

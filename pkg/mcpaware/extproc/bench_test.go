@@ -65,7 +65,7 @@ func BenchmarkAttempt(b *testing.B) {
 	head.ProtocolConfig = &extprocv3.ProtocolConfiguration{ResponseBodyMode: filterv3.ProcessingMode_FULL_DUPLEX_STREAMED}
 	head.Attributes = attributeMap(map[string]any{"upstream.address": mumbai, "upstream.locality": `region: "asia-south1" `})
 	head.MetadataContext = &corev3.Metadata{FilterMetadata: map[string]*structpb.Struct{
-		names.MetadataNamespace: metadataOf(base64.RawURLEncoding.EncodeToString(raw)).GetFields()[names.MetadataNamespace].GetStructValue(),
+		names.MetadataNamespace: metadataOf(base64.RawURLEncoding.EncodeToString(raw), nil).GetFields()[names.MetadataNamespace].GetStructValue(),
 	}}
 	for name, messages := range map[string][]*extprocv3.ProcessingRequest{
 		"json":  {responseHeaders(false, append(jsonHeaders, "content-length: 48")...), responseBody(goodResult, false), responseBody("", true)},

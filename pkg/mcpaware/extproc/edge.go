@@ -30,9 +30,11 @@ type edge struct {
 	// decided: decision says what became of the request.
 	decided  bool
 	decision decide.Decision
+	steering steering
 }
 
 func (e *edge) run(stream extprocv3.ExternalProcessor_ProcessServer) error {
+	defer e.steering.end()
 	for {
 		req, err := stream.Recv()
 		if err != nil {
@@ -118,6 +120,9 @@ func (e *edge) onBodyAs(body []byte, as func(*extprocv3.CommonResponse) *extproc
 		e.request.Body = []byte{}
 	}
 	e.decision = e.table.Body(&e.request)
+	if e.decision.Answer == nil {
+		e.steer()
+	}
 	if e.decision.Answer != nil {
 		return e.refuse()
 	}
@@ -138,7 +143,7 @@ func (e *edge) metadata() *structpb.Struct {
 			Policy: e.decision.Route.Policy().GetName(), Server: e.decision.Action.GetServer(),
 		}
 	}
-	return metadataOf(decide.EncodeCall(call))
+	return metadataOf(decide.EncodeCall(call), e.steering.subset)
 }
 
 // forgetRequest lets go of the body and all that aliases it: an answer may be long in coming.
@@ -184,7 +189,8 @@ func (e *edge) onResponse(req *extprocv3.ProcessingRequest, m *extprocv3.HttpHea
 		// null by its own rules, and no id is known here either.
 		return responseHeadersReply(&extprocv3.HeaderMutation{})
 	}
-	cause, broken := e.broken(local, report, judged)
+	e.learn(h, local, report, judged)
+	cause, broken := e.broken(h, local, report, judged)
 	if answer := e.instead(cause, broken, judged && failing(report.Verdict)); answer != nil {
 		e.debug("degraded", "source", answer.Source, "code", cause.Code, "flags", local.Flags, "details", local.CodeDetails, "attempts", local.Attempts)
 		return immediate(answer)
@@ -220,7 +226,7 @@ func (e *edge) call() *policyv1.CallContext {
 }
 
 // broken says whether the answer cannot reach the caller as it is, and why.
-func (e *edge) broken(local degrade.Local, report outcome.Report, judged bool) (degrade.Cause, bool) {
+func (e *edge) broken(h headers, local degrade.Local, report outcome.Report, judged bool) (degrade.Cause, bool) {
 	call, id := e.call(), e.request.RequestID
 	switch {
 	case local.CodeDetails == directResponse:
@@ -228,6 +234,8 @@ func (e *edge) broken(local degrade.Local, report outcome.Report, judged bool) (
 		return degrade.New(degrade.ServiceUnavailable, degrade.NotExecuted, call, id), true
 	case local.CodeDetails != viaUpstream && local.CodeDetails != "":
 		return degrade.FromEnvoy(local, call, id), true
+	case judged && report.Verdict == outcome.TooBusy:
+		return busy(call, id, h), true
 	case judged && report.Verdict == outcome.Timeout:
 		return degrade.New(degrade.Timeout, degrade.Unknown, call, id), true
 	case judged && failing(report.Verdict) && !report.Usable:

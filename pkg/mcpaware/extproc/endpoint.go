@@ -1,6 +1,9 @@
 package extproc
 
-import "github.com/holdfast-mcp/holdfast/pkg/mcpaware/decide"
+import (
+	policyv1 "github.com/holdfast-mcp/holdfast/api/policy/v1"
+	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/decide"
+)
 
 // endpoint is where Envoy sent a try.
 type endpoint struct {
@@ -9,6 +12,8 @@ type endpoint struct {
 	// name that people gave it; the address where the policies know none.
 	name   string
 	region string
+	// server as the policy has it; nil where it has none.
+	server *policyv1.Server
 	// alone: the server has no other endpoint.
 	alone bool
 	// attempt is the number of the try, from 1.
@@ -39,6 +44,7 @@ func (e *endpoint) called(route *decide.Route, server string) {
 	if !ok {
 		return
 	}
+	e.server = known
 	e.alone = len(known.GetEndpoints()) == 1
 	for _, k := range known.GetEndpoints() {
 		if k.GetAddress() == e.address {

@@ -24,6 +24,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	policyv1 "github.com/holdfast-mcp/holdfast/api/policy/v1"
+	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/breaker"
 	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/catalog"
 	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/decide"
 	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/outcome"
@@ -39,6 +40,8 @@ type Options struct {
 	Catalog *catalog.Store
 	// Window counts answers; nil makes one on the system clock.
 	Window *outcome.Window
+	// Breakers keep calls of broken tools away; nil makes a Set that is alone.
+	Breakers *breaker.Set
 	// Report takes catalog entries that callers may share; it must not block. nil
 	// drops them.
 	Report func(*policyv1.CatalogEntry)
@@ -64,6 +67,9 @@ func New(opts Options) *Service {
 	}
 	if opts.Window == nil {
 		opts.Window = outcome.NewWindow(nil)
+	}
+	if opts.Breakers == nil {
+		opts.Breakers = breaker.New(breaker.Options{Logger: opts.Logger})
 	}
 	if opts.Report == nil {
 		opts.Report = func(*policyv1.CatalogEntry) {}

@@ -28,6 +28,9 @@ const (
 	Refused
 	// Failed: the server, or something behind it, is broken.
 	Failed
+	// Busy: the server asks to be called later (HTTP 429); it says nothing about its
+	// health.
+	Busy
 )
 
 // String returns the class in lower case.
@@ -41,6 +44,8 @@ func (c Class) String() string {
 		return "refused"
 	case Failed:
 		return "failed"
+	case Busy:
+		return "busy"
 	}
 	return "class " + strconv.Itoa(int(c))
 }

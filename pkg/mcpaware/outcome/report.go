@@ -19,6 +19,8 @@ const (
 	ToolFailed Verdict = "tool_failed"
 	// EndpointFailed: nothing suggests that this endpoint works.
 	EndpointFailed Verdict = "endpoint_failed"
+	// TooBusy: the server asks to be called later; another endpoint may have time.
+	TooBusy Verdict = "busy"
 	// Timeout: no whole message within the per-try timeout.
 	Timeout Verdict = "timeout"
 )
@@ -58,7 +60,7 @@ func ParseReport(s string) (r Report, ok bool) {
 		return Report{}, false
 	}
 	switch v := Verdict(verdict); v {
-	case CallerFault, ToolFailed, EndpointFailed, Timeout:
+	case CallerFault, ToolFailed, EndpointFailed, TooBusy, Timeout:
 		return Report{Verdict: v, Status: n, Usable: body == "mcp"}, true
 	case Good:
 	}

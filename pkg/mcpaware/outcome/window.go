@@ -30,29 +30,36 @@ const (
 const (
 	maxEndpoints = 4096
 	maxTools     = 128
+	// maxCells bounds the tools of a server, region by region, that have failed of late.
+	maxCells = 1024
 )
 
 // Call names what an answer was given to.
 type Call struct {
-	// Server and Endpoint (its address) that answered.
-	Server, Endpoint string
+	// Server and Endpoint (its address) that answered, and the region it stands in.
+	Server, Endpoint, Region string
 	// Method, and Tool where it is tools/call. Every other method counts as a tool
 	// of its own.
 	Method, Tool string
+	// Principal is the caller's hash, see package principal; 0 is a caller like any other.
+	Principal uint64
+	// Took is the time to the first whole message, or until the try was given up.
+	Took time.Duration
 	// Alone: the server has no other endpoint, so that this one is better than none
 	// whatever its tools do.
 	Alone bool
 }
 
-// Window counts the answers of endpoints over the last ten seconds. It is safe
-// for concurrent use and allocates nothing for tools it knows.
+// Window counts the answers of endpoints over the last ten seconds, those of this
+// processor and, by Merge, those that others saw. It is safe for concurrent use
+// and allocates nothing for tools it knows.
 type Window struct {
 	now   func() time.Time
 	epoch time.Time
 
 	mu        sync.RWMutex
 	endpoints map[endpointKey]*endpoint
-	servers   map[string]*shownTools
+	servers   map[string]*server
 }
 
 type endpointKey struct{ server, endpoint string }
@@ -69,57 +76,81 @@ func NewWindow(now func() time.Time) *Window {
 	}
 	return &Window{
 		now: now, epoch: now(),
-		endpoints: make(map[endpointKey]*endpoint), servers: make(map[string]*shownTools),
+		endpoints: make(map[endpointKey]*endpoint), servers: make(map[string]*server),
 	}
 }
 
 // Observe counts an answer and says what it means for the endpoint: Good unless
-// class is Failed, then ToolFailed or EndpointFailed. Unrelated counts nothing.
+// class is Failed, then ToolFailed or EndpointFailed, or Busy. Unrelated counts nothing.
 func (w *Window) Observe(c Call, class Class) Verdict {
 	if class == Unrelated {
 		return Good
 	}
-	// Bucket 0 stands for "never used".
-	at := w.now().Sub(w.epoch) + windowSpan
-	e := w.endpoint(endpointKey{c.Server, c.Endpoint})
-	key := toolKey{method: c.Method, tool: c.Tool}
-	if c.Tool != "" && class != Refused {
-		e.shown.see(c.Tool, at)
+	e, at := w.record(&c, class)
+	switch {
+	case class == Busy:
+		return TooBusy
+	case class != Failed:
+		return Good
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.seen = at
-	if class != Failed {
-		e.row = 0
-		e.count(key, at, class)
-		return Good
-	}
-	if at-e.lastFailure > windowSpan {
-		e.row = 0
-	}
-	e.row++
-	e.lastFailure = at
-	e.count(key, at, class)
-	if e.failed(at) && !c.Alone && e.shown.give(c.Endpoint, at) {
+	if e.failed(at) && !c.Alone && e.server.confirms(&e.failing, at) && e.server.give(c.Endpoint, at) {
 		return EndpointFailed
 	}
 	return ToolFailed
 }
 
-// give says whether a failing endpoint may be given to outlier detection: one of a
-// server at a time. Were all of them ejected, tools that work everywhere would be
-// gone with those that fail everywhere.
-func (s *shownTools) give(endpoint string, at time.Duration) bool {
-	s.givenMu.Lock()
-	defer s.givenMu.Unlock()
-	if s.given != endpoint && s.given != "" && at-s.givenAt <= windowSpan {
-		return false
+// ObserveBroken counts a failure that the endpoint's own HTTP status tells. It is
+// EndpointFailed, unless one caller alone gets such answers while the server has others.
+func (w *Window) ObserveBroken(c Call) Verdict {
+	e, at := w.record(&c, Failed)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.server.confirms(&e.failing, at) {
+		return EndpointFailed
 	}
-	s.given, s.givenAt = endpoint, at
-	return true
+	return ToolFailed
 }
 
-func (w *Window) endpoint(key endpointKey) *endpoint {
+// record counts an answer where the verdicts on the endpoint, and on the tool in
+// its region, look for it.
+func (w *Window) record(c *Call, class Class) (*endpoint, time.Duration) {
+	at := w.clock()
+	e := w.endpoint(endpointKey{c.Server, c.Endpoint}, c.Region)
+	if c.Tool != "" && class != Refused {
+		e.server.see(c.Tool, at)
+	}
+	e.server.callers.see(c.Principal, at)
+	if c.Tool != "" {
+		e.server.countTool(c, class, at)
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.seen = at
+	switch class {
+	case Failed:
+		if at-e.lastFailure > windowSpan {
+			e.row = 0
+		}
+		e.row++
+		e.lastFailure = at
+		e.failing.see(c.Principal, at)
+	case Succeeded, Refused:
+		e.row = 0
+	case Unrelated, Busy:
+	}
+	if counted := e.count(toolKey{method: c.Method, tool: c.Tool}, at, class); counted != nil {
+		counted.pending.add(c, class)
+	}
+	return e, at
+}
+
+// clock is the time since the Window was made, never within windowSpan of zero:
+// bucket 0 stands for "never used".
+func (w *Window) clock() time.Duration { return w.now().Sub(w.epoch) + windowSpan }
+
+func (w *Window) endpoint(key endpointKey, region string) *endpoint {
 	w.mu.RLock()
 	e := w.endpoints[key]
 	w.mu.RUnlock()
@@ -134,12 +165,12 @@ func (w *Window) endpoint(key endpointKey) *endpoint {
 	if len(w.endpoints) >= maxEndpoints {
 		w.evict()
 	}
-	shown := w.servers[key.server]
-	if shown == nil {
-		shown = &shownTools{}
-		w.servers[key.server] = shown
+	of := w.servers[key.server]
+	if of == nil {
+		of = &server{cells: make(map[cellKey]*cell)}
+		w.servers[key.server] = of
 	}
-	e = &endpoint{tools: make(map[toolKey]*counts), shown: shown}
+	e = &endpoint{region: region, tools: make(map[toolKey]*counts), server: of}
 	w.endpoints[key] = e
 	return e
 }
@@ -164,122 +195,4 @@ func (w *Window) evict() {
 		}
 	}
 	delete(w.servers, oldest.server)
-}
-
-// endpoint is the recent past of one endpoint.
-type endpoint struct {
-	shown *shownTools
-
-	mu    sync.Mutex
-	tools map[toolKey]*counts
-	// row is the number of failures since the last other answer.
-	row               int
-	lastFailure, seen time.Duration
-}
-
-// counts of one tool, a bucket a second.
-type counts [windowBuckets]struct {
-	second           int64
-	failed, answered uint32
-}
-
-func (e *endpoint) count(key toolKey, at time.Duration, class Class) {
-	c := e.tools[key]
-	if c == nil {
-		// A tool known only from refusals may be an invention of the caller.
-		if class == Refused {
-			return
-		}
-		if len(e.tools) >= maxTools && !e.forgetQuiet(at) {
-			key = otherTools
-			c = e.tools[key]
-		}
-		if c == nil {
-			c = &counts{}
-			e.tools[key] = c
-		}
-	}
-	second := int64(at / bucketSpan)
-	b := &c[second%windowBuckets]
-	if b.second != second {
-		b.second, b.failed, b.answered = second, 0, 0
-	}
-	if class == Failed {
-		b.failed++
-	} else {
-		b.answered++
-	}
-}
-
-// forgetQuiet drops tools without an answer in the window and reports whether
-// that made room.
-func (e *endpoint) forgetQuiet(at time.Duration) bool {
-	for key, c := range e.tools {
-		if failed, answered := c.sum(at); failed+answered == 0 {
-			delete(e.tools, key)
-		}
-	}
-	return len(e.tools) < maxTools
-}
-
-func (c *counts) sum(at time.Duration) (failed, answered uint32) {
-	second := int64(at / bucketSpan)
-	for i := range c {
-		if b := &c[i]; b.second > second-windowBuckets {
-			failed += b.failed
-			answered += b.answered
-		}
-	}
-	return failed, answered
-}
-
-func (e *endpoint) failed(at time.Duration) bool {
-	if e.row >= loneToolRow && e.shown.atMostOne(at) {
-		return true
-	}
-	var total, totalFailed uint32
-	var failing, hopeless int
-	for _, c := range e.tools {
-		failed, answered := c.sum(at)
-		total += failed + answered
-		totalFailed += failed
-		if failed >= failuresPerTool {
-			failing++
-			if answered == 0 {
-				hopeless++
-			}
-		}
-	}
-	return hopeless >= failingTools ||
-		(failing >= failingTools && total >= broadMinAnswers && totalFailed*100 >= total*broadFailPercent)
-}
-
-// shownTools remembers the last two tools of a server, enough to know whether it
-// has more than one.
-type shownTools struct {
-	// given is the endpoint that was given to outlier detection last.
-	givenMu sync.Mutex
-	given   string
-	givenAt time.Duration
-
-	mu          sync.Mutex
-	last, other string
-	otherSeen   time.Duration
-	lastSeen    time.Duration
-}
-
-func (s *shownTools) see(tool string, at time.Duration) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if tool != s.last {
-		s.other, s.otherSeen = s.last, s.lastSeen
-		s.last = tool
-	}
-	s.lastSeen = at
-}
-
-func (s *shownTools) atMostOne(at time.Duration) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.other == "" || at-s.otherSeen > toolMemory
 }

@@ -133,7 +133,7 @@ func TestWindowBounds(t *testing.T) {
 	if len(e.tools) > maxTools+1 {
 		t.Errorf("%d tools are kept, want %d and the rest as one", len(e.tools), maxTools)
 	}
-	if failed, answered := e.tools[otherTools].sum(c.at.Sub(w.epoch) + windowSpan); failed != 0 || answered != 2*maxTools {
+	if failed, answered := e.tools[otherTools].sum(c.at.Sub(w.epoch)+windowSpan, 0); failed != 0 || answered != 2*maxTools {
 		t.Errorf("other tools: %d failed, %d answered", failed, answered)
 	}
 	c.at = c.at.Add(windowSpan)

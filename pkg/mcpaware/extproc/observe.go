@@ -1,0 +1,90 @@
+package extproc
+
+import (
+	"net/http"
+	"strconv"
+	"time"
+
+	policyv1 "github.com/holdfast-mcp/holdfast/api/policy/v1"
+	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/breaker"
+	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/outcome"
+)
+
+// observe counts what the answer says about the tool and the endpoint.
+func (a *attempt) observe(class outcome.Class) outcome.Verdict {
+	verdict := a.service.opts.Window.Observe(a.asked(), class)
+	if class == outcome.Failed {
+		a.consider(verdict)
+	}
+	return verdict
+}
+
+// observeBroken counts an answer whose HTTP status says that the endpoint is broken.
+func (a *attempt) observeBroken() outcome.Verdict {
+	verdict := a.service.opts.Window.ObserveBroken(a.asked())
+	a.consider(verdict)
+	return verdict
+}
+
+func (a *attempt) asked() outcome.Call {
+	return outcome.Call{
+		Server: a.call.GetServer(), Endpoint: a.endpoint.address, Region: a.endpoint.region,
+		Method: a.call.GetMethod(), Tool: a.call.GetTool(),
+		Principal: a.call.GetPrincipal(), Took: time.Since(a.started), Alone: a.endpoint.alone,
+	}
+}
+
+// consider opens the tool's breaker where it is time. What is the endpoint's failure
+// is left to Envoy, which ejects it: were its tools kept away one by one, too few
+// failures would be left for that.
+func (a *attempt) consider(verdict outcome.Verdict) {
+	if verdict == outcome.EndpointFailed || a.call.GetTool() == "" {
+		return
+	}
+	key := breaker.Key{Server: a.call.GetServer(), Tool: a.call.GetTool(), Region: a.endpoint.region}
+	a.service.opts.Breakers.Failed(key, breakerSettings(a.endpoint.server), func(since time.Time) outcome.Tally {
+		return a.service.opts.Window.Tool(key.Server, key.Tool, key.Region, since)
+	})
+}
+
+func breakerSettings(server *policyv1.Server) breaker.Settings {
+	b := server.GetBreaker()
+	return breaker.Settings{
+		Disabled: b.GetDisabled(), Failures: b.GetFailures(),
+		OpenFor: b.GetOpenFor().AsDuration(), MaxOpenFor: b.GetMaxOpenFor().AsDuration(),
+	}
+}
+
+// byStatus acts on the statuses by which HTTP itself says whose fault it is.
+func (a *attempt) byStatus(h headers) (said bool, err error) {
+	switch a.held.status {
+	case http.StatusTooManyRequests:
+		a.observe(outcome.Busy)
+		key := breaker.Key{Server: a.call.GetServer(), Tool: a.call.GetTool(), Region: a.endpoint.region}
+		if key.Tool != "" {
+			a.service.opts.Breakers.Busy(key, a.call.GetPrincipal(), retryAfter(h, time.Now()))
+		}
+		return true, a.judged(outcome.TooBusy, false, false)
+	case http.StatusRequestTimeout:
+		return true, a.judged(a.observe(outcome.Failed), false, false)
+	case http.StatusUnauthorized, http.StatusForbidden:
+		a.observe(outcome.Refused)
+		return true, a.pass()
+	}
+	return false, nil
+}
+
+// defaultRetryAfter stands for a 429 that does not say how long.
+const defaultRetryAfter = time.Second
+
+// retryAfter reads Retry-After (RFC 9110, section 10.2.3): seconds, or a date.
+func retryAfter(h headers, now time.Time) time.Duration {
+	value := h.first("retry-after")
+	if seconds, err := strconv.ParseUint(value, 10, 32); err == nil {
+		return time.Duration(seconds) * time.Second
+	}
+	if date, err := http.ParseTime(value); err == nil {
+		return max(0, date.Sub(now))
+	}
+	return defaultRetryAfter
+}
