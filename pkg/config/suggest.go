@@ -18,6 +18,10 @@ func meant(word string) string {
 	return fmt.Sprintf("did you mean %s?", quote(word))
 }
 
+// Suggest gives the option that a person who wrote word probably meant; "" when none is
+// near. Case and punctuation cost nothing.
+func Suggest(word string, options []string) string { return nearest(word, options) }
+
 // nearest gives the option with the fewest edits from word; "" when even that
 // one would change more than a third of it. Case and punctuation cost nothing.
 func nearest(word string, options []string) string {

@@ -101,6 +101,9 @@ func statusMessage(s status.Status) *adminv1.StatusResponse {
 	for _, r := range s.Routes {
 		out.Routes = append(out.Routes, &adminv1.Route{Name: r.Name, Path: r.Path, Servers: r.Servers, ToolRules: count(r.ToolRules)})
 	}
+	for _, breaker := range s.Breakers {
+		out.Breakers = append(out.Breakers, breakerMessage(breaker))
+	}
 	return out
 }
 

@@ -12,12 +12,13 @@ import (
 // Status reports on the whole control plane.
 func (p *Plane) Status() status.Status {
 	states := p.server.States()
+	breakers := p.breakers()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	progress := p.machine.Progress()
 	out := status.Status{
 		Ready: progress.Target != "", Version: p.opts.Version, Started: p.started,
-		Nodes: make([]status.Node, 0, len(states)), Servers: []status.Server{},
+		Nodes: make([]status.Node, 0, len(states)), Servers: []status.Server{}, Breakers: breakers,
 	}
 	if !out.Ready {
 		out.Reason = p.notReady()

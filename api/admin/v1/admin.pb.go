@@ -78,6 +78,118 @@ func (Owner) EnumDescriptor() ([]byte, []int) {
 	return file_api_admin_v1_admin_proto_rawDescGZIP(), []int{0}
 }
 
+// BreakerState says what happens to calls of a tool in a region.
+type BreakerState int32
+
+const (
+	BreakerState_BREAKER_STATE_UNSPECIFIED BreakerState = 0
+	// Calls go there.
+	BreakerState_BREAKER_STATE_CLOSED BreakerState = 1
+	// Calls go to another region, or are refused where there is none.
+	BreakerState_BREAKER_STATE_OPEN BreakerState = 2
+	// One call at a time goes there, to see whether it works again.
+	BreakerState_BREAKER_STATE_HALF_OPEN BreakerState = 3
+)
+
+// Enum value maps for BreakerState.
+var (
+	BreakerState_name = map[int32]string{
+		0: "BREAKER_STATE_UNSPECIFIED",
+		1: "BREAKER_STATE_CLOSED",
+		2: "BREAKER_STATE_OPEN",
+		3: "BREAKER_STATE_HALF_OPEN",
+	}
+	BreakerState_value = map[string]int32{
+		"BREAKER_STATE_UNSPECIFIED": 0,
+		"BREAKER_STATE_CLOSED":      1,
+		"BREAKER_STATE_OPEN":        2,
+		"BREAKER_STATE_HALF_OPEN":   3,
+	}
+)
+
+func (x BreakerState) Enum() *BreakerState {
+	p := new(BreakerState)
+	*p = x
+	return p
+}
+
+func (x BreakerState) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (BreakerState) Descriptor() protoreflect.EnumDescriptor {
+	return file_api_admin_v1_admin_proto_enumTypes[1].Descriptor()
+}
+
+func (BreakerState) Type() protoreflect.EnumType {
+	return &file_api_admin_v1_admin_proto_enumTypes[1]
+}
+
+func (x BreakerState) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use BreakerState.Descriptor instead.
+func (BreakerState) EnumDescriptor() ([]byte, []int) {
+	return file_api_admin_v1_admin_proto_rawDescGZIP(), []int{1}
+}
+
+// BreakerHold is an operator's word.
+type BreakerHold int32
+
+const (
+	BreakerHold_BREAKER_HOLD_UNSPECIFIED BreakerHold = 0
+	// No call goes there.
+	BreakerHold_BREAKER_HOLD_OPEN BreakerHold = 1
+	// Calls go there whatever they come to.
+	BreakerHold_BREAKER_HOLD_CLOSED BreakerHold = 2
+	// The processors decide.
+	BreakerHold_BREAKER_HOLD_AUTO BreakerHold = 3
+)
+
+// Enum value maps for BreakerHold.
+var (
+	BreakerHold_name = map[int32]string{
+		0: "BREAKER_HOLD_UNSPECIFIED",
+		1: "BREAKER_HOLD_OPEN",
+		2: "BREAKER_HOLD_CLOSED",
+		3: "BREAKER_HOLD_AUTO",
+	}
+	BreakerHold_value = map[string]int32{
+		"BREAKER_HOLD_UNSPECIFIED": 0,
+		"BREAKER_HOLD_OPEN":        1,
+		"BREAKER_HOLD_CLOSED":      2,
+		"BREAKER_HOLD_AUTO":        3,
+	}
+)
+
+func (x BreakerHold) Enum() *BreakerHold {
+	p := new(BreakerHold)
+	*p = x
+	return p
+}
+
+func (x BreakerHold) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (BreakerHold) Descriptor() protoreflect.EnumDescriptor {
+	return file_api_admin_v1_admin_proto_enumTypes[2].Descriptor()
+}
+
+func (BreakerHold) Type() protoreflect.EnumType {
+	return &file_api_admin_v1_admin_proto_enumTypes[2]
+}
+
+func (x BreakerHold) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use BreakerHold.Descriptor instead.
+func (BreakerHold) EnumDescriptor() ([]byte, []int) {
+	return file_api_admin_v1_admin_proto_rawDescGZIP(), []int{2}
+}
+
 // Resource is one document of the configuration.
 type Resource struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1052,10 +1164,12 @@ type StatusResponse struct {
 	// Other things that an operator should know.
 	Problems []string `protobuf:"bytes,9,rep,name=problems,proto3" json:"problems,omitempty"`
 	// Resources that a rollback keeps although their file says otherwise.
-	Pinned        []*ResourceRef `protobuf:"bytes,10,rep,name=pinned,proto3" json:"pinned,omitempty"`
-	Nodes         []*Node        `protobuf:"bytes,11,rep,name=nodes,proto3" json:"nodes,omitempty"`
-	Servers       []*Server      `protobuf:"bytes,12,rep,name=servers,proto3" json:"servers,omitempty"`
-	Routes        []*Route       `protobuf:"bytes,13,rep,name=routes,proto3" json:"routes,omitempty"`
+	Pinned  []*ResourceRef `protobuf:"bytes,10,rep,name=pinned,proto3" json:"pinned,omitempty"`
+	Nodes   []*Node        `protobuf:"bytes,11,rep,name=nodes,proto3" json:"nodes,omitempty"`
+	Servers []*Server      `protobuf:"bytes,12,rep,name=servers,proto3" json:"servers,omitempty"`
+	Routes  []*Route       `protobuf:"bytes,13,rep,name=routes,proto3" json:"routes,omitempty"`
+	// As ListBreakers gives them, without what tools answered.
+	Breakers      []*Breaker `protobuf:"bytes,14,rep,name=breakers,proto3" json:"breakers,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1177,6 +1291,13 @@ func (x *StatusResponse) GetServers() []*Server {
 func (x *StatusResponse) GetRoutes() []*Route {
 	if x != nil {
 		return x.Routes
+	}
+	return nil
+}
+
+func (x *StatusResponse) GetBreakers() []*Breaker {
+	if x != nil {
+		return x.Breakers
 	}
 	return nil
 }
@@ -2137,6 +2258,570 @@ func (x *NodeResource) GetVersion() string {
 	return ""
 }
 
+// Breaker keeps calls of one tool of one server away from one region.
+type Breaker struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Server string                 `protobuf:"bytes,1,opt,name=server,proto3" json:"server,omitempty"`
+	Tool   string                 `protobuf:"bytes,2,opt,name=tool,proto3" json:"tool,omitempty"`
+	// Empty: every region, where an operator holds it in all of them.
+	Region string                 `protobuf:"bytes,3,opt,name=region,proto3" json:"region,omitempty"`
+	State  BreakerState           `protobuf:"varint,4,opt,name=state,proto3,enum=holdfast.admin.v1.BreakerState" json:"state,omitempty"`
+	Since  *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=since,proto3" json:"since,omitempty"`
+	// When an open breaker tries a call again; unset where an operator holds it.
+	RetryAt *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=retry_at,json=retryAt,proto3" json:"retry_at,omitempty"`
+	// "10 of 10 calls failed in 10s", or the operator's own words.
+	Reason string `protobuf:"bytes,7,opt,name=reason,proto3" json:"reason,omitempty"`
+	// The processor that decided, or "operator NAME".
+	By string `protobuf:"bytes,8,opt,name=by,proto3" json:"by,omitempty"`
+	// How often it opened without staying closed in between.
+	Openings uint32 `protobuf:"varint,9,opt,name=openings,proto3" json:"openings,omitempty"`
+	// An operator holds it, whatever the tool answers.
+	Held bool `protobuf:"varint,10,opt,name=held,proto3" json:"held,omitempty"`
+	// When the operator's word ends by itself; unset: when it is taken back.
+	Until         *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=until,proto3" json:"until,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Breaker) Reset() {
+	*x = Breaker{}
+	mi := &file_api_admin_v1_admin_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Breaker) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Breaker) ProtoMessage() {}
+
+func (x *Breaker) ProtoReflect() protoreflect.Message {
+	mi := &file_api_admin_v1_admin_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Breaker.ProtoReflect.Descriptor instead.
+func (*Breaker) Descriptor() ([]byte, []int) {
+	return file_api_admin_v1_admin_proto_rawDescGZIP(), []int{31}
+}
+
+func (x *Breaker) GetServer() string {
+	if x != nil {
+		return x.Server
+	}
+	return ""
+}
+
+func (x *Breaker) GetTool() string {
+	if x != nil {
+		return x.Tool
+	}
+	return ""
+}
+
+func (x *Breaker) GetRegion() string {
+	if x != nil {
+		return x.Region
+	}
+	return ""
+}
+
+func (x *Breaker) GetState() BreakerState {
+	if x != nil {
+		return x.State
+	}
+	return BreakerState_BREAKER_STATE_UNSPECIFIED
+}
+
+func (x *Breaker) GetSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Since
+	}
+	return nil
+}
+
+func (x *Breaker) GetRetryAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.RetryAt
+	}
+	return nil
+}
+
+func (x *Breaker) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *Breaker) GetBy() string {
+	if x != nil {
+		return x.By
+	}
+	return ""
+}
+
+func (x *Breaker) GetOpenings() uint32 {
+	if x != nil {
+		return x.Openings
+	}
+	return 0
+}
+
+func (x *Breaker) GetHeld() bool {
+	if x != nil {
+		return x.Held
+	}
+	return false
+}
+
+func (x *Breaker) GetUntil() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Until
+	}
+	return nil
+}
+
+// ToolVerdicts are what a tool of an endpoint answered, over all processors.
+type ToolVerdicts struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Server string                 `protobuf:"bytes,1,opt,name=server,proto3" json:"server,omitempty"`
+	// "tools/call", or another request method.
+	Method string `protobuf:"bytes,2,opt,name=method,proto3" json:"method,omitempty"`
+	// Empty unless method is tools/call.
+	Tool     string `protobuf:"bytes,3,opt,name=tool,proto3" json:"tool,omitempty"`
+	Region   string `protobuf:"bytes,4,opt,name=region,proto3" json:"region,omitempty"`
+	Endpoint string `protobuf:"bytes,5,opt,name=endpoint,proto3" json:"endpoint,omitempty"`
+	// In the last ten seconds, and in the last minute.
+	Recent        *VerdictCounts `protobuf:"bytes,6,opt,name=recent,proto3" json:"recent,omitempty"`
+	Minute        *VerdictCounts `protobuf:"bytes,7,opt,name=minute,proto3" json:"minute,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ToolVerdicts) Reset() {
+	*x = ToolVerdicts{}
+	mi := &file_api_admin_v1_admin_proto_msgTypes[32]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ToolVerdicts) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ToolVerdicts) ProtoMessage() {}
+
+func (x *ToolVerdicts) ProtoReflect() protoreflect.Message {
+	mi := &file_api_admin_v1_admin_proto_msgTypes[32]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ToolVerdicts.ProtoReflect.Descriptor instead.
+func (*ToolVerdicts) Descriptor() ([]byte, []int) {
+	return file_api_admin_v1_admin_proto_rawDescGZIP(), []int{32}
+}
+
+func (x *ToolVerdicts) GetServer() string {
+	if x != nil {
+		return x.Server
+	}
+	return ""
+}
+
+func (x *ToolVerdicts) GetMethod() string {
+	if x != nil {
+		return x.Method
+	}
+	return ""
+}
+
+func (x *ToolVerdicts) GetTool() string {
+	if x != nil {
+		return x.Tool
+	}
+	return ""
+}
+
+func (x *ToolVerdicts) GetRegion() string {
+	if x != nil {
+		return x.Region
+	}
+	return ""
+}
+
+func (x *ToolVerdicts) GetEndpoint() string {
+	if x != nil {
+		return x.Endpoint
+	}
+	return ""
+}
+
+func (x *ToolVerdicts) GetRecent() *VerdictCounts {
+	if x != nil {
+		return x.Recent
+	}
+	return nil
+}
+
+func (x *ToolVerdicts) GetMinute() *VerdictCounts {
+	if x != nil {
+		return x.Minute
+	}
+	return nil
+}
+
+// VerdictCounts are numbers of tries.
+type VerdictCounts struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Answers that speak for the tool, and against it.
+	Good   uint64 `protobuf:"varint,1,opt,name=good,proto3" json:"good,omitempty"`
+	Failed uint64 `protobuf:"varint,2,opt,name=failed,proto3" json:"failed,omitempty"`
+	// Answers 429: neither for nor against it.
+	Busy          uint64 `protobuf:"varint,3,opt,name=busy,proto3" json:"busy,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *VerdictCounts) Reset() {
+	*x = VerdictCounts{}
+	mi := &file_api_admin_v1_admin_proto_msgTypes[33]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *VerdictCounts) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*VerdictCounts) ProtoMessage() {}
+
+func (x *VerdictCounts) ProtoReflect() protoreflect.Message {
+	mi := &file_api_admin_v1_admin_proto_msgTypes[33]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use VerdictCounts.ProtoReflect.Descriptor instead.
+func (*VerdictCounts) Descriptor() ([]byte, []int) {
+	return file_api_admin_v1_admin_proto_rawDescGZIP(), []int{33}
+}
+
+func (x *VerdictCounts) GetGood() uint64 {
+	if x != nil {
+		return x.Good
+	}
+	return 0
+}
+
+func (x *VerdictCounts) GetFailed() uint64 {
+	if x != nil {
+		return x.Failed
+	}
+	return 0
+}
+
+func (x *VerdictCounts) GetBusy() uint64 {
+	if x != nil {
+		return x.Busy
+	}
+	return 0
+}
+
+type ListBreakersRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Only these; empty: all of them.
+	Server        string `protobuf:"bytes,1,opt,name=server,proto3" json:"server,omitempty"`
+	Tool          string `protobuf:"bytes,2,opt,name=tool,proto3" json:"tool,omitempty"`
+	Region        string `protobuf:"bytes,3,opt,name=region,proto3" json:"region,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListBreakersRequest) Reset() {
+	*x = ListBreakersRequest{}
+	mi := &file_api_admin_v1_admin_proto_msgTypes[34]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListBreakersRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListBreakersRequest) ProtoMessage() {}
+
+func (x *ListBreakersRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_api_admin_v1_admin_proto_msgTypes[34]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListBreakersRequest.ProtoReflect.Descriptor instead.
+func (*ListBreakersRequest) Descriptor() ([]byte, []int) {
+	return file_api_admin_v1_admin_proto_rawDescGZIP(), []int{34}
+}
+
+func (x *ListBreakersRequest) GetServer() string {
+	if x != nil {
+		return x.Server
+	}
+	return ""
+}
+
+func (x *ListBreakersRequest) GetTool() string {
+	if x != nil {
+		return x.Tool
+	}
+	return ""
+}
+
+func (x *ListBreakersRequest) GetRegion() string {
+	if x != nil {
+		return x.Region
+	}
+	return ""
+}
+
+type ListBreakersResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// In order of server, tool and region.
+	Breakers []*Breaker      `protobuf:"bytes,1,rep,name=breakers,proto3" json:"breakers,omitempty"`
+	Verdicts []*ToolVerdicts `protobuf:"bytes,2,rep,name=verdicts,proto3" json:"verdicts,omitempty"`
+	// The processors that share what they see, sorted.
+	Processors    []string `protobuf:"bytes,3,rep,name=processors,proto3" json:"processors,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListBreakersResponse) Reset() {
+	*x = ListBreakersResponse{}
+	mi := &file_api_admin_v1_admin_proto_msgTypes[35]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListBreakersResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListBreakersResponse) ProtoMessage() {}
+
+func (x *ListBreakersResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_api_admin_v1_admin_proto_msgTypes[35]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListBreakersResponse.ProtoReflect.Descriptor instead.
+func (*ListBreakersResponse) Descriptor() ([]byte, []int) {
+	return file_api_admin_v1_admin_proto_rawDescGZIP(), []int{35}
+}
+
+func (x *ListBreakersResponse) GetBreakers() []*Breaker {
+	if x != nil {
+		return x.Breakers
+	}
+	return nil
+}
+
+func (x *ListBreakersResponse) GetVerdicts() []*ToolVerdicts {
+	if x != nil {
+		return x.Verdicts
+	}
+	return nil
+}
+
+func (x *ListBreakersResponse) GetProcessors() []string {
+	if x != nil {
+		return x.Processors
+	}
+	return nil
+}
+
+type SetBreakerRequest struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Server string                 `protobuf:"bytes,1,opt,name=server,proto3" json:"server,omitempty"`
+	Tool   string                 `protobuf:"bytes,2,opt,name=tool,proto3" json:"tool,omitempty"`
+	// Empty: every region. A word about one region counts for more there.
+	Region string      `protobuf:"bytes,3,opt,name=region,proto3" json:"region,omitempty"`
+	Hold   BreakerHold `protobuf:"varint,4,opt,name=hold,proto3,enum=holdfast.admin.v1.BreakerHold" json:"hold,omitempty"`
+	// When it ends by itself; unset: when it is taken back.
+	Until  *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=until,proto3" json:"until,omitempty"`
+	Reason string                 `protobuf:"bytes,6,opt,name=reason,proto3" json:"reason,omitempty"`
+	// Who a caller without credentials (loopback, unix socket) says it is.
+	Author string `protobuf:"bytes,7,opt,name=author,proto3" json:"author,omitempty"`
+	// Take a tool that no list of the server names: lists are known only as far as callers
+	// without credentials have asked for them.
+	UnlistedTool  bool `protobuf:"varint,8,opt,name=unlisted_tool,json=unlistedTool,proto3" json:"unlisted_tool,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetBreakerRequest) Reset() {
+	*x = SetBreakerRequest{}
+	mi := &file_api_admin_v1_admin_proto_msgTypes[36]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetBreakerRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetBreakerRequest) ProtoMessage() {}
+
+func (x *SetBreakerRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_api_admin_v1_admin_proto_msgTypes[36]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetBreakerRequest.ProtoReflect.Descriptor instead.
+func (*SetBreakerRequest) Descriptor() ([]byte, []int) {
+	return file_api_admin_v1_admin_proto_rawDescGZIP(), []int{36}
+}
+
+func (x *SetBreakerRequest) GetServer() string {
+	if x != nil {
+		return x.Server
+	}
+	return ""
+}
+
+func (x *SetBreakerRequest) GetTool() string {
+	if x != nil {
+		return x.Tool
+	}
+	return ""
+}
+
+func (x *SetBreakerRequest) GetRegion() string {
+	if x != nil {
+		return x.Region
+	}
+	return ""
+}
+
+func (x *SetBreakerRequest) GetHold() BreakerHold {
+	if x != nil {
+		return x.Hold
+	}
+	return BreakerHold_BREAKER_HOLD_UNSPECIFIED
+}
+
+func (x *SetBreakerRequest) GetUntil() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Until
+	}
+	return nil
+}
+
+func (x *SetBreakerRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *SetBreakerRequest) GetAuthor() string {
+	if x != nil {
+		return x.Author
+	}
+	return ""
+}
+
+func (x *SetBreakerRequest) GetUnlistedTool() bool {
+	if x != nil {
+		return x.UnlistedTool
+	}
+	return false
+}
+
+type SetBreakerResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The breakers of that server and tool that are not closed or held.
+	Breakers      []*Breaker `protobuf:"bytes,1,rep,name=breakers,proto3" json:"breakers,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetBreakerResponse) Reset() {
+	*x = SetBreakerResponse{}
+	mi := &file_api_admin_v1_admin_proto_msgTypes[37]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetBreakerResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetBreakerResponse) ProtoMessage() {}
+
+func (x *SetBreakerResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_api_admin_v1_admin_proto_msgTypes[37]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetBreakerResponse.ProtoReflect.Descriptor instead.
+func (*SetBreakerResponse) Descriptor() ([]byte, []int) {
+	return file_api_admin_v1_admin_proto_rawDescGZIP(), []int{37}
+}
+
+func (x *SetBreakerResponse) GetBreakers() []*Breaker {
+	if x != nil {
+		return x.Breakers
+	}
+	return nil
+}
+
 var File_api_admin_v1_admin_proto protoreflect.FileDescriptor
 
 const file_api_admin_v1_admin_proto_rawDesc = "" +
@@ -2203,7 +2888,7 @@ const file_api_admin_v1_admin_proto_rawDesc = "" +
 	"\x0fHistoryResponse\x129\n" +
 	"\trevisions\x18\x01 \x03(\v2\x1b.holdfast.admin.v1.RevisionR\trevisions\"\x0f\n" +
 	"\rStatusRequest\"\x0e\n" +
-	"\fWatchRequest\"\xe5\x04\n" +
+	"\fWatchRequest\"\x9d\x05\n" +
 	"\x0eStatusResponse\x12\x14\n" +
 	"\x05ready\x18\x01 \x01(\bR\x05ready\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\x12'\n" +
@@ -2218,7 +2903,8 @@ const file_api_admin_v1_admin_proto_rawDesc = "" +
 	" \x03(\v2\x1e.holdfast.admin.v1.ResourceRefR\x06pinned\x12-\n" +
 	"\x05nodes\x18\v \x03(\v2\x17.holdfast.admin.v1.NodeR\x05nodes\x123\n" +
 	"\aservers\x18\f \x03(\v2\x19.holdfast.admin.v1.ServerR\aservers\x120\n" +
-	"\x06routes\x18\r \x03(\v2\x18.holdfast.admin.v1.RouteR\x06routes\"\xb3\x01\n" +
+	"\x06routes\x18\r \x03(\v2\x18.holdfast.admin.v1.RouteR\x06routes\x126\n" +
+	"\bbreakers\x18\x0e \x03(\v2\x1a.holdfast.admin.v1.BreakerR\bbreakers\"\xb3\x01\n" +
 	"\aRollout\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\tR\aversion\x12\x14\n" +
 	"\x05phase\x18\x02 \x01(\tR\x05phase\x120\n" +
@@ -2293,11 +2979,67 @@ const file_api_admin_v1_admin_proto_rawDesc = "" +
 	"\fNodeResource\x12\x12\n" +
 	"\x04type\x18\x01 \x01(\tR\x04type\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x18\n" +
-	"\aversion\x18\x03 \x01(\tR\aversion*B\n" +
+	"\aversion\x18\x03 \x01(\tR\aversion\"\xf7\x02\n" +
+	"\aBreaker\x12\x16\n" +
+	"\x06server\x18\x01 \x01(\tR\x06server\x12\x12\n" +
+	"\x04tool\x18\x02 \x01(\tR\x04tool\x12\x16\n" +
+	"\x06region\x18\x03 \x01(\tR\x06region\x125\n" +
+	"\x05state\x18\x04 \x01(\x0e2\x1f.holdfast.admin.v1.BreakerStateR\x05state\x120\n" +
+	"\x05since\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x125\n" +
+	"\bretry_at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\aretryAt\x12\x16\n" +
+	"\x06reason\x18\a \x01(\tR\x06reason\x12\x0e\n" +
+	"\x02by\x18\b \x01(\tR\x02by\x12\x1a\n" +
+	"\bopenings\x18\t \x01(\rR\bopenings\x12\x12\n" +
+	"\x04held\x18\n" +
+	" \x01(\bR\x04held\x120\n" +
+	"\x05until\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\x05until\"\xfa\x01\n" +
+	"\fToolVerdicts\x12\x16\n" +
+	"\x06server\x18\x01 \x01(\tR\x06server\x12\x16\n" +
+	"\x06method\x18\x02 \x01(\tR\x06method\x12\x12\n" +
+	"\x04tool\x18\x03 \x01(\tR\x04tool\x12\x16\n" +
+	"\x06region\x18\x04 \x01(\tR\x06region\x12\x1a\n" +
+	"\bendpoint\x18\x05 \x01(\tR\bendpoint\x128\n" +
+	"\x06recent\x18\x06 \x01(\v2 .holdfast.admin.v1.VerdictCountsR\x06recent\x128\n" +
+	"\x06minute\x18\a \x01(\v2 .holdfast.admin.v1.VerdictCountsR\x06minute\"O\n" +
+	"\rVerdictCounts\x12\x12\n" +
+	"\x04good\x18\x01 \x01(\x04R\x04good\x12\x16\n" +
+	"\x06failed\x18\x02 \x01(\x04R\x06failed\x12\x12\n" +
+	"\x04busy\x18\x03 \x01(\x04R\x04busy\"Y\n" +
+	"\x13ListBreakersRequest\x12\x16\n" +
+	"\x06server\x18\x01 \x01(\tR\x06server\x12\x12\n" +
+	"\x04tool\x18\x02 \x01(\tR\x04tool\x12\x16\n" +
+	"\x06region\x18\x03 \x01(\tR\x06region\"\xab\x01\n" +
+	"\x14ListBreakersResponse\x126\n" +
+	"\bbreakers\x18\x01 \x03(\v2\x1a.holdfast.admin.v1.BreakerR\bbreakers\x12;\n" +
+	"\bverdicts\x18\x02 \x03(\v2\x1f.holdfast.admin.v1.ToolVerdictsR\bverdicts\x12\x1e\n" +
+	"\n" +
+	"processors\x18\x03 \x03(\tR\n" +
+	"processors\"\x92\x02\n" +
+	"\x11SetBreakerRequest\x12\x16\n" +
+	"\x06server\x18\x01 \x01(\tR\x06server\x12\x12\n" +
+	"\x04tool\x18\x02 \x01(\tR\x04tool\x12\x16\n" +
+	"\x06region\x18\x03 \x01(\tR\x06region\x122\n" +
+	"\x04hold\x18\x04 \x01(\x0e2\x1e.holdfast.admin.v1.BreakerHoldR\x04hold\x120\n" +
+	"\x05until\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x05until\x12\x16\n" +
+	"\x06reason\x18\x06 \x01(\tR\x06reason\x12\x16\n" +
+	"\x06author\x18\a \x01(\tR\x06author\x12#\n" +
+	"\runlisted_tool\x18\b \x01(\bR\funlistedTool\"L\n" +
+	"\x12SetBreakerResponse\x126\n" +
+	"\bbreakers\x18\x01 \x03(\v2\x1a.holdfast.admin.v1.BreakerR\bbreakers*B\n" +
 	"\x05Owner\x12\x15\n" +
 	"\x11OWNER_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fOWNER_DIRECTORY\x10\x01\x12\r\n" +
-	"\tOWNER_API\x10\x022\xbf\x05\n" +
+	"\tOWNER_API\x10\x02*|\n" +
+	"\fBreakerState\x12\x1d\n" +
+	"\x19BREAKER_STATE_UNSPECIFIED\x10\x00\x12\x18\n" +
+	"\x14BREAKER_STATE_CLOSED\x10\x01\x12\x16\n" +
+	"\x12BREAKER_STATE_OPEN\x10\x02\x12\x1b\n" +
+	"\x17BREAKER_STATE_HALF_OPEN\x10\x03*r\n" +
+	"\vBreakerHold\x12\x1c\n" +
+	"\x18BREAKER_HOLD_UNSPECIFIED\x10\x00\x12\x15\n" +
+	"\x11BREAKER_HOLD_OPEN\x10\x01\x12\x17\n" +
+	"\x13BREAKER_HOLD_CLOSED\x10\x02\x12\x15\n" +
+	"\x11BREAKER_HOLD_AUTO\x10\x032\xfb\x06\n" +
 	"\x05Admin\x12J\n" +
 	"\x05Apply\x12\x1f.holdfast.admin.v1.ApplyRequest\x1a .holdfast.admin.v1.ApplyResponse\x12P\n" +
 	"\bRollback\x12\".holdfast.admin.v1.RollbackRequest\x1a .holdfast.admin.v1.ApplyResponse\x12G\n" +
@@ -2307,7 +3049,10 @@ const file_api_admin_v1_admin_proto_rawDesc = "" +
 	"\aHistory\x12!.holdfast.admin.v1.HistoryRequest\x1a\".holdfast.admin.v1.HistoryResponse\x12M\n" +
 	"\x06Status\x12 .holdfast.admin.v1.StatusRequest\x1a!.holdfast.admin.v1.StatusResponse\x12M\n" +
 	"\x05Watch\x12\x1f.holdfast.admin.v1.WatchRequest\x1a!.holdfast.admin.v1.StatusResponse0\x01\x12P\n" +
-	"\aGetNode\x12!.holdfast.admin.v1.GetNodeRequest\x1a\".holdfast.admin.v1.GetNodeResponseB7Z5github.com/holdfast-mcp/holdfast/api/admin/v1;adminv1b\x06proto3"
+	"\aGetNode\x12!.holdfast.admin.v1.GetNodeRequest\x1a\".holdfast.admin.v1.GetNodeResponse\x12_\n" +
+	"\fListBreakers\x12&.holdfast.admin.v1.ListBreakersRequest\x1a'.holdfast.admin.v1.ListBreakersResponse\x12Y\n" +
+	"\n" +
+	"SetBreaker\x12$.holdfast.admin.v1.SetBreakerRequest\x1a%.holdfast.admin.v1.SetBreakerResponseB7Z5github.com/holdfast-mcp/holdfast/api/admin/v1;adminv1b\x06proto3"
 
 var (
 	file_api_admin_v1_admin_proto_rawDescOnce sync.Once
@@ -2321,99 +3066,124 @@ func file_api_admin_v1_admin_proto_rawDescGZIP() []byte {
 	return file_api_admin_v1_admin_proto_rawDescData
 }
 
-var file_api_admin_v1_admin_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_api_admin_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 32)
+var file_api_admin_v1_admin_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
+var file_api_admin_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 39)
 var file_api_admin_v1_admin_proto_goTypes = []any{
 	(Owner)(0),                    // 0: holdfast.admin.v1.Owner
-	(*Resource)(nil),              // 1: holdfast.admin.v1.Resource
-	(*ResourceRef)(nil),           // 2: holdfast.admin.v1.ResourceRef
-	(*Revision)(nil),              // 3: holdfast.admin.v1.Revision
-	(*ApplyRequest)(nil),          // 4: holdfast.admin.v1.ApplyRequest
-	(*ApplyResponse)(nil),         // 5: holdfast.admin.v1.ApplyResponse
-	(*RollbackRequest)(nil),       // 6: holdfast.admin.v1.RollbackRequest
-	(*DiffRequest)(nil),           // 7: holdfast.admin.v1.DiffRequest
-	(*DiffResponse)(nil),          // 8: holdfast.admin.v1.DiffResponse
-	(*GetRequest)(nil),            // 9: holdfast.admin.v1.GetRequest
-	(*GetResponse)(nil),           // 10: holdfast.admin.v1.GetResponse
-	(*ListRequest)(nil),           // 11: holdfast.admin.v1.ListRequest
-	(*ListResponse)(nil),          // 12: holdfast.admin.v1.ListResponse
-	(*HistoryRequest)(nil),        // 13: holdfast.admin.v1.HistoryRequest
-	(*HistoryResponse)(nil),       // 14: holdfast.admin.v1.HistoryResponse
-	(*StatusRequest)(nil),         // 15: holdfast.admin.v1.StatusRequest
-	(*WatchRequest)(nil),          // 16: holdfast.admin.v1.WatchRequest
-	(*StatusResponse)(nil),        // 17: holdfast.admin.v1.StatusResponse
-	(*Rollout)(nil),               // 18: holdfast.admin.v1.Rollout
-	(*Refused)(nil),               // 19: holdfast.admin.v1.Refused
-	(*Rejected)(nil),              // 20: holdfast.admin.v1.Rejected
-	(*Node)(nil),                  // 21: holdfast.admin.v1.Node
-	(*NodeType)(nil),              // 22: holdfast.admin.v1.NodeType
-	(*Nack)(nil),                  // 23: holdfast.admin.v1.Nack
-	(*Server)(nil),                // 24: holdfast.admin.v1.Server
-	(*Region)(nil),                // 25: holdfast.admin.v1.Region
-	(*Endpoint)(nil),              // 26: holdfast.admin.v1.Endpoint
-	(*EndpointHealth)(nil),        // 27: holdfast.admin.v1.EndpointHealth
-	(*Route)(nil),                 // 28: holdfast.admin.v1.Route
-	(*GetNodeRequest)(nil),        // 29: holdfast.admin.v1.GetNodeRequest
-	(*GetNodeResponse)(nil),       // 30: holdfast.admin.v1.GetNodeResponse
-	(*NodeResource)(nil),          // 31: holdfast.admin.v1.NodeResource
-	nil,                           // 32: holdfast.admin.v1.Node.TypesEntry
-	(*timestamppb.Timestamp)(nil), // 33: google.protobuf.Timestamp
+	(BreakerState)(0),             // 1: holdfast.admin.v1.BreakerState
+	(BreakerHold)(0),              // 2: holdfast.admin.v1.BreakerHold
+	(*Resource)(nil),              // 3: holdfast.admin.v1.Resource
+	(*ResourceRef)(nil),           // 4: holdfast.admin.v1.ResourceRef
+	(*Revision)(nil),              // 5: holdfast.admin.v1.Revision
+	(*ApplyRequest)(nil),          // 6: holdfast.admin.v1.ApplyRequest
+	(*ApplyResponse)(nil),         // 7: holdfast.admin.v1.ApplyResponse
+	(*RollbackRequest)(nil),       // 8: holdfast.admin.v1.RollbackRequest
+	(*DiffRequest)(nil),           // 9: holdfast.admin.v1.DiffRequest
+	(*DiffResponse)(nil),          // 10: holdfast.admin.v1.DiffResponse
+	(*GetRequest)(nil),            // 11: holdfast.admin.v1.GetRequest
+	(*GetResponse)(nil),           // 12: holdfast.admin.v1.GetResponse
+	(*ListRequest)(nil),           // 13: holdfast.admin.v1.ListRequest
+	(*ListResponse)(nil),          // 14: holdfast.admin.v1.ListResponse
+	(*HistoryRequest)(nil),        // 15: holdfast.admin.v1.HistoryRequest
+	(*HistoryResponse)(nil),       // 16: holdfast.admin.v1.HistoryResponse
+	(*StatusRequest)(nil),         // 17: holdfast.admin.v1.StatusRequest
+	(*WatchRequest)(nil),          // 18: holdfast.admin.v1.WatchRequest
+	(*StatusResponse)(nil),        // 19: holdfast.admin.v1.StatusResponse
+	(*Rollout)(nil),               // 20: holdfast.admin.v1.Rollout
+	(*Refused)(nil),               // 21: holdfast.admin.v1.Refused
+	(*Rejected)(nil),              // 22: holdfast.admin.v1.Rejected
+	(*Node)(nil),                  // 23: holdfast.admin.v1.Node
+	(*NodeType)(nil),              // 24: holdfast.admin.v1.NodeType
+	(*Nack)(nil),                  // 25: holdfast.admin.v1.Nack
+	(*Server)(nil),                // 26: holdfast.admin.v1.Server
+	(*Region)(nil),                // 27: holdfast.admin.v1.Region
+	(*Endpoint)(nil),              // 28: holdfast.admin.v1.Endpoint
+	(*EndpointHealth)(nil),        // 29: holdfast.admin.v1.EndpointHealth
+	(*Route)(nil),                 // 30: holdfast.admin.v1.Route
+	(*GetNodeRequest)(nil),        // 31: holdfast.admin.v1.GetNodeRequest
+	(*GetNodeResponse)(nil),       // 32: holdfast.admin.v1.GetNodeResponse
+	(*NodeResource)(nil),          // 33: holdfast.admin.v1.NodeResource
+	(*Breaker)(nil),               // 34: holdfast.admin.v1.Breaker
+	(*ToolVerdicts)(nil),          // 35: holdfast.admin.v1.ToolVerdicts
+	(*VerdictCounts)(nil),         // 36: holdfast.admin.v1.VerdictCounts
+	(*ListBreakersRequest)(nil),   // 37: holdfast.admin.v1.ListBreakersRequest
+	(*ListBreakersResponse)(nil),  // 38: holdfast.admin.v1.ListBreakersResponse
+	(*SetBreakerRequest)(nil),     // 39: holdfast.admin.v1.SetBreakerRequest
+	(*SetBreakerResponse)(nil),    // 40: holdfast.admin.v1.SetBreakerResponse
+	nil,                           // 41: holdfast.admin.v1.Node.TypesEntry
+	(*timestamppb.Timestamp)(nil), // 42: google.protobuf.Timestamp
 }
 var file_api_admin_v1_admin_proto_depIdxs = []int32{
 	0,  // 0: holdfast.admin.v1.Resource.owner:type_name -> holdfast.admin.v1.Owner
-	33, // 1: holdfast.admin.v1.Revision.time:type_name -> google.protobuf.Timestamp
-	2,  // 2: holdfast.admin.v1.ApplyRequest.remove:type_name -> holdfast.admin.v1.ResourceRef
-	3,  // 3: holdfast.admin.v1.ApplyResponse.revision:type_name -> holdfast.admin.v1.Revision
-	2,  // 4: holdfast.admin.v1.GetRequest.ref:type_name -> holdfast.admin.v1.ResourceRef
-	1,  // 5: holdfast.admin.v1.GetResponse.resource:type_name -> holdfast.admin.v1.Resource
-	1,  // 6: holdfast.admin.v1.ListResponse.resources:type_name -> holdfast.admin.v1.Resource
-	3,  // 7: holdfast.admin.v1.HistoryResponse.revisions:type_name -> holdfast.admin.v1.Revision
-	33, // 8: holdfast.admin.v1.StatusResponse.started:type_name -> google.protobuf.Timestamp
-	3,  // 9: holdfast.admin.v1.StatusResponse.revision:type_name -> holdfast.admin.v1.Revision
-	18, // 10: holdfast.admin.v1.StatusResponse.rollout:type_name -> holdfast.admin.v1.Rollout
-	19, // 11: holdfast.admin.v1.StatusResponse.refused:type_name -> holdfast.admin.v1.Refused
-	20, // 12: holdfast.admin.v1.StatusResponse.rejected:type_name -> holdfast.admin.v1.Rejected
-	2,  // 13: holdfast.admin.v1.StatusResponse.pinned:type_name -> holdfast.admin.v1.ResourceRef
-	21, // 14: holdfast.admin.v1.StatusResponse.nodes:type_name -> holdfast.admin.v1.Node
-	24, // 15: holdfast.admin.v1.StatusResponse.servers:type_name -> holdfast.admin.v1.Server
-	28, // 16: holdfast.admin.v1.StatusResponse.routes:type_name -> holdfast.admin.v1.Route
-	33, // 17: holdfast.admin.v1.Rollout.since:type_name -> google.protobuf.Timestamp
-	33, // 18: holdfast.admin.v1.Refused.at:type_name -> google.protobuf.Timestamp
-	33, // 19: holdfast.admin.v1.Rejected.at:type_name -> google.protobuf.Timestamp
-	33, // 20: holdfast.admin.v1.Node.connected_since:type_name -> google.protobuf.Timestamp
-	33, // 21: holdfast.admin.v1.Node.silent_since:type_name -> google.protobuf.Timestamp
-	32, // 22: holdfast.admin.v1.Node.types:type_name -> holdfast.admin.v1.Node.TypesEntry
-	23, // 23: holdfast.admin.v1.Node.nack:type_name -> holdfast.admin.v1.Nack
-	33, // 24: holdfast.admin.v1.Nack.at:type_name -> google.protobuf.Timestamp
-	25, // 25: holdfast.admin.v1.Server.regions:type_name -> holdfast.admin.v1.Region
-	26, // 26: holdfast.admin.v1.Region.endpoints:type_name -> holdfast.admin.v1.Endpoint
-	27, // 27: holdfast.admin.v1.Endpoint.health:type_name -> holdfast.admin.v1.EndpointHealth
-	21, // 28: holdfast.admin.v1.GetNodeResponse.node:type_name -> holdfast.admin.v1.Node
-	31, // 29: holdfast.admin.v1.GetNodeResponse.resources:type_name -> holdfast.admin.v1.NodeResource
-	22, // 30: holdfast.admin.v1.Node.TypesEntry.value:type_name -> holdfast.admin.v1.NodeType
-	4,  // 31: holdfast.admin.v1.Admin.Apply:input_type -> holdfast.admin.v1.ApplyRequest
-	6,  // 32: holdfast.admin.v1.Admin.Rollback:input_type -> holdfast.admin.v1.RollbackRequest
-	7,  // 33: holdfast.admin.v1.Admin.Diff:input_type -> holdfast.admin.v1.DiffRequest
-	9,  // 34: holdfast.admin.v1.Admin.Get:input_type -> holdfast.admin.v1.GetRequest
-	11, // 35: holdfast.admin.v1.Admin.List:input_type -> holdfast.admin.v1.ListRequest
-	13, // 36: holdfast.admin.v1.Admin.History:input_type -> holdfast.admin.v1.HistoryRequest
-	15, // 37: holdfast.admin.v1.Admin.Status:input_type -> holdfast.admin.v1.StatusRequest
-	16, // 38: holdfast.admin.v1.Admin.Watch:input_type -> holdfast.admin.v1.WatchRequest
-	29, // 39: holdfast.admin.v1.Admin.GetNode:input_type -> holdfast.admin.v1.GetNodeRequest
-	5,  // 40: holdfast.admin.v1.Admin.Apply:output_type -> holdfast.admin.v1.ApplyResponse
-	5,  // 41: holdfast.admin.v1.Admin.Rollback:output_type -> holdfast.admin.v1.ApplyResponse
-	8,  // 42: holdfast.admin.v1.Admin.Diff:output_type -> holdfast.admin.v1.DiffResponse
-	10, // 43: holdfast.admin.v1.Admin.Get:output_type -> holdfast.admin.v1.GetResponse
-	12, // 44: holdfast.admin.v1.Admin.List:output_type -> holdfast.admin.v1.ListResponse
-	14, // 45: holdfast.admin.v1.Admin.History:output_type -> holdfast.admin.v1.HistoryResponse
-	17, // 46: holdfast.admin.v1.Admin.Status:output_type -> holdfast.admin.v1.StatusResponse
-	17, // 47: holdfast.admin.v1.Admin.Watch:output_type -> holdfast.admin.v1.StatusResponse
-	30, // 48: holdfast.admin.v1.Admin.GetNode:output_type -> holdfast.admin.v1.GetNodeResponse
-	40, // [40:49] is the sub-list for method output_type
-	31, // [31:40] is the sub-list for method input_type
-	31, // [31:31] is the sub-list for extension type_name
-	31, // [31:31] is the sub-list for extension extendee
-	0,  // [0:31] is the sub-list for field type_name
+	42, // 1: holdfast.admin.v1.Revision.time:type_name -> google.protobuf.Timestamp
+	4,  // 2: holdfast.admin.v1.ApplyRequest.remove:type_name -> holdfast.admin.v1.ResourceRef
+	5,  // 3: holdfast.admin.v1.ApplyResponse.revision:type_name -> holdfast.admin.v1.Revision
+	4,  // 4: holdfast.admin.v1.GetRequest.ref:type_name -> holdfast.admin.v1.ResourceRef
+	3,  // 5: holdfast.admin.v1.GetResponse.resource:type_name -> holdfast.admin.v1.Resource
+	3,  // 6: holdfast.admin.v1.ListResponse.resources:type_name -> holdfast.admin.v1.Resource
+	5,  // 7: holdfast.admin.v1.HistoryResponse.revisions:type_name -> holdfast.admin.v1.Revision
+	42, // 8: holdfast.admin.v1.StatusResponse.started:type_name -> google.protobuf.Timestamp
+	5,  // 9: holdfast.admin.v1.StatusResponse.revision:type_name -> holdfast.admin.v1.Revision
+	20, // 10: holdfast.admin.v1.StatusResponse.rollout:type_name -> holdfast.admin.v1.Rollout
+	21, // 11: holdfast.admin.v1.StatusResponse.refused:type_name -> holdfast.admin.v1.Refused
+	22, // 12: holdfast.admin.v1.StatusResponse.rejected:type_name -> holdfast.admin.v1.Rejected
+	4,  // 13: holdfast.admin.v1.StatusResponse.pinned:type_name -> holdfast.admin.v1.ResourceRef
+	23, // 14: holdfast.admin.v1.StatusResponse.nodes:type_name -> holdfast.admin.v1.Node
+	26, // 15: holdfast.admin.v1.StatusResponse.servers:type_name -> holdfast.admin.v1.Server
+	30, // 16: holdfast.admin.v1.StatusResponse.routes:type_name -> holdfast.admin.v1.Route
+	34, // 17: holdfast.admin.v1.StatusResponse.breakers:type_name -> holdfast.admin.v1.Breaker
+	42, // 18: holdfast.admin.v1.Rollout.since:type_name -> google.protobuf.Timestamp
+	42, // 19: holdfast.admin.v1.Refused.at:type_name -> google.protobuf.Timestamp
+	42, // 20: holdfast.admin.v1.Rejected.at:type_name -> google.protobuf.Timestamp
+	42, // 21: holdfast.admin.v1.Node.connected_since:type_name -> google.protobuf.Timestamp
+	42, // 22: holdfast.admin.v1.Node.silent_since:type_name -> google.protobuf.Timestamp
+	41, // 23: holdfast.admin.v1.Node.types:type_name -> holdfast.admin.v1.Node.TypesEntry
+	25, // 24: holdfast.admin.v1.Node.nack:type_name -> holdfast.admin.v1.Nack
+	42, // 25: holdfast.admin.v1.Nack.at:type_name -> google.protobuf.Timestamp
+	27, // 26: holdfast.admin.v1.Server.regions:type_name -> holdfast.admin.v1.Region
+	28, // 27: holdfast.admin.v1.Region.endpoints:type_name -> holdfast.admin.v1.Endpoint
+	29, // 28: holdfast.admin.v1.Endpoint.health:type_name -> holdfast.admin.v1.EndpointHealth
+	23, // 29: holdfast.admin.v1.GetNodeResponse.node:type_name -> holdfast.admin.v1.Node
+	33, // 30: holdfast.admin.v1.GetNodeResponse.resources:type_name -> holdfast.admin.v1.NodeResource
+	1,  // 31: holdfast.admin.v1.Breaker.state:type_name -> holdfast.admin.v1.BreakerState
+	42, // 32: holdfast.admin.v1.Breaker.since:type_name -> google.protobuf.Timestamp
+	42, // 33: holdfast.admin.v1.Breaker.retry_at:type_name -> google.protobuf.Timestamp
+	42, // 34: holdfast.admin.v1.Breaker.until:type_name -> google.protobuf.Timestamp
+	36, // 35: holdfast.admin.v1.ToolVerdicts.recent:type_name -> holdfast.admin.v1.VerdictCounts
+	36, // 36: holdfast.admin.v1.ToolVerdicts.minute:type_name -> holdfast.admin.v1.VerdictCounts
+	34, // 37: holdfast.admin.v1.ListBreakersResponse.breakers:type_name -> holdfast.admin.v1.Breaker
+	35, // 38: holdfast.admin.v1.ListBreakersResponse.verdicts:type_name -> holdfast.admin.v1.ToolVerdicts
+	2,  // 39: holdfast.admin.v1.SetBreakerRequest.hold:type_name -> holdfast.admin.v1.BreakerHold
+	42, // 40: holdfast.admin.v1.SetBreakerRequest.until:type_name -> google.protobuf.Timestamp
+	34, // 41: holdfast.admin.v1.SetBreakerResponse.breakers:type_name -> holdfast.admin.v1.Breaker
+	24, // 42: holdfast.admin.v1.Node.TypesEntry.value:type_name -> holdfast.admin.v1.NodeType
+	6,  // 43: holdfast.admin.v1.Admin.Apply:input_type -> holdfast.admin.v1.ApplyRequest
+	8,  // 44: holdfast.admin.v1.Admin.Rollback:input_type -> holdfast.admin.v1.RollbackRequest
+	9,  // 45: holdfast.admin.v1.Admin.Diff:input_type -> holdfast.admin.v1.DiffRequest
+	11, // 46: holdfast.admin.v1.Admin.Get:input_type -> holdfast.admin.v1.GetRequest
+	13, // 47: holdfast.admin.v1.Admin.List:input_type -> holdfast.admin.v1.ListRequest
+	15, // 48: holdfast.admin.v1.Admin.History:input_type -> holdfast.admin.v1.HistoryRequest
+	17, // 49: holdfast.admin.v1.Admin.Status:input_type -> holdfast.admin.v1.StatusRequest
+	18, // 50: holdfast.admin.v1.Admin.Watch:input_type -> holdfast.admin.v1.WatchRequest
+	31, // 51: holdfast.admin.v1.Admin.GetNode:input_type -> holdfast.admin.v1.GetNodeRequest
+	37, // 52: holdfast.admin.v1.Admin.ListBreakers:input_type -> holdfast.admin.v1.ListBreakersRequest
+	39, // 53: holdfast.admin.v1.Admin.SetBreaker:input_type -> holdfast.admin.v1.SetBreakerRequest
+	7,  // 54: holdfast.admin.v1.Admin.Apply:output_type -> holdfast.admin.v1.ApplyResponse
+	7,  // 55: holdfast.admin.v1.Admin.Rollback:output_type -> holdfast.admin.v1.ApplyResponse
+	10, // 56: holdfast.admin.v1.Admin.Diff:output_type -> holdfast.admin.v1.DiffResponse
+	12, // 57: holdfast.admin.v1.Admin.Get:output_type -> holdfast.admin.v1.GetResponse
+	14, // 58: holdfast.admin.v1.Admin.List:output_type -> holdfast.admin.v1.ListResponse
+	16, // 59: holdfast.admin.v1.Admin.History:output_type -> holdfast.admin.v1.HistoryResponse
+	19, // 60: holdfast.admin.v1.Admin.Status:output_type -> holdfast.admin.v1.StatusResponse
+	19, // 61: holdfast.admin.v1.Admin.Watch:output_type -> holdfast.admin.v1.StatusResponse
+	32, // 62: holdfast.admin.v1.Admin.GetNode:output_type -> holdfast.admin.v1.GetNodeResponse
+	38, // 63: holdfast.admin.v1.Admin.ListBreakers:output_type -> holdfast.admin.v1.ListBreakersResponse
+	40, // 64: holdfast.admin.v1.Admin.SetBreaker:output_type -> holdfast.admin.v1.SetBreakerResponse
+	54, // [54:65] is the sub-list for method output_type
+	43, // [43:54] is the sub-list for method input_type
+	43, // [43:43] is the sub-list for extension type_name
+	43, // [43:43] is the sub-list for extension extendee
+	0,  // [0:43] is the sub-list for field type_name
 }
 
 func init() { file_api_admin_v1_admin_proto_init() }
@@ -2426,8 +3196,8 @@ func file_api_admin_v1_admin_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_api_admin_v1_admin_proto_rawDesc), len(file_api_admin_v1_admin_proto_rawDesc)),
-			NumEnums:      1,
-			NumMessages:   32,
+			NumEnums:      3,
+			NumMessages:   39,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

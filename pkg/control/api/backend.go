@@ -12,8 +12,8 @@ import (
 // configuration: sizes, single-line texts, names that are there at all, percentages.
 // What is left to check is whether they make sense now.
 //
-// All methods are called concurrently, but for Apply and Rollback: of those there is
-// one at a time. They follow ctx, which ends when the caller goes away: until the
+// All methods are called concurrently, but for Apply, Rollback and SetBreaker: of
+// those there is one at a time. They follow ctx, which ends when the caller goes away: until the
 // new revision is kept, that leaves everything as it was; from then on it changes nothing.
 //
 // Errors are told apart with errors.Is and errors.As, by CodeOf; their words reach the
@@ -39,6 +39,10 @@ type Backend interface {
 	Watch(ctx context.Context, send func(*adminv1.StatusResponse) error) error
 	// GetNode follows the RPC.
 	GetNode(ctx context.Context, request *adminv1.GetNodeRequest) (*adminv1.GetNodeResponse, error)
+	// ListBreakers follows the RPC.
+	ListBreakers(ctx context.Context, request *adminv1.ListBreakersRequest) (*adminv1.ListBreakersResponse, error)
+	// SetBreaker follows the RPC. author is as for Apply.
+	SetBreaker(ctx context.Context, request *adminv1.SetBreakerRequest, author string) (*adminv1.SetBreakerResponse, error)
 }
 
 // Errors of a Backend that belong to no other package; see CodeOf for the others.

@@ -18,7 +18,7 @@ type Role uint8
 const (
 	// Read sees everything and changes nothing.
 	Read Role = iota + 1
-	// Write makes revisions.
+	// Write makes revisions, and holds breakers.
 	Write
 )
 
@@ -94,12 +94,13 @@ func (k kind) role() Role {
 // not served.
 func kindOf(path string) (kind, bool) {
 	switch path {
-	case adminv1connect.AdminApplyProcedure, adminv1connect.AdminRollbackProcedure:
+	case adminv1connect.AdminApplyProcedure, adminv1connect.AdminRollbackProcedure, adminv1connect.AdminSetBreakerProcedure:
 		return writing, true
 	case adminv1connect.AdminWatchProcedure:
 		return watching, true
 	case adminv1connect.AdminDiffProcedure, adminv1connect.AdminGetProcedure, adminv1connect.AdminListProcedure,
-		adminv1connect.AdminHistoryProcedure, adminv1connect.AdminStatusProcedure, adminv1connect.AdminGetNodeProcedure:
+		adminv1connect.AdminHistoryProcedure, adminv1connect.AdminStatusProcedure, adminv1connect.AdminGetNodeProcedure,
+		adminv1connect.AdminListBreakersProcedure:
 		return reading, true
 	default:
 		return 0, false

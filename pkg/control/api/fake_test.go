@@ -23,6 +23,8 @@ type fake struct {
 	limits []uint32
 	// updates go to the watchers after the first status.
 	updates chan *adminv1.StatusResponse
+	// held are the authors of SetBreaker.
+	held    []string
 	nothing bool
 }
 
@@ -123,4 +125,15 @@ func (f *fake) Watch(ctx context.Context, send func(*adminv1.StatusResponse) err
 
 func (f *fake) GetNode(_ context.Context, r *adminv1.GetNodeRequest) (*adminv1.GetNodeResponse, error) {
 	return &adminv1.GetNodeResponse{Node: &adminv1.Node{Id: r.GetId()}}, f.enter()
+}
+
+func (f *fake) ListBreakers(_ context.Context, r *adminv1.ListBreakersRequest) (*adminv1.ListBreakersResponse, error) {
+	return &adminv1.ListBreakersResponse{Breakers: []*adminv1.Breaker{{Server: r.GetServer(), Tool: r.GetTool()}}}, f.enter()
+}
+
+func (f *fake) SetBreaker(_ context.Context, r *adminv1.SetBreakerRequest, author string) (*adminv1.SetBreakerResponse, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.held = append(f.held, author)
+	return &adminv1.SetBreakerResponse{Breakers: []*adminv1.Breaker{{Server: r.GetServer(), By: author}}}, f.fail
 }

@@ -14,6 +14,7 @@ import (
 
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	adminv1 "github.com/holdfast-mcp/holdfast/api/admin/v1"
 	"github.com/holdfast-mcp/holdfast/pkg/config"
@@ -191,3 +192,14 @@ func FuzzStatus(f *testing.F) { fuzzMethod(f, "Status", &adminv1.StatusRequest{}
 func FuzzWatch(f *testing.F) { fuzzMethod(f, "Watch", &adminv1.WatchRequest{}) }
 
 func FuzzGetNode(f *testing.F) { fuzzMethod(f, "GetNode", &adminv1.GetNodeRequest{Id: "envoy-1"}) }
+
+func FuzzListBreakers(f *testing.F) {
+	fuzzMethod(f, "ListBreakers", &adminv1.ListBreakersRequest{Server: "orders", Tool: "get_order", Region: "asia-south1"})
+}
+
+func FuzzSetBreaker(f *testing.F) {
+	fuzzMethod(f, "SetBreaker", &adminv1.SetBreakerRequest{
+		Server: "orders", Tool: "get_order", Region: "asia-south1", Hold: adminv1.BreakerHold_BREAKER_HOLD_OPEN,
+		Until: timestamppb.New(time.Unix(1e9, 0)), Reason: "why", Author: "asha", UnlistedTool: true,
+	}, &adminv1.SetBreakerRequest{Server: "orders", Tool: "get_order", Hold: adminv1.BreakerHold_BREAKER_HOLD_AUTO})
+}

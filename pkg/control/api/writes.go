@@ -36,8 +36,15 @@ func (s *rpcs) Rollback(ctx context.Context, request *adminv1.RollbackRequest) (
 	})
 }
 
-// write makes a change when it is its turn. Who goes away before that has asked for nothing.
+// write makes a revision, and logs it.
 func (s *rpcs) write(ctx context.Context, w write, problem error, do func(author string) (*adminv1.ApplyResponse, error)) (*adminv1.ApplyResponse, error) {
+	return change(ctx, s, w, problem, do, s.logWrite)
+}
+
+// change makes a change when it is its turn. Who goes away before that has asked for nothing.
+func change[Response any](ctx context.Context, s *rpcs, w write, problem error, do func(author string) (*Response, error),
+	log func(context.Context, *call, write, *Response, error),
+) (*Response, error) {
 	c, err := begin(ctx, problem)
 	if err == nil {
 		if w.author, err = c.author(w.author); err != nil {
@@ -58,7 +65,7 @@ func (s *rpcs) write(ctx context.Context, w write, problem error, do func(author
 	logged := false
 	defer func() {
 		if !logged { // a fault, which is told elsewhere in full
-			s.logWrite(ctx, c, w, nil, errFault)
+			log(ctx, c, w, nil, errFault)
 		}
 	}()
 	response, err := do(w.author)
@@ -66,7 +73,7 @@ func (s *rpcs) write(ctx context.Context, w write, problem error, do func(author
 		err = errNothing
 	}
 	logged = true
-	s.logWrite(ctx, c, w, response, err)
+	log(ctx, c, w, response, err)
 	return answered(ctx, response, err)
 }
 
@@ -76,12 +83,7 @@ func (s *rpcs) logWrite(ctx context.Context, c *call, w write, response *adminv1
 		slog.String("reason", w.reason), slog.Bool("dry_run", w.dryRun),
 	}
 	if err != nil {
-		code := CodeOf(err)
-		attrs = append(attrs, slog.String("result", code.String()))
-		if code == connect.CodeInternal || code == connect.CodeResourceExhausted {
-			attrs = append(attrs, slog.String("error", bounded(err.Error(), maxGRPCErrorBytes)))
-		}
-		s.log.LogAttrs(ctx, slog.LevelWarn, "admin API: nothing changed", attrs...)
+		s.logRefused(ctx, attrs, err)
 		return
 	}
 	result, revision := "new revision", response.GetRevision()
@@ -97,6 +99,16 @@ func (s *rpcs) logWrite(ctx context.Context, c *call, w write, response *adminv1
 		attrs = append(attrs, slog.Int("changed", len(changes)), slog.Any("changes", changes[:min(len(changes), maxLoggedChanges)]))
 	}
 	s.log.LogAttrs(ctx, slog.LevelInfo, "admin API: write", attrs...)
+}
+
+// logRefused tells that a write changed nothing.
+func (s *rpcs) logRefused(ctx context.Context, attrs []slog.Attr, err error) {
+	code := CodeOf(err)
+	attrs = append(attrs, slog.String("result", code.String()))
+	if code == connect.CodeInternal || code == connect.CodeResourceExhausted {
+		attrs = append(attrs, slog.String("error", bounded(err.Error(), maxGRPCErrorBytes)))
+	}
+	s.log.LogAttrs(ctx, slog.LevelWarn, "admin API: nothing changed", attrs...)
 }
 
 var (

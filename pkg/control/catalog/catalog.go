@@ -8,6 +8,8 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 	"unicode/utf8"
@@ -137,6 +139,24 @@ func (s *Store) keep(entries []*policyv1.CatalogEntry) error {
 		return nil
 	}
 	return s.publish(changed, removed)
+}
+
+// Tools gives the names of a server's tools as its lists have them, sorted. What only
+// callers with credentials were shown is not known here.
+func (s *Store) Tools(server string) []string {
+	s.mu.Lock()
+	var lists [][]byte
+	for _, e := range s.entries {
+		if e.GetServer() == server && e.GetMethod() == "tools/list" {
+			lists = append(lists, e.GetResult())
+		}
+	}
+	s.mu.Unlock()
+	known := map[string]struct{}{}
+	for _, list := range lists {
+		addTools(known, list)
+	}
+	return slices.Sorted(maps.Keys(known))
 }
 
 func (s *Store) evict() []string {

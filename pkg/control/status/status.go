@@ -34,6 +34,8 @@ type Status struct {
 	Servers []Server `json:"servers"`
 	// Routes of the revision in order of name.
 	Routes []Route `json:"routes,omitempty"`
+	// Breakers that are not closed, or that an operator holds, in order of server, tool and region.
+	Breakers []Breaker `json:"breakers,omitempty"`
 }
 
 // Head is a revision of the history.
@@ -183,3 +185,31 @@ type Route struct {
 	// ToolRules is how many there are.
 	ToolRules int `json:"toolRules"`
 }
+
+// Breaker keeps calls of one tool of one server away from one region.
+type Breaker struct {
+	Server string `json:"server"`
+	Tool   string `json:"tool"`
+	// Region; empty: all of them, where an operator holds it there.
+	Region string `json:"region,omitempty"`
+	// State is open, half-open or closed.
+	State string    `json:"state"`
+	Since time.Time `json:"since"`
+	// RetryAt is when an open one tries a call again.
+	RetryAt *time.Time `json:"retryAt,omitempty"`
+	Reason  string     `json:"reason,omitempty"`
+	// By is the processor that decided, or "operator NAME".
+	By string `json:"by"`
+	// Openings without staying closed in between.
+	Openings uint32 `json:"openings,omitempty"`
+	// Held: an operator says so, until Until or until it is taken back.
+	Held  bool       `json:"held,omitempty"`
+	Until *time.Time `json:"until,omitempty"`
+}
+
+// States of a Breaker.
+const (
+	BreakerOpen     = "open"
+	BreakerHalfOpen = "half-open"
+	BreakerClosed   = "closed"
+)

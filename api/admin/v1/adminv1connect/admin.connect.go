@@ -55,6 +55,10 @@ const (
 	AdminWatchProcedure = "/holdfast.admin.v1.Admin/Watch"
 	// AdminGetNodeProcedure is the fully-qualified name of the Admin's GetNode RPC.
 	AdminGetNodeProcedure = "/holdfast.admin.v1.Admin/GetNode"
+	// AdminListBreakersProcedure is the fully-qualified name of the Admin's ListBreakers RPC.
+	AdminListBreakersProcedure = "/holdfast.admin.v1.Admin/ListBreakers"
+	// AdminSetBreakerProcedure is the fully-qualified name of the Admin's SetBreaker RPC.
+	AdminSetBreakerProcedure = "/holdfast.admin.v1.Admin/SetBreaker"
 )
 
 // AdminClient is a client for the holdfast.admin.v1.Admin service.
@@ -87,6 +91,18 @@ type AdminClient interface {
 	// GetNode is what a connected Envoy is meant to run: each resource with its
 	// version, as its config dump should show them. NOT_FOUND where no such node is connected.
 	GetNode(context.Context, *v1.GetNodeRequest) (*v1.GetNodeResponse, error)
+	// ListBreakers gives the breakers that are not closed or that an operator holds, and what
+	// tools answered lately. NOT_FOUND where there is no such server, tool or region.
+	ListBreakers(context.Context, *v1.ListBreakersRequest) (*v1.ListBreakersResponse, error)
+	// SetBreaker holds a breaker open or closed, or leaves it to the processors again. It is
+	// kept before any processor hears of it, and all of them have within about two
+	// seconds. The error is
+	//
+	//	NOT_FOUND           there is no such server, tool or region,
+	//	INVALID_ARGUMENT    until is over, or stands with BREAKER_HOLD_AUTO,
+	//	FAILED_PRECONDITION BREAKER_HOLD_AUTO where nobody holds it,
+	//	RESOURCE_EXHAUSTED  1024 are held already, or the disk is full.
+	SetBreaker(context.Context, *v1.SetBreakerRequest) (*v1.SetBreakerResponse, error)
 }
 
 // NewAdminClient constructs a client for the holdfast.admin.v1.Admin service. By default, it uses
@@ -154,20 +170,34 @@ func NewAdminClient(httpClient connect.HTTPClient, baseURL string, opts ...conne
 			connect.WithSchema(adminMethods.ByName("GetNode")),
 			connect.WithClientOptions(opts...),
 		),
+		listBreakers: connect.NewClient[v1.ListBreakersRequest, v1.ListBreakersResponse](
+			httpClient,
+			baseURL+AdminListBreakersProcedure,
+			connect.WithSchema(adminMethods.ByName("ListBreakers")),
+			connect.WithClientOptions(opts...),
+		),
+		setBreaker: connect.NewClient[v1.SetBreakerRequest, v1.SetBreakerResponse](
+			httpClient,
+			baseURL+AdminSetBreakerProcedure,
+			connect.WithSchema(adminMethods.ByName("SetBreaker")),
+			connect.WithClientOptions(opts...),
+		),
 	}
 }
 
 // adminClient implements AdminClient.
 type adminClient struct {
-	apply    *connect.Client[v1.ApplyRequest, v1.ApplyResponse]
-	rollback *connect.Client[v1.RollbackRequest, v1.ApplyResponse]
-	diff     *connect.Client[v1.DiffRequest, v1.DiffResponse]
-	get      *connect.Client[v1.GetRequest, v1.GetResponse]
-	list     *connect.Client[v1.ListRequest, v1.ListResponse]
-	history  *connect.Client[v1.HistoryRequest, v1.HistoryResponse]
-	status   *connect.Client[v1.StatusRequest, v1.StatusResponse]
-	watch    *connect.Client[v1.WatchRequest, v1.StatusResponse]
-	getNode  *connect.Client[v1.GetNodeRequest, v1.GetNodeResponse]
+	apply        *connect.Client[v1.ApplyRequest, v1.ApplyResponse]
+	rollback     *connect.Client[v1.RollbackRequest, v1.ApplyResponse]
+	diff         *connect.Client[v1.DiffRequest, v1.DiffResponse]
+	get          *connect.Client[v1.GetRequest, v1.GetResponse]
+	list         *connect.Client[v1.ListRequest, v1.ListResponse]
+	history      *connect.Client[v1.HistoryRequest, v1.HistoryResponse]
+	status       *connect.Client[v1.StatusRequest, v1.StatusResponse]
+	watch        *connect.Client[v1.WatchRequest, v1.StatusResponse]
+	getNode      *connect.Client[v1.GetNodeRequest, v1.GetNodeResponse]
+	listBreakers *connect.Client[v1.ListBreakersRequest, v1.ListBreakersResponse]
+	setBreaker   *connect.Client[v1.SetBreakerRequest, v1.SetBreakerResponse]
 }
 
 // Apply calls holdfast.admin.v1.Admin.Apply.
@@ -247,6 +277,24 @@ func (c *adminClient) GetNode(ctx context.Context, req *v1.GetNodeRequest) (*v1.
 	return nil, err
 }
 
+// ListBreakers calls holdfast.admin.v1.Admin.ListBreakers.
+func (c *adminClient) ListBreakers(ctx context.Context, req *v1.ListBreakersRequest) (*v1.ListBreakersResponse, error) {
+	response, err := c.listBreakers.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// SetBreaker calls holdfast.admin.v1.Admin.SetBreaker.
+func (c *adminClient) SetBreaker(ctx context.Context, req *v1.SetBreakerRequest) (*v1.SetBreakerResponse, error) {
+	response, err := c.setBreaker.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
 // AdminHandler is an implementation of the holdfast.admin.v1.Admin service.
 type AdminHandler interface {
 	// Apply makes a revision out of the newest one and the given documents. With
@@ -277,6 +325,18 @@ type AdminHandler interface {
 	// GetNode is what a connected Envoy is meant to run: each resource with its
 	// version, as its config dump should show them. NOT_FOUND where no such node is connected.
 	GetNode(context.Context, *v1.GetNodeRequest) (*v1.GetNodeResponse, error)
+	// ListBreakers gives the breakers that are not closed or that an operator holds, and what
+	// tools answered lately. NOT_FOUND where there is no such server, tool or region.
+	ListBreakers(context.Context, *v1.ListBreakersRequest) (*v1.ListBreakersResponse, error)
+	// SetBreaker holds a breaker open or closed, or leaves it to the processors again. It is
+	// kept before any processor hears of it, and all of them have within about two
+	// seconds. The error is
+	//
+	//	NOT_FOUND           there is no such server, tool or region,
+	//	INVALID_ARGUMENT    until is over, or stands with BREAKER_HOLD_AUTO,
+	//	FAILED_PRECONDITION BREAKER_HOLD_AUTO where nobody holds it,
+	//	RESOURCE_EXHAUSTED  1024 are held already, or the disk is full.
+	SetBreaker(context.Context, *v1.SetBreakerRequest) (*v1.SetBreakerResponse, error)
 }
 
 // NewAdminHandler builds an HTTP handler from the service implementation. It returns the path on
@@ -340,6 +400,18 @@ func NewAdminHandler(svc AdminHandler, opts ...connect.HandlerOption) (string, h
 		connect.WithSchema(adminMethods.ByName("GetNode")),
 		connect.WithHandlerOptions(opts...),
 	)
+	adminListBreakersHandler := connect.NewUnaryHandlerSimple(
+		AdminListBreakersProcedure,
+		svc.ListBreakers,
+		connect.WithSchema(adminMethods.ByName("ListBreakers")),
+		connect.WithHandlerOptions(opts...),
+	)
+	adminSetBreakerHandler := connect.NewUnaryHandlerSimple(
+		AdminSetBreakerProcedure,
+		svc.SetBreaker,
+		connect.WithSchema(adminMethods.ByName("SetBreaker")),
+		connect.WithHandlerOptions(opts...),
+	)
 	return "/holdfast.admin.v1.Admin/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case AdminApplyProcedure:
@@ -360,6 +432,10 @@ func NewAdminHandler(svc AdminHandler, opts ...connect.HandlerOption) (string, h
 			adminWatchHandler.ServeHTTP(w, r)
 		case AdminGetNodeProcedure:
 			adminGetNodeHandler.ServeHTTP(w, r)
+		case AdminListBreakersProcedure:
+			adminListBreakersHandler.ServeHTTP(w, r)
+		case AdminSetBreakerProcedure:
+			adminSetBreakerHandler.ServeHTTP(w, r)
 		default:
 			http.NotFound(w, r)
 		}
@@ -403,4 +479,12 @@ func (UnimplementedAdminHandler) Watch(context.Context, *v1.WatchRequest, *conne
 
 func (UnimplementedAdminHandler) GetNode(context.Context, *v1.GetNodeRequest) (*v1.GetNodeResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("holdfast.admin.v1.Admin.GetNode is not implemented"))
+}
+
+func (UnimplementedAdminHandler) ListBreakers(context.Context, *v1.ListBreakersRequest) (*v1.ListBreakersResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("holdfast.admin.v1.Admin.ListBreakers is not implemented"))
+}
+
+func (UnimplementedAdminHandler) SetBreaker(context.Context, *v1.SetBreakerRequest) (*v1.SetBreakerResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("holdfast.admin.v1.Admin.SetBreaker is not implemented"))
 }
