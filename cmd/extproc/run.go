@@ -19,6 +19,7 @@ import (
 	"google.golang.org/grpc/keepalive"
 
 	policyv1 "github.com/holdfast-mcp/holdfast/api/policy/v1"
+	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/admit"
 	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/catalog"
 	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/extproc"
 	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/policy"
@@ -75,8 +76,9 @@ func serve(ctx context.Context, s settings, logger *slog.Logger, conn *grpc.Clie
 	if err != nil {
 		return errors.Join(err, grpcListener.Close(), httpListener.Close())
 	}
+	pressure := &admit.Pressure{}
 	service := extproc.New(extproc.Options{
-		Table: policies.Table, Catalog: lists, Window: outcomes.window, Breakers: outcomes.breakers, Report: reporter.Offer, Logger: logger,
+		Table: policies.Table, Catalog: lists, Window: outcomes.window, Breakers: outcomes.breakers, Report: reporter.Offer, Pressure: pressure, Logger: logger,
 	})
 	state := newState(policies, service.Streams)
 	pages := state.handler(telemetry.Handler(outcomes.registry, logger))
@@ -91,6 +93,7 @@ func serve(ctx context.Context, s settings, logger *slog.Logger, conn *grpc.Clie
 	group.Go(func() error { return policies.Run(background) })
 	group.Go(func() error { reporter.Run(background); return nil })
 	group.Go(func() error { return outcomes.fleet.Run(background) })
+	group.Go(func() error { pressure.Run(background); return nil })
 	group.Go(func() error { return state.follow(background) })
 	group.Go(func() error { return serveHTTP(background, httpListener, pages) })
 	group.Go(func() error { return server.Serve(grpcListener) })

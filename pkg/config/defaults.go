@@ -35,6 +35,12 @@ const (
 	DefaultBackOff = Duration(5 * time.Millisecond)
 	// DefaultMaxBackOff is BackOff.Max, unless the base is longer.
 	DefaultMaxBackOff = Duration(250 * time.Millisecond)
+	// DefaultMaxWait is Concurrency.MaxWait.
+	DefaultMaxWait = Duration(time.Second)
+	// DefaultPriority is ToolRule.Priority.
+	DefaultPriority = 5
+	// DefaultCost is ToolRule.Cost.
+	DefaultCost = 1
 	// DefaultStaleListAge is StaleLists.MaxAge.
 	DefaultStaleListAge = Duration(day)
 )
@@ -94,6 +100,7 @@ func (s *MCPServer) applyDefaults() {
 	setDefault(&spec.Path, DefaultPath)
 	setDefault(&spec.Failover.Mode, ActivePassive)
 	setDefault(&spec.ConnectTimeout, DefaultConnectTimeout)
+	spec.Concurrency.applyDefaults()
 	setDefault(&spec.HealthCheck.Path, DefaultHealthPath)
 	setDefault(&spec.HealthCheck.Interval, DefaultHealthInterval)
 	setDefault(&spec.HealthCheck.Timeout, min(DefaultHealthTimeout, spec.HealthCheck.Interval))
@@ -124,6 +131,7 @@ func (r *MCPRoute) applyDefaults() {
 		rule := &spec.Tools[i]
 		setDefault(&rule.Timeout, spec.Timeout)
 		setDefault(&rule.IdleTimeout, spec.IdleTimeout)
+		rule.applyRank()
 		rule.Retry.applyDefaults(rule.Timeout)
 	}
 	for i := range spec.Methods {

@@ -48,6 +48,10 @@ const (
 	minBodyBytes   = 1 << 10
 	maxBodyBytes   = 4 << 20
 	maxPort        = 65535
+	maxConcurrent  = 100_000
+	maxQueue       = 10_000
+	maxPriority    = 9
+	maxCost        = 100
 	maxHostBytes   = 253
 	maxOriginBytes = 300
 )
@@ -65,6 +69,7 @@ const (
 	maxCheckInterval  = Duration(5 * time.Minute)
 	minCheckTimeout   = Duration(10 * time.Millisecond)
 	maxStaleAge       = Duration(7 * 24 * time.Hour)
+	maxQueueWait      = Duration(30 * time.Second)
 )
 
 const (

@@ -26,6 +26,7 @@ func checkRouteValues(r loaded[MCPRoute]) {
 		path := item("spec.tools", i)
 		checkTries(r.document, path, rule.Timeout, rule.IdleTimeout, rule.Retry)
 		checkMatch(r.document, path+".match", rule.Match)
+		checkRank(r.document, path, rule)
 	}
 }
 
@@ -93,6 +94,7 @@ func checkRoute(r loaded[MCPRoute], cover *coverage) {
 	checkSums(r)
 	for i, rule := range spec.Tools {
 		path := item("spec.tools", i)
+		checkPatience(r.document, path, rule)
 		checkTarget(r, path+".to.server", rule.To)
 	}
 	cover.check(r)

@@ -11,6 +11,7 @@ func checkServerValues(s loaded[MCPServer]) {
 	rangeAt(s.document, "spec.healthCheck.interval", spec.HealthCheck.Interval, minCheckInterval, maxCheckInterval)
 	rangeAt(s.document, "spec.healthCheck.timeout", spec.HealthCheck.Timeout, minCheckTimeout, maxCheckInterval)
 	checkOutlierValues(s)
+	checkConcurrency(s.document, "spec.concurrency", spec.Concurrency)
 	s.countAt("spec.regions", len(spec.Regions), 1, maxRegions)
 	for i, region := range spec.Regions {
 		path := item("spec.regions", i)

@@ -89,6 +89,9 @@ type MCPServerSpec struct {
 	Outlier Outlier `yaml:"outlier,omitempty" json:"outlier,omitempty"`
 	// RetryBudget bounds what retries may add to the load of the server.
 	RetryBudget RetryBudget `yaml:"retryBudget,omitempty" json:"retryBudget,omitempty"`
+	// Concurrency bounds the requests that the server works on at a time, over all routes and regions.
+	// Not counted are initialize, server/discover, ping, notifications, responses and event streams. Default: no bound.
+	Concurrency *Concurrency `yaml:"concurrency,omitempty" json:"concurrency,omitempty"`
 }
 
 // Outlier configures Envoy's outlier detection: an endpoint whose answers fail gets no calls
@@ -277,8 +280,28 @@ type ToolRule struct {
 	IdleTimeout Duration `yaml:"idleTimeout,omitempty" json:"idleTimeout,omitempty"`
 	// Retry bounds the tries of a call. For a tool that is not safe, attempts bound only the tries of
 	// calls provably unsent, and the one try that is sent may take the whole timeout.
-	Retry  Retry    `yaml:"retry,omitempty" json:"retry,omitempty"`
+	Retry Retry `yaml:"retry,omitempty" json:"retry,omitempty"`
+	// Concurrency bounds the calls of this rule that are under way at a time, besides the server's
+	// own bound. Default: no bound.
+	Concurrency *Concurrency `yaml:"concurrency,omitempty" json:"concurrency,omitempty"`
+	// Priority, 0 to 9: when there is not room for all, calls of a higher priority are served first and refused
+	// last. Requests other than tools/call have 5. Default 5.
+	Priority *int `yaml:"priority,omitempty" json:"priority,omitempty"` // a pointer: 0 differs from nothing written
+	// Cost of refusing a call, 1 to 100: of those with the lowest priority the cheapest are refused first. Default 1.
+	Cost   int      `yaml:"cost,omitempty" json:"cost,omitempty"`
 	Source Position `yaml:"-" json:"-"`
+}
+
+// Concurrency bounds how many requests are under way at a time, and how many wait for their turn.
+// The processors share the numbers.
+type Concurrency struct {
+	// Limit of requests under way, 1 to 100000.
+	Limit int `yaml:"limit" json:"limit"`
+	// Queue of requests that wait, 0 to 10000. Beyond it the one of least worth is refused at once. Default 0 for none.
+	Queue int `yaml:"queue,omitempty" json:"queue,omitempty"`
+	// MaxWait of one request, 1ms to 30s. One that would wait longer, or so long that its timeout could not be kept, is
+	// refused at once. Default 1s where there is a queue.
+	MaxWait Duration `yaml:"maxWait,omitempty" json:"maxWait,omitempty"`
 }
 
 // ToolMatch selects calls; Name and Regex exclude each other, neither matches every tool.

@@ -113,6 +113,7 @@ func (b *builder) server(s config.MCPServer) Server {
 			Floor:   uint32(*s.Spec.RetryBudget.Floor), //nolint:gosec // 0 to 100000
 		},
 	}
+	out.Concurrency = concurrency(s.Spec.Concurrency)
 	localities := make([]Locality, 0, len(s.Spec.Regions))
 	for _, r := range s.Spec.Regions {
 		l := Locality{Region: r.Name}
@@ -131,6 +132,13 @@ func (b *builder) server(s config.MCPServer) Server {
 		}
 	}
 	return out
+}
+
+func concurrency(c *config.Concurrency) *Concurrency {
+	if c == nil {
+		return nil
+	}
+	return &Concurrency{Limit: c.Limit, Queue: c.Queue, MaxWait: time.Duration(c.MaxWait)}
 }
 
 func priorities(mode config.FailoverMode, localities []Locality, region string) [][]Locality {
@@ -201,6 +209,7 @@ func (b *builder) rule(route, server string, index int, t config.ToolRule) Rule 
 		Action: b.action(route, server, class, own),
 		Once:   b.action(route, server, Unsafe, own),
 	}
+	out.Concurrency, out.Priority, out.Cost = concurrency(t.Concurrency), *t.Priority, t.Cost
 	for _, a := range t.Match.Arguments {
 		m := ArgumentMatch{Pointer: a.Pointer, Regex: a.Regex}
 		if a.Equals != nil {

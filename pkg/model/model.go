@@ -49,6 +49,8 @@ type Server struct {
 	ConnectTimeout time.Duration
 	Outlier        Outlier
 	RetryBudget    RetryBudget
+	// Concurrency is nil where there is no bound.
+	Concurrency *Concurrency
 }
 
 // Outlier is Envoy's outlier detection.
@@ -62,6 +64,12 @@ type Outlier struct {
 // RetryBudget bounds retries in any ten seconds: a share of the calls, and some on top.
 type RetryBudget struct {
 	Percent, Floor uint32
+}
+
+// Concurrency bounds the requests under way and those that wait, over all processors.
+type Concurrency struct {
+	Limit, Queue int
+	MaxWait      time.Duration
 }
 
 // Locality is the endpoints of one region.
@@ -121,6 +129,10 @@ type Rule struct {
 	Action    Action
 	// Once replaces Action for a message that may never be sent twice.
 	Once Action
+	// Concurrency of the rule's calls; nil where there is no bound.
+	Concurrency *Concurrency
+	// Priority is 0 to 9, Cost at least 1: who is refused when there is not room for all.
+	Priority, Cost int
 }
 
 // MethodRule is one rule for methods.

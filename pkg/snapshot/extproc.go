@@ -36,6 +36,9 @@ const (
 // endpoint; far above what a decision takes on a busy machine.
 const messageTimeout = 500 * time.Millisecond
 
+// maxQueueWait is the longest that a call may wait for its turn (config.Concurrency).
+const maxQueueWait = 30 * time.Second
+
 // edgeFilter is the downstream attachment point. failure_mode_allow is safe: a
 // request that no processor stamped matches no route that reaches a server.
 func edgeFilter() (*hcmv3.HttpFilter, error) {
@@ -58,7 +61,9 @@ func edgeFilter() (*hcmv3.HttpFilter, error) {
 		},
 		MetadataOptions: &extprocv3.MetadataOptions{ReceivingNamespaces: edgeNamespaces()},
 		MessageTimeout:  duration(messageTimeout),
-		MutationRules:   &mutationrulesv3.HeaderMutationRules{DisallowSystem: boolean(false), AllowAllRouting: boolean(true)},
+		// A call that waits for its turn asks for the time that this takes.
+		MaxMessageTimeout: duration(maxQueueWait + messageTimeout),
+		MutationRules:     &mutationrulesv3.HeaderMutationRules{DisallowSystem: boolean(false), AllowAllRouting: boolean(true)},
 	})
 }
 

@@ -24,6 +24,7 @@ func policy(m *model.Model, r model.Route) *policyv1.RoutePolicy {
 		StaleListMaxAge: duration(r.StaleListMaxAge),
 		StampVia:        r.StampVia,
 		MaxBodyBytes:    m.Gateway.MaxBodyBytes,
+		Processors:      uint32(len(m.Gateway.Processors)), //nolint:gosec // at most 16
 	}
 	out.UnmatchedToolOnce = out.GetUnmatchedTool()
 	if r.ErrorsHTTP {
@@ -42,6 +43,7 @@ func policy(m *model.Model, r model.Route) *policyv1.RoutePolicy {
 			Id: rule.ID, Glob: rule.Glob, Regex: rule.Regex,
 			Action: policyAction(rule.Action), Once: policyAction(rule.Once),
 		}
+		rank(rule, p.GetAction(), p.GetOnce())
 		for _, a := range rule.Arguments {
 			p.Arguments = append(p.Arguments, &policyv1.ArgumentMatch{Pointer: a.Pointer, In: a.In, Regex: a.Regex})
 		}
@@ -60,6 +62,7 @@ func policyServer(m *model.Model, name string) *policyv1.Server {
 		}
 		out.RetryBudget = &policyv1.RetryBudget{Percent: s.RetryBudget.Percent, Floor: s.RetryBudget.Floor}
 		out.Regions = s.Regions
+		out.Concurrency = policyConcurrency(s.Concurrency)
 		for _, localities := range s.Priorities {
 			for _, l := range localities {
 				for _, e := range l.Endpoints {
@@ -73,6 +76,24 @@ func policyServer(m *model.Model, name string) *policyv1.Server {
 	}
 	slices.SortFunc(out.Endpoints, func(a, b *policyv1.Endpoint) int { return strings.Compare(a.GetAddress(), b.GetAddress()) })
 	return out
+}
+
+func policyConcurrency(c *model.Concurrency) *policyv1.Concurrency {
+	if c == nil {
+		return nil
+	}
+	return &policyv1.Concurrency{
+		Limit: uint32(c.Limit), Queue: uint32(c.Queue), //nolint:gosec // at most 100000
+		MaxWait: duration(c.MaxWait),
+	}
+}
+
+// rank tells the actions of a rule what is done when there is not room for all.
+func rank(rule model.Rule, actions ...*policyv1.Action) {
+	for _, a := range actions {
+		a.Concurrency = policyConcurrency(rule.Concurrency)
+		a.Priority, a.Cost = uint32(rule.Priority), uint32(rule.Cost) //nolint:gosec // at most 100
+	}
 }
 
 func policyAction(a model.Action) *policyv1.Action {

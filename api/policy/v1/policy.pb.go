@@ -115,7 +115,9 @@ type RoutePolicy struct {
 	SafeMethodOnce    *Action `protobuf:"bytes,15,opt,name=safe_method_once,json=safeMethodOnce,proto3" json:"safe_method_once,omitempty"`
 	// Rules for requests by method, in order; the first that matches takes the place of
 	// safe_method, safe_method_once or other_method.
-	Methods       []*MethodRule `protobuf:"bytes,16,rep,name=methods,proto3" json:"methods,omitempty"`
+	Methods []*MethodRule `protobuf:"bytes,16,rep,name=methods,proto3" json:"methods,omitempty"`
+	// Processors that share the limits of Concurrency; 0 counts as 1.
+	Processors    uint32 `protobuf:"varint,20,opt,name=processors,proto3" json:"processors,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -262,6 +264,13 @@ func (x *RoutePolicy) GetMethods() []*MethodRule {
 	return nil
 }
 
+func (x *RoutePolicy) GetProcessors() uint32 {
+	if x != nil {
+		return x.Processors
+	}
+	return 0
+}
+
 // Server is one MCPServer as far as processors care: how to name what
 // upstream.address says.
 type Server struct {
@@ -273,7 +282,9 @@ type Server struct {
 	// When calls of a broken tool leave a region.
 	Breaker *Breaker `protobuf:"bytes,4,opt,name=breaker,proto3" json:"breaker,omitempty"`
 	// What retries may add to the server's load; absent: anything.
-	RetryBudget   *RetryBudget `protobuf:"bytes,13,opt,name=retry_budget,json=retryBudget,proto3" json:"retry_budget,omitempty"`
+	RetryBudget *RetryBudget `protobuf:"bytes,13,opt,name=retry_budget,json=retryBudget,proto3" json:"retry_budget,omitempty"`
+	// How many requests the server works on at a time; unset: no limit.
+	Concurrency   *Concurrency `protobuf:"bytes,10,opt,name=concurrency,proto3" json:"concurrency,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -343,6 +354,78 @@ func (x *Server) GetRetryBudget() *RetryBudget {
 	return nil
 }
 
+func (x *Server) GetConcurrency() *Concurrency {
+	if x != nil {
+		return x.Concurrency
+	}
+	return nil
+}
+
+// Concurrency bounds how many requests are under way at a time, and how many wait
+// for one of them to end. The numbers are those of all processors together.
+type Concurrency struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// At least 1.
+	Limit uint32 `protobuf:"varint,1,opt,name=limit,proto3" json:"limit,omitempty"`
+	// 0: nothing waits.
+	Queue uint32 `protobuf:"varint,2,opt,name=queue,proto3" json:"queue,omitempty"`
+	// How long one request waits at most.
+	MaxWait       *durationpb.Duration `protobuf:"bytes,3,opt,name=max_wait,json=maxWait,proto3" json:"max_wait,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Concurrency) Reset() {
+	*x = Concurrency{}
+	mi := &file_api_policy_v1_policy_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Concurrency) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Concurrency) ProtoMessage() {}
+
+func (x *Concurrency) ProtoReflect() protoreflect.Message {
+	mi := &file_api_policy_v1_policy_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Concurrency.ProtoReflect.Descriptor instead.
+func (*Concurrency) Descriptor() ([]byte, []int) {
+	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *Concurrency) GetLimit() uint32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+func (x *Concurrency) GetQueue() uint32 {
+	if x != nil {
+		return x.Queue
+	}
+	return 0
+}
+
+func (x *Concurrency) GetMaxWait() *durationpb.Duration {
+	if x != nil {
+		return x.MaxWait
+	}
+	return nil
+}
+
 // Breaker says when the calls of one tool leave a region where it is broken.
 // Zero values stand for the processor's defaults.
 type Breaker struct {
@@ -360,7 +443,7 @@ type Breaker struct {
 
 func (x *Breaker) Reset() {
 	*x = Breaker{}
-	mi := &file_api_policy_v1_policy_proto_msgTypes[2]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -372,7 +455,7 @@ func (x *Breaker) String() string {
 func (*Breaker) ProtoMessage() {}
 
 func (x *Breaker) ProtoReflect() protoreflect.Message {
-	mi := &file_api_policy_v1_policy_proto_msgTypes[2]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -385,7 +468,7 @@ func (x *Breaker) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Breaker.ProtoReflect.Descriptor instead.
 func (*Breaker) Descriptor() ([]byte, []int) {
-	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{2}
+	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *Breaker) GetDisabled() bool {
@@ -429,7 +512,7 @@ type Endpoint struct {
 
 func (x *Endpoint) Reset() {
 	*x = Endpoint{}
-	mi := &file_api_policy_v1_policy_proto_msgTypes[3]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -441,7 +524,7 @@ func (x *Endpoint) String() string {
 func (*Endpoint) ProtoMessage() {}
 
 func (x *Endpoint) ProtoReflect() protoreflect.Message {
-	mi := &file_api_policy_v1_policy_proto_msgTypes[3]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -454,7 +537,7 @@ func (x *Endpoint) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Endpoint.ProtoReflect.Descriptor instead.
 func (*Endpoint) Descriptor() ([]byte, []int) {
-	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{3}
+	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Endpoint) GetName() string {
@@ -502,7 +585,7 @@ type ToolRule struct {
 
 func (x *ToolRule) Reset() {
 	*x = ToolRule{}
-	mi := &file_api_policy_v1_policy_proto_msgTypes[4]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -514,7 +597,7 @@ func (x *ToolRule) String() string {
 func (*ToolRule) ProtoMessage() {}
 
 func (x *ToolRule) ProtoReflect() protoreflect.Message {
-	mi := &file_api_policy_v1_policy_proto_msgTypes[4]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -527,7 +610,7 @@ func (x *ToolRule) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ToolRule.ProtoReflect.Descriptor instead.
 func (*ToolRule) Descriptor() ([]byte, []int) {
-	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{4}
+	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *ToolRule) GetId() string {
@@ -603,7 +686,7 @@ type ArgumentMatch struct {
 
 func (x *ArgumentMatch) Reset() {
 	*x = ArgumentMatch{}
-	mi := &file_api_policy_v1_policy_proto_msgTypes[5]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -615,7 +698,7 @@ func (x *ArgumentMatch) String() string {
 func (*ArgumentMatch) ProtoMessage() {}
 
 func (x *ArgumentMatch) ProtoReflect() protoreflect.Message {
-	mi := &file_api_policy_v1_policy_proto_msgTypes[5]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -628,7 +711,7 @@ func (x *ArgumentMatch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ArgumentMatch.ProtoReflect.Descriptor instead.
 func (*ArgumentMatch) Descriptor() ([]byte, []int) {
-	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{5}
+	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *ArgumentMatch) GetPointer() string {
@@ -672,7 +755,7 @@ type AnswerMatch struct {
 
 func (x *AnswerMatch) Reset() {
 	*x = AnswerMatch{}
-	mi := &file_api_policy_v1_policy_proto_msgTypes[6]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -684,7 +767,7 @@ func (x *AnswerMatch) String() string {
 func (*AnswerMatch) ProtoMessage() {}
 
 func (x *AnswerMatch) ProtoReflect() protoreflect.Message {
-	mi := &file_api_policy_v1_policy_proto_msgTypes[6]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -697,7 +780,7 @@ func (x *AnswerMatch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AnswerMatch.ProtoReflect.Descriptor instead.
 func (*AnswerMatch) Descriptor() ([]byte, []int) {
-	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{6}
+	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *AnswerMatch) GetStatus() []uint32 {
@@ -755,15 +838,22 @@ type Action struct {
 	// Name of the Envoy route that does the same but tries again only what provably
 	// never reached a server, for when the server's retry budget is spent; empty where
 	// route is such a one already.
-	Unretried     string   `protobuf:"bytes,8,opt,name=unretried,proto3" json:"unretried,omitempty"`
-	BackOff       *BackOff `protobuf:"bytes,9,opt,name=back_off,json=backOff,proto3" json:"back_off,omitempty"`
+	Unretried string   `protobuf:"bytes,8,opt,name=unretried,proto3" json:"unretried,omitempty"`
+	BackOff   *BackOff `protobuf:"bytes,9,opt,name=back_off,json=backOff,proto3" json:"back_off,omitempty"`
+	// How many calls of the tool rule are under way at a time; unset: no limit.
+	Concurrency *Concurrency `protobuf:"bytes,10,opt,name=concurrency,proto3" json:"concurrency,omitempty"`
+	// 0 to 9: who is served first, and refused last, when there is not room for all.
+	Priority uint32 `protobuf:"varint,11,opt,name=priority,proto3" json:"priority,omitempty"`
+	// What a refused call is worth: of those with one priority the cheapest are
+	// refused first.
+	Cost          uint32 `protobuf:"varint,12,opt,name=cost,proto3" json:"cost,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Action) Reset() {
 	*x = Action{}
-	mi := &file_api_policy_v1_policy_proto_msgTypes[7]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -775,7 +865,7 @@ func (x *Action) String() string {
 func (*Action) ProtoMessage() {}
 
 func (x *Action) ProtoReflect() protoreflect.Message {
-	mi := &file_api_policy_v1_policy_proto_msgTypes[7]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -788,7 +878,7 @@ func (x *Action) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Action.ProtoReflect.Descriptor instead.
 func (*Action) Descriptor() ([]byte, []int) {
-	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{7}
+	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Action) GetRoute() string {
@@ -854,6 +944,27 @@ func (x *Action) GetBackOff() *BackOff {
 	return nil
 }
 
+func (x *Action) GetConcurrency() *Concurrency {
+	if x != nil {
+		return x.Concurrency
+	}
+	return nil
+}
+
+func (x *Action) GetPriority() uint32 {
+	if x != nil {
+		return x.Priority
+	}
+	return 0
+}
+
+func (x *Action) GetCost() uint32 {
+	if x != nil {
+		return x.Cost
+	}
+	return 0
+}
+
 // BackOff is the wait before a retry: random below a limit, which is base for the first
 // and doubles up to max.
 type BackOff struct {
@@ -866,7 +977,7 @@ type BackOff struct {
 
 func (x *BackOff) Reset() {
 	*x = BackOff{}
-	mi := &file_api_policy_v1_policy_proto_msgTypes[8]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -878,7 +989,7 @@ func (x *BackOff) String() string {
 func (*BackOff) ProtoMessage() {}
 
 func (x *BackOff) ProtoReflect() protoreflect.Message {
-	mi := &file_api_policy_v1_policy_proto_msgTypes[8]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -891,7 +1002,7 @@ func (x *BackOff) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BackOff.ProtoReflect.Descriptor instead.
 func (*BackOff) Descriptor() ([]byte, []int) {
-	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{8}
+	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *BackOff) GetBase() *durationpb.Duration {
@@ -925,7 +1036,7 @@ type MethodRule struct {
 
 func (x *MethodRule) Reset() {
 	*x = MethodRule{}
-	mi := &file_api_policy_v1_policy_proto_msgTypes[9]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -937,7 +1048,7 @@ func (x *MethodRule) String() string {
 func (*MethodRule) ProtoMessage() {}
 
 func (x *MethodRule) ProtoReflect() protoreflect.Message {
-	mi := &file_api_policy_v1_policy_proto_msgTypes[9]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -950,7 +1061,7 @@ func (x *MethodRule) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MethodRule.ProtoReflect.Descriptor instead.
 func (*MethodRule) Descriptor() ([]byte, []int) {
-	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{9}
+	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *MethodRule) GetId() string {
@@ -994,7 +1105,7 @@ type RetryBudget struct {
 
 func (x *RetryBudget) Reset() {
 	*x = RetryBudget{}
-	mi := &file_api_policy_v1_policy_proto_msgTypes[10]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1006,7 +1117,7 @@ func (x *RetryBudget) String() string {
 func (*RetryBudget) ProtoMessage() {}
 
 func (x *RetryBudget) ProtoReflect() protoreflect.Message {
-	mi := &file_api_policy_v1_policy_proto_msgTypes[10]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1019,7 +1130,7 @@ func (x *RetryBudget) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RetryBudget.ProtoReflect.Descriptor instead.
 func (*RetryBudget) Descriptor() ([]byte, []int) {
-	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{10}
+	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *RetryBudget) GetPercent() uint32 {
@@ -1077,7 +1188,7 @@ type CallContext struct {
 
 func (x *CallContext) Reset() {
 	*x = CallContext{}
-	mi := &file_api_policy_v1_policy_proto_msgTypes[11]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1089,7 +1200,7 @@ func (x *CallContext) String() string {
 func (*CallContext) ProtoMessage() {}
 
 func (x *CallContext) ProtoReflect() protoreflect.Message {
-	mi := &file_api_policy_v1_policy_proto_msgTypes[11]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1102,7 +1213,7 @@ func (x *CallContext) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CallContext.ProtoReflect.Descriptor instead.
 func (*CallContext) Descriptor() ([]byte, []int) {
-	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{11}
+	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *CallContext) GetPolicy() string {
@@ -1237,7 +1348,7 @@ type CatalogEntry struct {
 
 func (x *CatalogEntry) Reset() {
 	*x = CatalogEntry{}
-	mi := &file_api_policy_v1_policy_proto_msgTypes[12]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1249,7 +1360,7 @@ func (x *CatalogEntry) String() string {
 func (*CatalogEntry) ProtoMessage() {}
 
 func (x *CatalogEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_api_policy_v1_policy_proto_msgTypes[12]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1262,7 +1373,7 @@ func (x *CatalogEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CatalogEntry.ProtoReflect.Descriptor instead.
 func (*CatalogEntry) Descriptor() ([]byte, []int) {
-	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{12}
+	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *CatalogEntry) GetKey() string {
@@ -1316,7 +1427,7 @@ type ReportRequest struct {
 
 func (x *ReportRequest) Reset() {
 	*x = ReportRequest{}
-	mi := &file_api_policy_v1_policy_proto_msgTypes[13]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1328,7 +1439,7 @@ func (x *ReportRequest) String() string {
 func (*ReportRequest) ProtoMessage() {}
 
 func (x *ReportRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_api_policy_v1_policy_proto_msgTypes[13]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1341,7 +1452,7 @@ func (x *ReportRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReportRequest.ProtoReflect.Descriptor instead.
 func (*ReportRequest) Descriptor() ([]byte, []int) {
-	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{13}
+	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *ReportRequest) GetEntries() []*CatalogEntry {
@@ -1359,7 +1470,7 @@ type ReportResponse struct {
 
 func (x *ReportResponse) Reset() {
 	*x = ReportResponse{}
-	mi := &file_api_policy_v1_policy_proto_msgTypes[14]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1371,7 +1482,7 @@ func (x *ReportResponse) String() string {
 func (*ReportResponse) ProtoMessage() {}
 
 func (x *ReportResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_api_policy_v1_policy_proto_msgTypes[14]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1384,14 +1495,14 @@ func (x *ReportResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReportResponse.ProtoReflect.Descriptor instead.
 func (*ReportResponse) Descriptor() ([]byte, []int) {
-	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{14}
+	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{15}
 }
 
 var File_api_policy_v1_policy_proto protoreflect.FileDescriptor
 
 const file_api_policy_v1_policy_proto_rawDesc = "" +
 	"\n" +
-	"\x1aapi/policy/v1/policy.proto\x12\x12holdfast.policy.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xd5\x06\n" +
+	"\x1aapi/policy/v1/policy.proto\x12\x12holdfast.policy.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xf5\x06\n" +
 	"\vRoutePolicy\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
 	"\x04path\x18\x02 \x01(\tR\x04path\x124\n" +
@@ -1410,13 +1521,22 @@ const file_api_policy_v1_policy_proto_rawDesc = "" +
 	"\x0emax_body_bytes\x18\r \x01(\rR\fmaxBodyBytes\x12J\n" +
 	"\x13unmatched_tool_once\x18\x0e \x01(\v2\x1a.holdfast.policy.v1.ActionR\x11unmatchedToolOnce\x12D\n" +
 	"\x10safe_method_once\x18\x0f \x01(\v2\x1a.holdfast.policy.v1.ActionR\x0esafeMethodOnce\x128\n" +
-	"\amethods\x18\x10 \x03(\v2\x1e.holdfast.policy.v1.MethodRuleR\amethods\"\xed\x01\n" +
+	"\amethods\x18\x10 \x03(\v2\x1e.holdfast.policy.v1.MethodRuleR\amethods\x12\x1e\n" +
+	"\n" +
+	"processors\x18\x14 \x01(\rR\n" +
+	"processors\"\xb0\x02\n" +
 	"\x06Server\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12:\n" +
 	"\tendpoints\x18\x02 \x03(\v2\x1c.holdfast.policy.v1.EndpointR\tendpoints\x12\x18\n" +
 	"\aregions\x18\x03 \x03(\tR\aregions\x125\n" +
 	"\abreaker\x18\x04 \x01(\v2\x1b.holdfast.policy.v1.BreakerR\abreaker\x12B\n" +
-	"\fretry_budget\x18\r \x01(\v2\x1f.holdfast.policy.v1.RetryBudgetR\vretryBudget\"\xb4\x01\n" +
+	"\fretry_budget\x18\r \x01(\v2\x1f.holdfast.policy.v1.RetryBudgetR\vretryBudget\x12A\n" +
+	"\vconcurrency\x18\n" +
+	" \x01(\v2\x1f.holdfast.policy.v1.ConcurrencyR\vconcurrency\"o\n" +
+	"\vConcurrency\x12\x14\n" +
+	"\x05limit\x18\x01 \x01(\rR\x05limit\x12\x14\n" +
+	"\x05queue\x18\x02 \x01(\rR\x05queue\x124\n" +
+	"\bmax_wait\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\amaxWait\"\xb4\x01\n" +
 	"\aBreaker\x12\x1a\n" +
 	"\bdisabled\x18\x01 \x01(\bR\bdisabled\x12\x1a\n" +
 	"\bfailures\x18\x02 \x01(\rR\bfailures\x124\n" +
@@ -1445,7 +1565,7 @@ const file_api_policy_v1_policy_proto_rawDesc = "" +
 	"\apointer\x18\x02 \x01(\tR\apointer\x12\x0e\n" +
 	"\x02in\x18\x03 \x03(\tR\x02in\x12\x14\n" +
 	"\x05regex\x18\x04 \x01(\tR\x05regex\x12\x18\n" +
-	"\amessage\x18\x05 \x01(\tR\amessage\"\xf2\x02\n" +
+	"\amessage\x18\x05 \x01(\tR\amessage\"\xe5\x03\n" +
 	"\x06Action\x12\x14\n" +
 	"\x05route\x18\x01 \x01(\tR\x05route\x12\x16\n" +
 	"\x06server\x18\x02 \x01(\tR\x06server\x12\x12\n" +
@@ -1455,7 +1575,11 @@ const file_api_policy_v1_policy_proto_rawDesc = "" +
 	"\battempts\x18\x06 \x01(\rR\battempts\x12<\n" +
 	"\fidle_timeout\x18\a \x01(\v2\x19.google.protobuf.DurationR\vidleTimeout\x12\x1c\n" +
 	"\tunretried\x18\b \x01(\tR\tunretried\x126\n" +
-	"\bback_off\x18\t \x01(\v2\x1b.holdfast.policy.v1.BackOffR\abackOff\"e\n" +
+	"\bback_off\x18\t \x01(\v2\x1b.holdfast.policy.v1.BackOffR\abackOff\x12A\n" +
+	"\vconcurrency\x18\n" +
+	" \x01(\v2\x1f.holdfast.policy.v1.ConcurrencyR\vconcurrency\x12\x1a\n" +
+	"\bpriority\x18\v \x01(\rR\bpriority\x12\x12\n" +
+	"\x04cost\x18\f \x01(\rR\x04cost\"e\n" +
 	"\aBackOff\x12-\n" +
 	"\x04base\x18\x01 \x01(\v2\x19.google.protobuf.DurationR\x04base\x12+\n" +
 	"\x03max\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x03max\"\x90\x01\n" +
@@ -1519,69 +1643,73 @@ func file_api_policy_v1_policy_proto_rawDescGZIP() []byte {
 }
 
 var file_api_policy_v1_policy_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_api_policy_v1_policy_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
+var file_api_policy_v1_policy_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
 var file_api_policy_v1_policy_proto_goTypes = []any{
 	(ErrorStyle)(0),               // 0: holdfast.policy.v1.ErrorStyle
 	(*RoutePolicy)(nil),           // 1: holdfast.policy.v1.RoutePolicy
 	(*Server)(nil),                // 2: holdfast.policy.v1.Server
-	(*Breaker)(nil),               // 3: holdfast.policy.v1.Breaker
-	(*Endpoint)(nil),              // 4: holdfast.policy.v1.Endpoint
-	(*ToolRule)(nil),              // 5: holdfast.policy.v1.ToolRule
-	(*ArgumentMatch)(nil),         // 6: holdfast.policy.v1.ArgumentMatch
-	(*AnswerMatch)(nil),           // 7: holdfast.policy.v1.AnswerMatch
-	(*Action)(nil),                // 8: holdfast.policy.v1.Action
-	(*BackOff)(nil),               // 9: holdfast.policy.v1.BackOff
-	(*MethodRule)(nil),            // 10: holdfast.policy.v1.MethodRule
-	(*RetryBudget)(nil),           // 11: holdfast.policy.v1.RetryBudget
-	(*CallContext)(nil),           // 12: holdfast.policy.v1.CallContext
-	(*CatalogEntry)(nil),          // 13: holdfast.policy.v1.CatalogEntry
-	(*ReportRequest)(nil),         // 14: holdfast.policy.v1.ReportRequest
-	(*ReportResponse)(nil),        // 15: holdfast.policy.v1.ReportResponse
-	(*durationpb.Duration)(nil),   // 16: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil), // 17: google.protobuf.Timestamp
+	(*Concurrency)(nil),           // 3: holdfast.policy.v1.Concurrency
+	(*Breaker)(nil),               // 4: holdfast.policy.v1.Breaker
+	(*Endpoint)(nil),              // 5: holdfast.policy.v1.Endpoint
+	(*ToolRule)(nil),              // 6: holdfast.policy.v1.ToolRule
+	(*ArgumentMatch)(nil),         // 7: holdfast.policy.v1.ArgumentMatch
+	(*AnswerMatch)(nil),           // 8: holdfast.policy.v1.AnswerMatch
+	(*Action)(nil),                // 9: holdfast.policy.v1.Action
+	(*BackOff)(nil),               // 10: holdfast.policy.v1.BackOff
+	(*MethodRule)(nil),            // 11: holdfast.policy.v1.MethodRule
+	(*RetryBudget)(nil),           // 12: holdfast.policy.v1.RetryBudget
+	(*CallContext)(nil),           // 13: holdfast.policy.v1.CallContext
+	(*CatalogEntry)(nil),          // 14: holdfast.policy.v1.CatalogEntry
+	(*ReportRequest)(nil),         // 15: holdfast.policy.v1.ReportRequest
+	(*ReportResponse)(nil),        // 16: holdfast.policy.v1.ReportResponse
+	(*durationpb.Duration)(nil),   // 17: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil), // 18: google.protobuf.Timestamp
 }
 var file_api_policy_v1_policy_proto_depIdxs = []int32{
 	2,  // 0: holdfast.policy.v1.RoutePolicy.servers:type_name -> holdfast.policy.v1.Server
-	5,  // 1: holdfast.policy.v1.RoutePolicy.rules:type_name -> holdfast.policy.v1.ToolRule
-	8,  // 2: holdfast.policy.v1.RoutePolicy.unmatched_tool:type_name -> holdfast.policy.v1.Action
-	8,  // 3: holdfast.policy.v1.RoutePolicy.safe_method:type_name -> holdfast.policy.v1.Action
-	8,  // 4: holdfast.policy.v1.RoutePolicy.other_method:type_name -> holdfast.policy.v1.Action
-	8,  // 5: holdfast.policy.v1.RoutePolicy.stream:type_name -> holdfast.policy.v1.Action
-	8,  // 6: holdfast.policy.v1.RoutePolicy.delete:type_name -> holdfast.policy.v1.Action
+	6,  // 1: holdfast.policy.v1.RoutePolicy.rules:type_name -> holdfast.policy.v1.ToolRule
+	9,  // 2: holdfast.policy.v1.RoutePolicy.unmatched_tool:type_name -> holdfast.policy.v1.Action
+	9,  // 3: holdfast.policy.v1.RoutePolicy.safe_method:type_name -> holdfast.policy.v1.Action
+	9,  // 4: holdfast.policy.v1.RoutePolicy.other_method:type_name -> holdfast.policy.v1.Action
+	9,  // 5: holdfast.policy.v1.RoutePolicy.stream:type_name -> holdfast.policy.v1.Action
+	9,  // 6: holdfast.policy.v1.RoutePolicy.delete:type_name -> holdfast.policy.v1.Action
 	0,  // 7: holdfast.policy.v1.RoutePolicy.errors:type_name -> holdfast.policy.v1.ErrorStyle
-	16, // 8: holdfast.policy.v1.RoutePolicy.stale_list_max_age:type_name -> google.protobuf.Duration
-	8,  // 9: holdfast.policy.v1.RoutePolicy.unmatched_tool_once:type_name -> holdfast.policy.v1.Action
-	8,  // 10: holdfast.policy.v1.RoutePolicy.safe_method_once:type_name -> holdfast.policy.v1.Action
-	10, // 11: holdfast.policy.v1.RoutePolicy.methods:type_name -> holdfast.policy.v1.MethodRule
-	4,  // 12: holdfast.policy.v1.Server.endpoints:type_name -> holdfast.policy.v1.Endpoint
-	3,  // 13: holdfast.policy.v1.Server.breaker:type_name -> holdfast.policy.v1.Breaker
-	11, // 14: holdfast.policy.v1.Server.retry_budget:type_name -> holdfast.policy.v1.RetryBudget
-	16, // 15: holdfast.policy.v1.Breaker.open_for:type_name -> google.protobuf.Duration
-	16, // 16: holdfast.policy.v1.Breaker.max_open_for:type_name -> google.protobuf.Duration
-	6,  // 17: holdfast.policy.v1.ToolRule.arguments:type_name -> holdfast.policy.v1.ArgumentMatch
-	8,  // 18: holdfast.policy.v1.ToolRule.action:type_name -> holdfast.policy.v1.Action
-	8,  // 19: holdfast.policy.v1.ToolRule.once:type_name -> holdfast.policy.v1.Action
-	7,  // 20: holdfast.policy.v1.ToolRule.fail_when:type_name -> holdfast.policy.v1.AnswerMatch
-	7,  // 21: holdfast.policy.v1.ToolRule.ok_when:type_name -> holdfast.policy.v1.AnswerMatch
-	16, // 22: holdfast.policy.v1.Action.timeout:type_name -> google.protobuf.Duration
-	16, // 23: holdfast.policy.v1.Action.per_try_timeout:type_name -> google.protobuf.Duration
-	16, // 24: holdfast.policy.v1.Action.idle_timeout:type_name -> google.protobuf.Duration
-	9,  // 25: holdfast.policy.v1.Action.back_off:type_name -> holdfast.policy.v1.BackOff
-	16, // 26: holdfast.policy.v1.BackOff.base:type_name -> google.protobuf.Duration
-	16, // 27: holdfast.policy.v1.BackOff.max:type_name -> google.protobuf.Duration
-	8,  // 28: holdfast.policy.v1.MethodRule.safe:type_name -> holdfast.policy.v1.Action
-	8,  // 29: holdfast.policy.v1.MethodRule.once:type_name -> holdfast.policy.v1.Action
-	16, // 30: holdfast.policy.v1.CallContext.per_try_timeout:type_name -> google.protobuf.Duration
-	16, // 31: holdfast.policy.v1.CallContext.idle_timeout:type_name -> google.protobuf.Duration
-	17, // 32: holdfast.policy.v1.CatalogEntry.as_of:type_name -> google.protobuf.Timestamp
-	13, // 33: holdfast.policy.v1.ReportRequest.entries:type_name -> holdfast.policy.v1.CatalogEntry
-	14, // 34: holdfast.policy.v1.Catalog.Report:input_type -> holdfast.policy.v1.ReportRequest
-	15, // 35: holdfast.policy.v1.Catalog.Report:output_type -> holdfast.policy.v1.ReportResponse
-	35, // [35:36] is the sub-list for method output_type
-	34, // [34:35] is the sub-list for method input_type
-	34, // [34:34] is the sub-list for extension type_name
-	34, // [34:34] is the sub-list for extension extendee
-	0,  // [0:34] is the sub-list for field type_name
+	17, // 8: holdfast.policy.v1.RoutePolicy.stale_list_max_age:type_name -> google.protobuf.Duration
+	9,  // 9: holdfast.policy.v1.RoutePolicy.unmatched_tool_once:type_name -> holdfast.policy.v1.Action
+	9,  // 10: holdfast.policy.v1.RoutePolicy.safe_method_once:type_name -> holdfast.policy.v1.Action
+	11, // 11: holdfast.policy.v1.RoutePolicy.methods:type_name -> holdfast.policy.v1.MethodRule
+	5,  // 12: holdfast.policy.v1.Server.endpoints:type_name -> holdfast.policy.v1.Endpoint
+	4,  // 13: holdfast.policy.v1.Server.breaker:type_name -> holdfast.policy.v1.Breaker
+	12, // 14: holdfast.policy.v1.Server.retry_budget:type_name -> holdfast.policy.v1.RetryBudget
+	3,  // 15: holdfast.policy.v1.Server.concurrency:type_name -> holdfast.policy.v1.Concurrency
+	17, // 16: holdfast.policy.v1.Concurrency.max_wait:type_name -> google.protobuf.Duration
+	17, // 17: holdfast.policy.v1.Breaker.open_for:type_name -> google.protobuf.Duration
+	17, // 18: holdfast.policy.v1.Breaker.max_open_for:type_name -> google.protobuf.Duration
+	7,  // 19: holdfast.policy.v1.ToolRule.arguments:type_name -> holdfast.policy.v1.ArgumentMatch
+	9,  // 20: holdfast.policy.v1.ToolRule.action:type_name -> holdfast.policy.v1.Action
+	9,  // 21: holdfast.policy.v1.ToolRule.once:type_name -> holdfast.policy.v1.Action
+	8,  // 22: holdfast.policy.v1.ToolRule.fail_when:type_name -> holdfast.policy.v1.AnswerMatch
+	8,  // 23: holdfast.policy.v1.ToolRule.ok_when:type_name -> holdfast.policy.v1.AnswerMatch
+	17, // 24: holdfast.policy.v1.Action.timeout:type_name -> google.protobuf.Duration
+	17, // 25: holdfast.policy.v1.Action.per_try_timeout:type_name -> google.protobuf.Duration
+	17, // 26: holdfast.policy.v1.Action.idle_timeout:type_name -> google.protobuf.Duration
+	10, // 27: holdfast.policy.v1.Action.back_off:type_name -> holdfast.policy.v1.BackOff
+	3,  // 28: holdfast.policy.v1.Action.concurrency:type_name -> holdfast.policy.v1.Concurrency
+	17, // 29: holdfast.policy.v1.BackOff.base:type_name -> google.protobuf.Duration
+	17, // 30: holdfast.policy.v1.BackOff.max:type_name -> google.protobuf.Duration
+	9,  // 31: holdfast.policy.v1.MethodRule.safe:type_name -> holdfast.policy.v1.Action
+	9,  // 32: holdfast.policy.v1.MethodRule.once:type_name -> holdfast.policy.v1.Action
+	17, // 33: holdfast.policy.v1.CallContext.per_try_timeout:type_name -> google.protobuf.Duration
+	17, // 34: holdfast.policy.v1.CallContext.idle_timeout:type_name -> google.protobuf.Duration
+	18, // 35: holdfast.policy.v1.CatalogEntry.as_of:type_name -> google.protobuf.Timestamp
+	14, // 36: holdfast.policy.v1.ReportRequest.entries:type_name -> holdfast.policy.v1.CatalogEntry
+	15, // 37: holdfast.policy.v1.Catalog.Report:input_type -> holdfast.policy.v1.ReportRequest
+	16, // 38: holdfast.policy.v1.Catalog.Report:output_type -> holdfast.policy.v1.ReportResponse
+	38, // [38:39] is the sub-list for method output_type
+	37, // [37:38] is the sub-list for method input_type
+	37, // [37:37] is the sub-list for extension type_name
+	37, // [37:37] is the sub-list for extension extendee
+	0,  // [0:37] is the sub-list for field type_name
 }
 
 func init() { file_api_policy_v1_policy_proto_init() }
@@ -1595,7 +1723,7 @@ func file_api_policy_v1_policy_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_api_policy_v1_policy_proto_rawDesc), len(file_api_policy_v1_policy_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   15,
+			NumMessages:   16,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -32,6 +32,7 @@ type Route struct {
 	rules   ruleSet
 	methods methodSet
 	servers map[string]*policyv1.Server
+	limited bool
 }
 
 // Policy returns the policy that the Route was compiled from; it is not to be changed.
@@ -127,7 +128,7 @@ func (c *compiler) route(p *policyv1.RoutePolicy) *Route {
 	if p.GetDelete().GetSafe() {
 		c.problem("delete.safe", "must not be set: a session ends once")
 	}
-	return &Route{policy: p, rules: c.rules(p.GetRules()), methods: c.methods(p.GetMethods()), servers: c.servers}
+	return &Route{policy: p, rules: c.rules(p.GetRules()), methods: c.methods(p.GetMethods()), servers: c.servers, limited: limited(p)}
 }
 
 func (c *compiler) path(path string) {
@@ -153,6 +154,7 @@ func (c *compiler) readServers(servers []*policyv1.Server) {
 			c.problem(field+".retry_budget.percent", "%d is above %d", percent, maxPercent)
 		}
 		c.servers[server.GetName()] = server
+		c.concurrency(field+".concurrency", server.GetConcurrency())
 		addresses := make(map[string]bool, len(server.GetEndpoints()))
 		for j, endpoint := range server.GetEndpoints() {
 			at := fmt.Sprintf("%s.endpoints[%d]", field, j)
@@ -181,6 +183,7 @@ func (c *compiler) action(field string, a *policyv1.Action) {
 	if c.servers[a.GetServer()] == nil {
 		c.problem(field+".server", "%q is not one of the policy's servers", a.GetServer())
 	}
+	c.rank(field, a)
 	if n := a.GetAttempts(); n < 1 || n > maxAttempts {
 		c.problem(field+".attempts", "%d is not within 1 to %d", n, maxAttempts)
 	}

@@ -53,6 +53,10 @@ type Explanation struct {
 	// Wait is how long the caller said that it would wait; 0: it did not say.
 	Wait         time.Duration
 	MaxBodyBytes uint32
+	// Limits on the calls at a time, in words; Rank is what decides who is refused when
+	// there is not room for all, empty where the message never is.
+	Limits []string
+	Rank   string
 	// StaleListMaxAge is how old a remembered answer may be that is served in the
 	// server's place; 0 where the message's answers are not remembered.
 	StaleListMaxAge time.Duration
@@ -101,6 +105,7 @@ func (t *Table) Explain(r *Request) Explanation {
 	e.Attempts = decision.Action.GetAttempts()
 	e.Timeout = decision.Action.GetTimeout().AsDuration()
 	e.explainTries(&decision)
+	e.Limits, e.Rank = decision.explainAdmission()
 	e.SetHeaders, e.RemoveHeaders = decision.SetHeaders, decision.RemoveHeaders
 	if decision.CatalogKey != "" {
 		e.StaleListMaxAge = decision.Route.StaleListMaxAge()

@@ -7,8 +7,10 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	policyv1 "github.com/holdfast-mcp/holdfast/api/policy/v1"
 	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/decide"
@@ -34,9 +36,19 @@ func TestExplainGolden(t *testing.T) {
 		"refused-path":    {Verb: "GET", Path: "/x", Header: headers{}},
 		"refused-message": post(`{"jsonrpc":"2.0","id":1,"method":"tools/call"}`),
 	}
-	rules := table(t)
+	limited := shopmax()
+	limited.Processors = 2
+	limited.Servers[1].Concurrency = &policyv1.Concurrency{Limit: 64, Queue: 128, MaxWait: durationpb.New(time.Second)}
+	limited.Rules[0].Action.Concurrency = &policyv1.Concurrency{Limit: 8}
+	limited.Rules[0].Action.Priority, limited.Rules[0].Action.Cost = 7, 10
+	cases["limited"] = toolCall("list_orders", `{"channel":"web"}`)
+	plain, withLimits := table(t), table(t, limited)
 	for name, request := range cases {
 		t.Run(name, func(t *testing.T) {
+			rules := plain
+			if name == "limited" {
+				rules = withLimits
+			}
 			explanation := rules.Explain(request)
 			file := filepath.Join("testdata", "explain", name+".golden")
 			got := explanation.String()

@@ -45,6 +45,12 @@ func (e Explanation) String() string {
 	}
 	line("timeout", "%s", e.timeouts())
 	line("limits", "body at most %s", sizeText(e.MaxBodyBytes))
+	for _, limit := range e.Limits {
+		line("", "%s", limit)
+	}
+	if e.Rank != "" {
+		line("priority", "%s", e.Rank)
+	}
 	if e.StaleListMaxAge > 0 {
 		line("remembered", "the last good answer is served for %v when the server is down", e.StaleListMaxAge)
 	}

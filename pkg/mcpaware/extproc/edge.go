@@ -7,12 +7,14 @@ import (
 	"net/http"
 	"strconv"
 
+	filterv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/ext_proc/v3"
 	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/structpb"
 
 	policyv1 "github.com/holdfast-mcp/holdfast/api/policy/v1"
+	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/admit"
 	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/decide"
 	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/degrade"
 	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/outcome"
@@ -31,18 +33,34 @@ type edge struct {
 	decided  bool
 	decision decide.Decision
 	steering steering
+	// ticket is the call's slot; nil where it needs none.
+	ticket *admit.Ticket
 }
 
 func (e *edge) run(stream extprocv3.ExternalProcessor_ProcessServer) error {
 	defer e.steering.end()
+	defer e.leave()
 	for {
 		req, err := stream.Recv()
 		if err != nil {
 			return err
 		}
+		decided := e.decided
 		reply, over, err := e.handle(req)
 		if err != nil {
 			return err
+		}
+		if e.decided && !decided && !over {
+			answer, err := e.admit(stream)
+			switch {
+			case err != nil:
+				return err
+			case answer != nil:
+				e.decision.Answer = answer
+				reply, over = e.refuse()
+			case e.ticket != nil && e.ticket.Waited() > 0:
+				reply.DynamicMetadata = e.metadata()
+			}
 		}
 		if err := stream.Send(reply); err != nil || over {
 			return err
@@ -65,7 +83,11 @@ func (e *edge) handle(req *extprocv3.ProcessingRequest) (reply *extprocv3.Proces
 		}
 		reply, over = e.onBody(m.RequestBody.GetBody())
 	case *extprocv3.ProcessingRequest_ResponseHeaders:
-		return e.onResponse(req, m.ResponseHeaders), true, nil
+		reply = e.onResponse(req, m.ResponseHeaders)
+		// A call with a slot keeps it to the end of its answer, and so the stream.
+		return reply, e.ticket == nil || reply.GetImmediateResponse() != nil, nil
+	case *extprocv3.ProcessingRequest_ResponseTrailers:
+		return responseTrailersReply(), true, nil
 	default:
 		return nil, true, unexpected(names.PointEdge, req)
 	}
@@ -106,6 +128,11 @@ func (e *edge) onHeaders(m *extprocv3.HttpHeaders) (*extprocv3.ProcessingRespons
 	e.awaitsBody = true
 	reply := requestHeadersReply(&extprocv3.CommonResponse{})
 	reply.ModeOverride = edgeMode(true)
+	if e.decision.Route.Limited() {
+		// Envoy ends the stream with its last message, and the answer has to end before the
+		// slot is free.
+		reply.ModeOverride.ResponseTrailerMode = filterv3.ProcessingMode_SEND
+	}
 	return reply, false
 }
 

@@ -24,6 +24,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	policyv1 "github.com/holdfast-mcp/holdfast/api/policy/v1"
+	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/admit"
 	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/breaker"
 	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/catalog"
 	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/decide"
@@ -45,6 +46,14 @@ type Options struct {
 	// Report takes catalog entries that callers may share; it must not block. nil
 	// drops them.
 	Report func(*policyv1.CatalogEntry)
+	// Gate holds the calls under way and those that wait; nil makes one on the system
+	// clock.
+	Gate *admit.Gate
+	// Pressure says which calls a busy processor gives up; nil gives up none.
+	Pressure *admit.Pressure
+	// Live is the number of processors that share the limits, 0 while it is not known:
+	// then it is the number that the policy names. nil never knows.
+	Live func() int
 	// Logger defaults to discarding.
 	Logger *slog.Logger
 }
@@ -70,6 +79,15 @@ func New(opts Options) *Service {
 	}
 	if opts.Breakers == nil {
 		opts.Breakers = breaker.New(breaker.Options{Logger: opts.Logger})
+	}
+	if opts.Gate == nil {
+		opts.Gate = admit.NewGate(nil)
+	}
+	if opts.Pressure == nil {
+		opts.Pressure = &admit.Pressure{}
+	}
+	if opts.Live == nil {
+		opts.Live = func() int { return 0 }
 	}
 	if opts.Report == nil {
 		opts.Report = func(*policyv1.CatalogEntry) {}
