@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -30,13 +31,17 @@ func madeRevision12() *adminv1.ApplyResponse {
 
 func refused(code connect.Code, text string) error { return connect.NewError(code, errors.New(text)) }
 
-// apiLines are golden: what the control plane answers, and the command line.
-var apiLines = []struct {
+// apiLine is golden: what the control plane answers, and the command line.
+type apiLine struct {
 	name  string
 	plane func() *plane
 	stdin string
 	args  []string
-}{
+}
+
+func allAPILines() []apiLine { return slices.Concat(apiLines, breakerLines) }
+
+var apiLines = []apiLine{
 	{"apply", func() *plane { return &plane{apply: madeRevision12()} }, "", []string{"apply", "testdata/valid"}},
 	{"apply-dry-run", func() *plane { return &plane{apply: madeRevision12()} }, "", []string{"apply", "testdata/valid", "--dry-run"}},
 	{
@@ -200,7 +205,7 @@ var apiLines = []struct {
 }
 
 func TestAPICommandLines(t *testing.T) {
-	for _, line := range apiLines {
+	for _, line := range allAPILines() {
 		t.Run(line.name, func(t *testing.T) {
 			p := line.plane()
 			startPlane(t, p)
@@ -211,7 +216,7 @@ func TestAPICommandLines(t *testing.T) {
 
 func TestEveryGoldenBelongsToATest(t *testing.T) {
 	seen := map[string]bool{}
-	for _, line := range apiLines {
+	for _, line := range allAPILines() {
 		seen[line.name] = true
 	}
 	for _, more := range []string{"status-envoy", "status-server", "get-envoy", "get-envoy-yaml", "get-envoy-other", "get-envoy-unknown", "watch", "reference"} {

@@ -11,7 +11,7 @@ import (
 
 // TestCompletion is what a shell asks for when somebody presses the tab key.
 func TestCompletion(t *testing.T) {
-	p := &plane{resources: shopResources(), revisions: history12(), statuses: []*adminv1.StatusResponse{goodStatus()}}
+	p := &plane{resources: shopResources(), revisions: history12(), statuses: []*adminv1.StatusResponse{goodStatus()}, breakers: someBreakers()}
 	startPlane(t, p)
 	server := []string{"--server", p.url}
 	for _, test := range []struct {
@@ -31,6 +31,9 @@ func TestCompletion(t *testing.T) {
 		{"remove", append([]string{"apply"}, append(server, "--remove", "route")...), []string{"route/shop"}},
 		{"servers", append([]string{"status"}, append(server, "")...), []string{"orders"}},
 		{"servers to watch", append([]string{"watch"}, append(server, "o")...), []string{"orders"}},
+		{"servers with breakers", append([]string{"breaker", "open"}, append(server, "")...), []string{"orders"}},
+		{"tools", append([]string{"breaker", "open", "orders"}, append(server, "")...), []string{"get_order", "list_orders", "report"}},
+		{"regions", append([]string{"breaker", "auto", "orders", "get_order"}, append(server, "")...), []string{"asia-south1", "asia-south2"}},
 		{"formats", []string{"history", "-o", ""}, []string{"table", "json", "yaml"}},
 		{"nobody to ask", []string{"rollback", "--server", "127.0.0.1:1", ""}, nil},
 	} {

@@ -35,6 +35,8 @@ type plane struct {
 	resources []*adminv1.Resource
 	revisions []*adminv1.Revision
 	node      *adminv1.GetNodeResponse
+	breakers  *adminv1.ListBreakersResponse
+	held      []*adminv1.SetBreakerRequest
 	// statuses are sent one after the other to who watches; the first one to who asks.
 	statuses []*adminv1.StatusResponse
 	// refuse every call.
@@ -128,6 +130,17 @@ func (p *plane) GetNode(_ context.Context, req *adminv1.GetNodeRequest) (*adminv
 	return p.node, nil
 }
 
+func (p *plane) ListBreakers(context.Context, *adminv1.ListBreakersRequest) (*adminv1.ListBreakersResponse, error) {
+	return p.breakers, p.refuse
+}
+
+func (p *plane) SetBreaker(_ context.Context, req *adminv1.SetBreakerRequest) (*adminv1.SetBreakerResponse, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.held = append(p.held, req)
+	return &adminv1.SetBreakerResponse{Breakers: p.breakers.GetBreakers()}, p.refuse
+}
+
 // fakeEnvoy answers as an Envoy's admin interface does.
 func fakeEnvoy(t *testing.T) string {
 	t.Helper()
@@ -160,8 +173,8 @@ var varying = []struct {
 }{
 	{regexp.MustCompile(`http://127\.0\.0\.1:\d{4,5}`), "http://SERVER"},
 	{regexp.MustCompile(`\b\d+\.\d s\b`), "N.N s"},
-	{regexp.MustCompile(`"(started|time|since|connectedSince|at|silentSince)": "[^"]*"`), `"$1": "TIME"`},
-	{regexp.MustCompile(`\b(started|time|since|connectedSince|at|silentSince): "[^"]*"`), `$1: TIME`},
+	{regexp.MustCompile(`"(started|time|since|connectedSince|at|silentSince|retryAt|until)": "[^"]*"`), `"$1": "TIME"`},
+	{regexp.MustCompile(`\b(started|time|since|connectedSince|at|silentSince|retryAt|until): "[^"]*"`), `$1: TIME`},
 	{regexp.MustCompile(`\d\d:\d\d:\d\d  `), "HH:MM:SS  "},
 }
 

@@ -17,6 +17,7 @@ processor (extproc), and this command line.
   holdfast status    how things are: revision, nodes, servers, what is wrong
   holdfast apply     change the configuration, and wait until everybody has it
   holdfast rollback  go back to an earlier revision
+  holdfast breaker   which tools are broken where; open or close one by hand
 
 Exit codes: 0 all went well, 1 it failed, 2 the command was not understood; diff: 0 no
 difference, 1 a difference, 2 not understood, 3 it failed.`
@@ -31,7 +32,7 @@ func newRoot(env *environment) *cobra.Command {
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
 	root.AddCommand(
 		newUp(env), newDemo(env), newStatus(env), newWatch(env), newValidate(env), newExplain(env),
-		newApply(env), newDiff(env), newGet(env), newHistory(env), newRollback(env),
+		newApply(env), newDiff(env), newGet(env), newHistory(env), newRollback(env), newBreaker(env),
 		newParts(env), newVersion(env), newDemoServer(env), newHealth(env),
 	)
 	return root

@@ -16,12 +16,12 @@ import (
 )
 
 const statusHelp = `Shows on one screen how things are, what is wrong first: the newest revision and how
-far its rollout is; each Envoy and external processor with what it acknowledged, or
+far its rollout is; tools that are broken in a region; each Envoy and external processor with what it acknowledged, or
 refuses, in its own words; each server's endpoints, as the Envoys see them whose admin
 interface can be asked; the routes. With SERVER, only that server and the routes to it.
 
 Exit codes: 0 everybody has what they should, 1 the control plane cannot be asked,
-or something is refused, silent, not healthy or otherwise wrong, 2 the command was not understood.`
+or something is refused, silent, not healthy, broken or otherwise wrong, 2 the command was not understood.`
 
 // rememberedRevisions is how far back versions are shown as numbers of revisions.
 const rememberedRevisions = 100
@@ -92,7 +92,7 @@ func showStatus(ctx context.Context, env *environment, flags *statusFlags, args 
 		}
 		say(env.Stdout, "%s", view.text())
 	}
-	if !healthy(status) || len(sick(status)) > 0 {
+	if !healthy(status) || len(sick(status)) > 0 || len(brokenTools(status)) > 0 {
 		return errSilent
 	}
 	return nil
@@ -135,6 +135,7 @@ func only(s *adminv1.StatusResponse, server string) error {
 		return fmt.Errorf("there is no server %q; there are %s", server, listed(names))
 	}
 	s.Servers = slices.DeleteFunc(s.GetServers(), func(known *adminv1.Server) bool { return known.GetName() != server })
+	s.Breakers = slices.DeleteFunc(s.GetBreakers(), func(b *adminv1.Breaker) bool { return b.GetServer() != server })
 	s.Routes = slices.DeleteFunc(s.GetRoutes(), func(r *adminv1.Route) bool { return !slices.Contains(r.GetServers(), server) })
 	return nil
 }

@@ -36,6 +36,7 @@ func (v *statusView) line(format string, args ...any) { fmt.Fprintf(&v.out, form
 func (v *statusView) text() string {
 	v.problems()
 	v.revision()
+	v.heldBreakers()
 	v.nodes()
 	v.servers()
 	v.routes()
@@ -86,6 +87,7 @@ func (v *statusView) problems() {
 	for _, text := range endpoints {
 		v.problem("", "%s", text)
 	}
+	v.broken()
 	if v.out.Len() > before {
 		v.line("")
 	}

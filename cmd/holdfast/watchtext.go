@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	adminv1 "github.com/holdfast-mcp/holdfast/api/admin/v1"
 	"github.com/holdfast-mcp/holdfast/pkg/apiclient/envoyadmin"
@@ -43,6 +44,7 @@ const (
 	aboutRefused  = "refused"
 	aboutRejected = "rejected"
 	aboutNode     = "node "
+	aboutBreaker  = "breaker "
 )
 
 // farewell says that something is no more; nothing where that is no news.
@@ -54,6 +56,8 @@ func farewell(about string) string {
 		return "the directory's configuration is valid again"
 	case len(about) > len(aboutNode) && about[:len(aboutNode)] == aboutNode:
 		return about[len(aboutNode):] + ": disconnected"
+	case strings.HasPrefix(about, aboutBreaker):
+		return strings.TrimPrefix(about, aboutBreaker) + ": calls go there again"
 	default:
 		return ""
 	}
@@ -98,6 +102,7 @@ func (w *watcher) facts() []fact {
 		}
 		add(aboutNode+oneLine(n.GetId()), "%s: %s", n.GetId(), text)
 	}
+	out = append(out, breakerFacts(s)...)
 	return append(out, healthFacts(s)...)
 }
 

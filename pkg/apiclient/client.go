@@ -94,7 +94,12 @@ func (c *Client) Close() { c.transport.CloseIdleConnections() }
 
 // changes tells which calls may change something.
 func changes(procedure string) bool {
-	return procedure == adminv1connect.AdminApplyProcedure || procedure == adminv1connect.AdminRollbackProcedure
+	switch procedure {
+	case adminv1connect.AdminApplyProcedure, adminv1connect.AdminRollbackProcedure, adminv1connect.AdminSetBreakerProcedure:
+		return true
+	default:
+		return false
+	}
 }
 
 // bearer adds the token to every request (RFC 6750, section 2.1).

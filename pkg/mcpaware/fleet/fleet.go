@@ -233,7 +233,8 @@ func (r *run) hangUp() {
 		return
 	}
 	r.link.cancel()
-	_ = <-r.link.ended // that it was cancelled
+	//nolint:errcheck // that it was cancelled
+	<-r.link.ended
 }
 
 // exchange runs one stream to its end.
