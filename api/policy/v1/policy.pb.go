@@ -1181,7 +1181,10 @@ type CallContext struct {
 	DeadlineMs int64 `protobuf:"varint,17,opt,name=deadline_ms,json=deadlineMs,proto3" json:"deadline_ms,omitempty"`
 	// Whose share of the server's retry budget the retries of the call are: a hash of the
 	// action's route.
-	Budget        uint64 `protobuf:"fixed64,18,opt,name=budget,proto3" json:"budget,omitempty"`
+	Budget uint64 `protobuf:"fixed64,18,opt,name=budget,proto3" json:"budget,omitempty"`
+	// The ids of the requests of a batch (2025-03-26), exactly as they stood; id is
+	// then empty.
+	BatchIds      [][]byte `protobuf:"bytes,25,rep,name=batch_ids,json=batchIds,proto3" json:"batch_ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1326,6 +1329,13 @@ func (x *CallContext) GetBudget() uint64 {
 		return x.Budget
 	}
 	return 0
+}
+
+func (x *CallContext) GetBatchIds() [][]byte {
+	if x != nil {
+		return x.BatchIds
+	}
+	return nil
 }
 
 // CatalogEntry is the last good answer to a list or server/discover request,
@@ -1591,7 +1601,7 @@ const file_api_policy_v1_policy_proto_rawDesc = "" +
 	"\x04once\x18\x04 \x01(\v2\x1a.holdfast.policy.v1.ActionR\x04once\"=\n" +
 	"\vRetryBudget\x12\x18\n" +
 	"\apercent\x18\x01 \x01(\rR\apercent\x12\x14\n" +
-	"\x05floor\x18\x02 \x01(\rR\x05floor\"\xf0\x03\n" +
+	"\x05floor\x18\x02 \x01(\rR\x05floor\"\x8d\x04\n" +
 	"\vCallContext\x12\x16\n" +
 	"\x06policy\x18\x01 \x01(\tR\x06policy\x12\x16\n" +
 	"\x06server\x18\x02 \x01(\tR\x06server\x12\x16\n" +
@@ -1611,7 +1621,8 @@ const file_api_policy_v1_policy_proto_rawDesc = "" +
 	"\fidle_timeout\x18\x10 \x01(\v2\x19.google.protobuf.DurationR\vidleTimeout\x12\x1f\n" +
 	"\vdeadline_ms\x18\x11 \x01(\x03R\n" +
 	"deadlineMs\x12\x16\n" +
-	"\x06budget\x18\x12 \x01(\x06R\x06budget\"\xb5\x01\n" +
+	"\x06budget\x18\x12 \x01(\x06R\x06budget\x12\x1b\n" +
+	"\tbatch_ids\x18\x19 \x03(\fR\bbatchIds\"\xb5\x01\n" +
 	"\fCatalogEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x16\n" +
 	"\x06server\x18\x02 \x01(\tR\x06server\x12\x16\n" +

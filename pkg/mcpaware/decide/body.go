@@ -34,6 +34,9 @@ func (t *Table) Body(r *Request) Decision {
 			Message: fault.Message, ID: fault.ID,
 		})
 	}
+	if message.Kind == wire.Batch {
+		return t.batch(r, route)
+	}
 	info, _ := method.Lookup(message.Method)
 	revision, refused := check(r.Header, &message, info)
 	if refused != nil {
@@ -57,9 +60,6 @@ func (t *Table) Body(r *Request) Decision {
 
 // check refuses messages that no server should see, and finds the revision.
 func check(h Header, m *wire.Message, info method.Info) (string, *degrade.Refusal) {
-	if m.Kind == wire.Batch {
-		return "", invalid("batches are not served; send one message a request")
-	}
 	revision, refused := classify(h, m)
 	if refused != nil {
 		return revision, refused

@@ -43,7 +43,8 @@ type Decision struct {
 	// Route is the policy of the path; nil where no policy has the path.
 	Route *Route
 	// Rule says what chose the action: the id of a tool rule such as "tools[0]", or
-	// RuleUnmatchedTool, RuleSafeMethod, RuleOtherMethod, RuleStream, RuleDelete.
+	// RuleUnmatchedTool, RuleSafeMethod, RuleOtherMethod, RuleStream, RuleDelete,
+	// RuleBatch.
 	Rule string
 	// Action is what Envoy does with the message; nil where Answer is not.
 	Action *policyv1.Action
@@ -57,6 +58,9 @@ type Decision struct {
 	// Call is what the attempt point needs; nil for GET and DELETE. Where Answer is set
 	// it may be nil.
 	Call *policyv1.CallContext
+	// Batch has one entry for each request of a batch: what an answer to it must know.
+	// Call then speaks for the whole. Nil where the message is no batch.
+	Batch []*policyv1.CallContext
 	// CatalogKey is the key under which the answer is remembered and, when the server
 	// is down, looked up; empty where it is not.
 	CatalogKey string

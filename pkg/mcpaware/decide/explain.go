@@ -124,6 +124,13 @@ func (d *Decision) allDown(requestID string) (*degrade.Answer, string) {
 	}
 	cause := degrade.FromEnvoy(down, call, requestID)
 	answer := degrade.Render(call, cause, d.Route.policy.GetErrors())
+	if len(d.Batch) > 0 {
+		causes := make([]degrade.Cause, len(d.Batch))
+		for i, call := range d.Batch {
+			causes[i] = degrade.FromEnvoy(down, call, requestID)
+		}
+		answer = degrade.RenderBatch(d.Batch, causes, d.Route.policy.GetErrors())
+	}
 	return &answer, cause.Message
 }
 
@@ -134,6 +141,8 @@ func (r *Route) explainRule(e *Explanation, m *wire.Message) string {
 		return "GET opens a server's event stream"
 	case e.Verb == http.MethodDelete:
 		return "DELETE ends a session"
+	case m.Kind == wire.Batch:
+		return "its messages all lead to this server; it may run twice only where each of them may"
 	case m.Kind != wire.Request:
 		return "a " + e.Kind + " goes with the session"
 	case m.Method != method.ToolsCall:

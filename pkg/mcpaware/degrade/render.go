@@ -34,6 +34,19 @@ func Render(call *policyv1.CallContext, cause Cause, style policyv1.ErrorStyle) 
 	return answer
 }
 
+// RenderBatch words the causes for the requests of a batch: an array of what Render
+// says to each. causes has one for each of calls, of which there is at least one.
+func RenderBatch(calls []*policyv1.CallContext, causes []Cause, style policyv1.ErrorStyle) Answer {
+	answer := Render(calls[0], causes[0], style)
+	body := append([]byte{'['}, answer.Body...)
+	for i := 1; i < len(calls); i++ {
+		body = append(body, ',')
+		body = append(body, Render(calls[i], causes[i], style).Body...)
+	}
+	answer.Body = append(body, ']')
+	return answer
+}
+
 // ErrorEvent is a whole server-sent event that ends an event stream whose server fell
 // silent: the body of Render, one line. It must follow a whole event, and be used only
 // where the request's id is known.

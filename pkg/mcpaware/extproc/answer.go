@@ -38,7 +38,7 @@ func (a *attempt) onHeaders(m *extprocv3.HttpHeaders) error {
 	h := headers(m.GetHeaders().GetHeaders())
 	a.held = answer{status: h.status(), length: h.contentLength(), foreign: h.own()}
 	a.over = m.GetEndOfStream() || !a.duplex
-	if a.verb != "POST" || len(a.call.GetId()) == 0 {
+	if a.verb != "POST" || !awaited(a.call) {
 		return a.pass()
 	}
 	if said, err := a.byStatus(h); said {
@@ -60,6 +60,11 @@ func (a *attempt) onHeaders(m *extprocv3.HttpHeaders) error {
 		return a.pass()
 	case isJSON && a.held.length > maxHeldBytes:
 		return a.passLarge()
+	}
+	if isEvents && len(a.call.GetBatchIds()) > 0 {
+		// Its answers come one by one; none of them speaks for the others.
+		a.observe(outcome.Succeeded)
+		return a.pass()
 	}
 	if isEvents {
 		a.held.events = &events{
@@ -130,6 +135,10 @@ func (a *attempt) weigh(chunk []byte, ended, last bool) error {
 
 func (a *attempt) judgeJSON(last bool) error {
 	body := a.held.body
+	if len(a.call.GetBatchIds()) > 0 {
+		f := a.judgeBatch(body)
+		return a.finish(&f, last)
+	}
 	parsed, fault := wire.ParseAnswer(body)
 	f := final{class: outcome.Failed, end: len(body)}
 	if fault == nil {

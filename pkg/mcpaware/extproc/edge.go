@@ -181,6 +181,7 @@ func (e *edge) forgetRequest() {
 	if call := e.decision.Call; call != nil {
 		call.Id = bytes.Clone(call.GetId())
 	}
+	e.forgetBatch()
 }
 
 func (e *edge) refuse() (*extprocv3.ProcessingResponse, bool) {
@@ -217,7 +218,10 @@ func (e *edge) onResponse(req *extprocv3.ProcessingRequest, m *extprocv3.HttpHea
 		return responseHeadersReply(&extprocv3.HeaderMutation{})
 	}
 	e.learn(h, local, report, judged)
-	cause, broken := e.broken(h, local, report, judged)
+	cause, broken := e.broken(e.call(), h, local, report, judged)
+	if broken && len(e.decision.Batch) > 0 {
+		return immediate(e.insteadOfBatch(h, local, report, judged))
+	}
 	if answer := e.instead(cause, broken, judged && failing(report.Verdict)); answer != nil {
 		e.debug("degraded", "source", answer.Source, "code", cause.Code, "flags", local.Flags, "details", local.CodeDetails, "attempts", local.Attempts)
 		return immediate(answer)
@@ -253,8 +257,8 @@ func (e *edge) call() *policyv1.CallContext {
 }
 
 // broken says whether the answer cannot reach the caller as it is, and why.
-func (e *edge) broken(h headers, local degrade.Local, report outcome.Report, judged bool) (degrade.Cause, bool) {
-	call, id := e.call(), e.request.RequestID
+func (e *edge) broken(call *policyv1.CallContext, h headers, local degrade.Local, report outcome.Report, judged bool) (degrade.Cause, bool) {
+	id := e.request.RequestID
 	switch {
 	case local.CodeDetails == directResponse:
 		// Envoy has no route of that stamp (any more): no server was asked.
@@ -269,7 +273,7 @@ func (e *edge) broken(h headers, local degrade.Local, report outcome.Report, jud
 		return degrade.New(e.code(report), degrade.Unknown, call, id), true
 	case judged && failing(report.Verdict):
 		return degrade.New(degrade.DependencyFailed, degrade.Unknown, call, id), false
-	case local.Status >= 500 && !judged && len(call.GetId()) > 0:
+	case local.Status >= 500 && !judged && awaited(call):
 		// No attempt point has seen this answer; clients drop the body of a 5xx.
 		return degrade.New(degrade.ServiceUnavailable, degrade.Unknown, call, id), true
 	}

@@ -115,7 +115,7 @@ func TestEdgeRefuses(t *testing.T) {
 		{name: "no body", headers: postHeaders, end: true, want: "immediate 400 "},
 		{name: "empty body", headers: postHeaders, body: "", want: "immediate 400 "},
 		{name: "no JSON", headers: postHeaders, body: "{", want: "immediate 400 "},
-		{name: "batch", headers: postHeaders, body: "[" + callBody + "]", want: "immediate 400 "},
+		{name: "batch", headers: postHeaders, body: "[" + callBody + "," + callBody + "]", want: "immediate 400 "},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
