@@ -9,6 +9,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"maps"
+	"reflect"
 	"slices"
 	"sync"
 
@@ -91,6 +92,11 @@ func (g Group) Matches(versions map[string]string) bool {
 		}
 	}
 	return true
+}
+
+// Is says whether both are the very same group, not only equal ones.
+func (g Group) Is(other Group) bool {
+	return reflect.ValueOf(g).Pointer() == reflect.ValueOf(other).Pointer()
 }
 
 // Messages gives the bare resources by name.

@@ -2,6 +2,7 @@ package resources
 
 import (
 	"fmt"
+	"maps"
 
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
@@ -22,16 +23,31 @@ func Union(routes, clusters []*Set) (*Set, error) {
 	if len(routes) == 0 || len(clusters) == 0 {
 		return nil, fmt.Errorf("a union of no sets")
 	}
-	out := &Set{Clusters: Group{}, Endpoints: Group{}, Listeners: routes[0].Listeners}
-	for _, s := range clusters {
-		addMissing(out.Clusters, s.Clusters)
-		addMissing(out.Endpoints, s.Endpoints)
+	out := &Set{Clusters: clusters[0].Clusters, Endpoints: clusters[0].Endpoints, Listeners: routes[0].Listeners}
+	for _, s := range clusters[1:] {
+		out.Clusters, out.Endpoints = joined(out.Clusters, s.Clusters), joined(out.Endpoints, s.Endpoints)
 	}
 	var err error
 	if out.Routes, err = unionRoutes(routes); err != nil {
 		return nil, err
 	}
 	return out, out.Usable()
+}
+
+// joined gives a group with what is in either; of two with one name the first. It is the
+// first group itself where the other has nothing to add. Neither is changed.
+func joined(first, second Group) Group {
+	if first.Is(second) {
+		return first
+	}
+	for name := range second {
+		if _, ok := first[name]; !ok {
+			out := maps.Clone(first)
+			addMissing(out, second)
+			return out
+		}
+	}
+	return first
 }
 
 func addMissing(to, from Group) {

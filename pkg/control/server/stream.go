@@ -62,7 +62,9 @@ func (st *stream) deltaRequest(req *discoveryv3.DeltaDiscoveryRequest, s *Server
 		if sub.acked == nil {
 			sub.acked = map[string]string{}
 		}
-		sub.latest = maps.Clone(sub.acked)
+		if st.peer.Kind == rollout.Processor {
+			sub.latest = maps.Clone(sub.acked)
+		}
 		sub.wildcard = len(req.GetResourceNamesSubscribe()) == 0
 		st.resumed = st.resumed || len(sub.acked) > 0
 	}
@@ -90,18 +92,22 @@ func (s *subscription) subscribe(add, remove []string) error {
 	for _, name := range add {
 		if name == "*" {
 			s.wildcard = true
+			s.against = nil
 			continue
 		}
 		s.names[name] = true
+		s.compare(name)
 	}
 	for _, name := range remove {
 		if name == "*" {
 			s.wildcard = false
+			s.against = nil
 			continue
 		}
 		delete(s.names, name)
+		s.compare(name)
 		if !s.wildcard {
-			delete(s.acked, name)
+			s.lose(name)
 			delete(s.latest, name)
 		}
 	}
@@ -119,12 +125,14 @@ func (st *stream) deltaResponse(resp *discoveryv3.DeltaDiscoveryResponse, s *Ser
 	r := response{nonce: resp.GetNonce(), at: s.now(), changed: make(map[string]string, len(resp.GetResources())), removed: resp.GetRemovedResources()}
 	for _, res := range resp.GetResources() {
 		r.changed[res.GetName()] = res.GetVersion()
-		sub.latest[res.GetName()] = res.GetVersion()
 	}
-	for _, name := range r.removed {
-		delete(sub.latest, name)
+	if st.peer.Kind == rollout.Processor {
+		maps.Copy(sub.latest, r.changed)
+		for _, name := range r.removed {
+			delete(sub.latest, name)
+		}
+		r.after = maps.Clone(sub.latest)
 	}
-	r.after = maps.Clone(sub.latest)
 	sub.remember(r)
 }
 

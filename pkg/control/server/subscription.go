@@ -15,10 +15,16 @@ type subscription struct {
 	names    map[string]bool
 	// sent are the responses without an answer yet, the oldest first.
 	sent []response
-	// latest is what the peer has if it takes everything sent (delta).
+	// latest is what the peer has if it takes everything sent (processors).
 	latest map[string]string
-	// acked is what it has by its own word: name → version (delta).
-	acked map[string]string
+	// acked is what it has by its own word: name → version (delta). hashed condenses it, ""
+	// until somebody asks.
+	acked  map[string]string
+	hashed string
+	// against is the group that holds was last asked about, and lagging the names of which
+	// the peer has not what is in it.
+	against resources.Group
+	lagging map[string]struct{}
 	// ackedVersion is the version of the whole type that it took last (state of the world).
 	ackedVersion string
 	nack         *Refusal
@@ -30,7 +36,7 @@ type response struct {
 	at    time.Time
 	// version of the whole type (state of the world).
 	version string
-	// changed and removed are what a delta response says; after is what the peer has
+	// changed and removed are what a delta response says; after is what a processor has
 	// if it takes this and all before.
 	changed map[string]string
 	removed []string
@@ -103,30 +109,59 @@ func (s *subscription) answer(nonce string, refused bool, whole bool) (response,
 func (s *subscription) accept(r response, whole bool) {
 	s.ackedVersion = r.version
 	if whole {
-		s.acked = maps.Clone(r.after)
+		s.acked, s.against, s.hashed = maps.Clone(r.after), nil, ""
 		return
 	}
-	maps.Copy(s.acked, r.changed)
-	for _, name := range r.removed {
-		delete(s.acked, name)
+	for name, version := range r.changed {
+		s.acked[name] = version
+		s.compare(name)
 	}
+	for _, name := range r.removed {
+		s.lose(name)
+	}
+	s.hashed = ""
 }
 
-// holds says whether the peer has g as far as it asked for it.
+// lose notes that the peer has no such resource any more.
+func (s *subscription) lose(name string) {
+	delete(s.acked, name)
+	s.hashed = ""
+	s.compare(name)
+}
+
+// holds says whether the peer has g as far as it asked for it. Asked about the same group again,
+// which must not have been changed, it looks at nothing but what is left to be acknowledged.
 func (s *subscription) holds(g resources.Group, delta bool) bool {
 	if !delta {
 		return s.ackedVersion == g.Version()
 	}
-	if s.wildcard {
-		return g.Matches(s.acked)
+	if g == nil {
+		g = resources.Group{}
 	}
-	for name := range s.names {
-		r, exists := g[name]
-		if version, has := s.acked[name]; has != exists || version != r.Version {
-			return false
+	if s.against == nil || !g.Is(s.against) {
+		s.against, s.lagging = g, map[string]struct{}{}
+		for name := range g {
+			s.compare(name)
+		}
+		for name := range s.acked {
+			s.compare(name)
 		}
 	}
-	return true
+	return len(s.lagging) == 0
+}
+
+// compare notes whether the peer has of one name what it was asked about last.
+func (s *subscription) compare(name string) {
+	if s.against == nil {
+		return
+	}
+	r, exists := s.against[name]
+	version, has := s.acked[name]
+	if (s.wildcard || s.names[name]) && (has != exists || version != r.Version) {
+		s.lagging[name] = struct{}{}
+	} else {
+		delete(s.lagging, name)
+	}
 }
 
 // version condenses what the peer has.
@@ -137,7 +172,10 @@ func (s *subscription) version(delta bool) string {
 	case len(s.acked) == 0:
 		return ""
 	default:
-		return resources.HashVersions(s.acked)
+		if s.hashed == "" {
+			s.hashed = resources.HashVersions(s.acked)
+		}
+		return s.hashed
 	}
 }
 

@@ -13,21 +13,12 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 
-	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
-	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
-	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
-	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
-	cachev3 "github.com/envoyproxy/go-control-plane/pkg/cache/v3"
 	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/types/known/anypb"
 
-	policyv1 "github.com/holdfast-mcp/holdfast/api/policy/v1"
-	"github.com/holdfast-mcp/holdfast/pkg/control/resources"
 	"github.com/holdfast-mcp/holdfast/pkg/control/revision"
 	"github.com/holdfast-mcp/holdfast/pkg/control/rollout"
 )
@@ -39,7 +30,7 @@ const FileName = "rollout.state"
 const maxFileBytes = 512 << 20
 
 // magic begins the file; then a SHA-256 of the rest, then the message.
-const magic = "holdfast-rollout-1\n"
+const magic = "holdfast-rollout-2\n"
 
 // Contents is what is kept.
 type Contents struct {
@@ -50,7 +41,13 @@ type Contents struct {
 
 // Dir is a state directory. A method must not be called concurrently with itself, nor Save
 // with Load and SaveProposal with LoadProposal.
-type Dir struct{ path string }
+type Dir struct {
+	path string
+	// pack has the resources, each of them once; nil until something was saved or loaded.
+	pack *pack
+	// tidy: there is no other pack.
+	tidy bool
+}
 
 // Open makes the directory if it is missing.
 func Open(path string) (*Dir, error) {
@@ -60,16 +57,44 @@ func Open(path string) (*Dir, error) {
 	return &Dir{path: path}, nil
 }
 
-// Save writes the contents durably: a crash leaves the old file or the new one.
+// Save writes the contents durably: a crash leaves the old ones or the new ones. Of the resources
+// only those are written that were not saved before.
 func (d *Dir) Save(c Contents) error {
-	message, err := encode(c)
-	if err != nil {
-		return fmt.Errorf("saving the rollout: %w", err)
-	}
-	if err := d.write(FileName, message); err != nil {
+	if err := d.save(c); err != nil {
 		return fmt.Errorf("saving the rollout: %w", err)
 	}
 	return nil
+}
+
+func (d *Dir) save(c Contents) error {
+	old := d.pack
+	next := old
+	if old == nil || old.wasteful() {
+		var err error
+		if next, err = newPack(d.path); err != nil {
+			return err
+		}
+	}
+	message, err := encode(c, next)
+	if err == nil {
+		err = next.flush()
+	}
+	if err == nil {
+		message.Pack, message.PackBytes = next.name, uint64(next.end) //nolint:gosec // not negative
+		err = d.write(FileName, message)
+	}
+	if next != old && err != nil {
+		return errors.Join(err, next.discard())
+	}
+	if next != old {
+		next.base = next.end
+		d.pack, d.tidy = next, false
+	}
+	if err == nil && !d.tidy {
+		// What cannot be removed now is removed another time.
+		d.tidy = removePacks(d.path, next.name) == nil
+	}
+	return err
 }
 
 func (d *Dir) write(name string, message proto.Message) error {
@@ -113,10 +138,11 @@ func (d *Dir) Load() (Contents, error) {
 	if err != nil || data == nil {
 		return Contents{}, err
 	}
-	c, err := decode(data)
+	c, p, err := decode(d.path, data)
 	if err != nil {
 		return Contents{}, fmt.Errorf("reading the saved rollout %s: %w", filepath.Join(d.path, FileName), err)
 	}
+	d.pack = p
 	return c, nil
 }
 
@@ -136,52 +162,6 @@ func (d *Dir) read(name string) ([]byte, error) {
 	return data, nil
 }
 
-func encode(c Contents) (*Saved, error) {
-	out := &Saved{}
-	for _, r := range c.Revisions {
-		saved := &SavedRevision{Version: r.Version}
-		var err error
-		if saved.Policies, err = encodeGroup(r.Policies); err != nil {
-			return nil, err
-		}
-		sets := r.Sets()
-		for _, name := range slices.Sorted(maps.Keys(sets)) {
-			region, err := encodeRegion(name, sets[name])
-			if err != nil {
-				return nil, err
-			}
-			saved.Regions = append(saved.Regions, region)
-		}
-		out.Revisions = append(out.Revisions, saved)
-	}
-	for _, n := range c.Nodes {
-		out.Nodes = append(out.Nodes, &SavedNode{Id: n.ID, Processor: n.Kind == rollout.Processor})
-	}
-	return out, nil
-}
-
-func encodeRegion(name string, set *resources.Set) (*SavedRegion, error) {
-	out := &SavedRegion{Name: name}
-	var errs [4]error
-	out.Clusters, errs[0] = encodeGroup(set.Clusters)
-	out.Endpoints, errs[1] = encodeGroup(set.Endpoints)
-	out.Listeners, errs[2] = encodeGroup(set.Listeners)
-	out.Routes, errs[3] = encodeGroup(set.Routes)
-	return out, errors.Join(errs[:]...)
-}
-
-func encodeGroup(g resources.Group) ([]*SavedResource, error) {
-	out := make([]*SavedResource, 0, len(g))
-	for _, name := range slices.Sorted(maps.Keys(g)) {
-		body := &anypb.Any{}
-		if err := anypb.MarshalFrom(body, g[name].Message, proto.MarshalOptions{Deterministic: true}); err != nil {
-			return nil, fmt.Errorf("resource %q: %w", name, err)
-		}
-		out = append(out, &SavedResource{Name: name, Version: g[name].Version, Body: body})
-	}
-	return out, nil
-}
-
 // unseal checks the frame of a file and reads the message in it.
 func unseal(data []byte, message proto.Message) error {
 	if len(data) > maxFileBytes {
@@ -196,65 +176,4 @@ func unseal(data []byte, message proto.Message) error {
 		return errors.New("checksum mismatch: the file is damaged")
 	}
 	return proto.Unmarshal(body, message)
-}
-
-func decode(data []byte) (Contents, error) {
-	saved := &Saved{}
-	if err := unseal(data, saved); err != nil {
-		return Contents{}, err
-	}
-	var out Contents
-	for _, r := range saved.GetRevisions() {
-		restored, err := decodeRevision(r)
-		if err != nil {
-			return Contents{}, fmt.Errorf("revision %s: %w", r.GetVersion(), err)
-		}
-		out.Revisions = append(out.Revisions, restored)
-	}
-	for _, n := range saved.GetNodes() {
-		kind := rollout.Envoy
-		if n.GetProcessor() {
-			kind = rollout.Processor
-		}
-		out.Nodes = append(out.Nodes, rollout.Node{ID: n.GetId(), Kind: kind})
-	}
-	return out, nil
-}
-
-func decodeRevision(r *SavedRevision) (*revision.Revision, error) {
-	policies, err := decodeGroup(r.GetPolicies(), &policyv1.RoutePolicy{})
-	if err != nil {
-		return nil, err
-	}
-	sets := make(map[string]*resources.Set, len(r.GetRegions()))
-	for _, region := range r.GetRegions() {
-		set := &resources.Set{}
-		var errs [4]error
-		set.Clusters, errs[0] = decodeGroup(region.GetClusters(), &clusterv3.Cluster{})
-		set.Endpoints, errs[1] = decodeGroup(region.GetEndpoints(), &endpointv3.ClusterLoadAssignment{})
-		set.Listeners, errs[2] = decodeGroup(region.GetListeners(), &listenerv3.Listener{})
-		set.Routes, errs[3] = decodeGroup(region.GetRoutes(), &routev3.RouteConfiguration{})
-		if err := errors.Join(errors.Join(errs[:]...), set.Usable()); err != nil {
-			return nil, fmt.Errorf("region %q: %w", region.GetName(), err)
-		}
-		sets[region.GetName()] = set
-	}
-	return revision.Restore(r.GetVersion(), policies, sets), nil
-}
-
-// decodeGroup reads resources of one type. Versions are taken as they were saved:
-// Envoys have the resources under them.
-func decodeGroup(saved []*SavedResource, kind proto.Message) (resources.Group, error) {
-	out := make(resources.Group, len(saved))
-	for _, r := range saved {
-		message := kind.ProtoReflect().New().Interface()
-		if err := r.GetBody().UnmarshalTo(message); err != nil {
-			return nil, fmt.Errorf("resource %q: %w", r.GetName(), err)
-		}
-		if own := cachev3.GetResourceName(message); own != r.GetName() {
-			return nil, fmt.Errorf("resource %q is filed under the name %q", own, r.GetName())
-		}
-		out[r.GetName()] = resources.Versioned{Message: message, Version: r.GetVersion()}
-	}
-	return out, nil
 }

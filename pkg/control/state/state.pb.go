@@ -12,7 +12,6 @@ import (
 	v1 "github.com/holdfast-mcp/holdfast/api/outcome/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
-	anypb "google.golang.org/protobuf/types/known/anypb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -25,13 +24,17 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Saved is the whole file.
+// Saved is the whole file. What it refers to stands in a file beside it, the pack.
 type Saved struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Revisions that a processor may apply, the one whose policies are set first.
 	Revisions []*SavedRevision `protobuf:"bytes,1,rep,name=revisions,proto3" json:"revisions,omitempty"`
 	// Nodes that were connected.
-	Nodes         []*SavedNode `protobuf:"bytes,2,rep,name=nodes,proto3" json:"nodes,omitempty"`
+	Nodes []*SavedNode `protobuf:"bytes,2,rep,name=nodes,proto3" json:"nodes,omitempty"`
+	// Name of the pack in the same directory, and how many bytes of it are in use; what
+	// follows them was never finished.
+	Pack          string `protobuf:"bytes,3,opt,name=pack,proto3" json:"pack,omitempty"`
+	PackBytes     uint64 `protobuf:"varint,4,opt,name=pack_bytes,json=packBytes,proto3" json:"pack_bytes,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -80,11 +83,25 @@ func (x *Saved) GetNodes() []*SavedNode {
 	return nil
 }
 
-// SavedRevision is what was built of one revision.
+func (x *Saved) GetPack() string {
+	if x != nil {
+		return x.Pack
+	}
+	return ""
+}
+
+func (x *Saved) GetPackBytes() uint64 {
+	if x != nil {
+		return x.PackBytes
+	}
+	return 0
+}
+
+// SavedRevision is what was built of one revision; each Record is a SavedGroup.
 type SavedRevision struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Version       string                 `protobuf:"bytes,1,opt,name=version,proto3" json:"version,omitempty"`
-	Policies      []*SavedResource       `protobuf:"bytes,2,rep,name=policies,proto3" json:"policies,omitempty"`
+	Policies      *Record                `protobuf:"bytes,2,opt,name=policies,proto3" json:"policies,omitempty"`
 	Regions       []*SavedRegion         `protobuf:"bytes,3,rep,name=regions,proto3" json:"regions,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -127,7 +144,7 @@ func (x *SavedRevision) GetVersion() string {
 	return ""
 }
 
-func (x *SavedRevision) GetPolicies() []*SavedResource {
+func (x *SavedRevision) GetPolicies() *Record {
 	if x != nil {
 		return x.Policies
 	}
@@ -145,10 +162,10 @@ func (x *SavedRevision) GetRegions() []*SavedRegion {
 type SavedRegion struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	Clusters      []*SavedResource       `protobuf:"bytes,2,rep,name=clusters,proto3" json:"clusters,omitempty"`
-	Endpoints     []*SavedResource       `protobuf:"bytes,3,rep,name=endpoints,proto3" json:"endpoints,omitempty"`
-	Listeners     []*SavedResource       `protobuf:"bytes,4,rep,name=listeners,proto3" json:"listeners,omitempty"`
-	Routes        []*SavedResource       `protobuf:"bytes,5,rep,name=routes,proto3" json:"routes,omitempty"`
+	Clusters      *Record                `protobuf:"bytes,2,opt,name=clusters,proto3" json:"clusters,omitempty"`
+	Endpoints     *Record                `protobuf:"bytes,3,opt,name=endpoints,proto3" json:"endpoints,omitempty"`
+	Listeners     *Record                `protobuf:"bytes,4,opt,name=listeners,proto3" json:"listeners,omitempty"`
+	Routes        *Record                `protobuf:"bytes,5,opt,name=routes,proto3" json:"routes,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -190,47 +207,93 @@ func (x *SavedRegion) GetName() string {
 	return ""
 }
 
-func (x *SavedRegion) GetClusters() []*SavedResource {
+func (x *SavedRegion) GetClusters() *Record {
 	if x != nil {
 		return x.Clusters
 	}
 	return nil
 }
 
-func (x *SavedRegion) GetEndpoints() []*SavedResource {
+func (x *SavedRegion) GetEndpoints() *Record {
 	if x != nil {
 		return x.Endpoints
 	}
 	return nil
 }
 
-func (x *SavedRegion) GetListeners() []*SavedResource {
+func (x *SavedRegion) GetListeners() *Record {
 	if x != nil {
 		return x.Listeners
 	}
 	return nil
 }
 
-func (x *SavedRegion) GetRoutes() []*SavedResource {
+func (x *SavedRegion) GetRoutes() *Record {
 	if x != nil {
 		return x.Routes
 	}
 	return nil
 }
 
-// SavedResource is one xDS resource with the version under which it was sent.
+// SavedGroup is the resources of one type.
+type SavedGroup struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Resources     []*SavedResource       `protobuf:"bytes,1,rep,name=resources,proto3" json:"resources,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SavedGroup) Reset() {
+	*x = SavedGroup{}
+	mi := &file_pkg_control_state_state_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SavedGroup) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SavedGroup) ProtoMessage() {}
+
+func (x *SavedGroup) ProtoReflect() protoreflect.Message {
+	mi := &file_pkg_control_state_state_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SavedGroup.ProtoReflect.Descriptor instead.
+func (*SavedGroup) Descriptor() ([]byte, []int) {
+	return file_pkg_control_state_state_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *SavedGroup) GetResources() []*SavedResource {
+	if x != nil {
+		return x.Resources
+	}
+	return nil
+}
+
+// SavedResource is one xDS resource with the version under which it was sent; its record
+// is the message itself.
 type SavedResource struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	Version       string                 `protobuf:"bytes,2,opt,name=version,proto3" json:"version,omitempty"`
-	Body          *anypb.Any             `protobuf:"bytes,3,opt,name=body,proto3" json:"body,omitempty"`
+	Body          *Record                `protobuf:"bytes,3,opt,name=body,proto3" json:"body,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *SavedResource) Reset() {
 	*x = SavedResource{}
-	mi := &file_pkg_control_state_state_proto_msgTypes[3]
+	mi := &file_pkg_control_state_state_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -242,7 +305,7 @@ func (x *SavedResource) String() string {
 func (*SavedResource) ProtoMessage() {}
 
 func (x *SavedResource) ProtoReflect() protoreflect.Message {
-	mi := &file_pkg_control_state_state_proto_msgTypes[3]
+	mi := &file_pkg_control_state_state_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -255,7 +318,7 @@ func (x *SavedResource) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SavedResource.ProtoReflect.Descriptor instead.
 func (*SavedResource) Descriptor() ([]byte, []int) {
-	return file_pkg_control_state_state_proto_rawDescGZIP(), []int{3}
+	return file_pkg_control_state_state_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *SavedResource) GetName() string {
@@ -272,11 +335,73 @@ func (x *SavedResource) GetVersion() string {
 	return ""
 }
 
-func (x *SavedResource) GetBody() *anypb.Any {
+func (x *SavedResource) GetBody() *Record {
 	if x != nil {
 		return x.Body
 	}
 	return nil
+}
+
+// Record is a piece of the pack.
+type Record struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Offset uint64                 `protobuf:"varint,1,opt,name=offset,proto3" json:"offset,omitempty"`
+	Size   uint32                 `protobuf:"varint,2,opt,name=size,proto3" json:"size,omitempty"`
+	// CRC-32C of the piece.
+	Sum           uint32 `protobuf:"fixed32,3,opt,name=sum,proto3" json:"sum,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Record) Reset() {
+	*x = Record{}
+	mi := &file_pkg_control_state_state_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Record) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Record) ProtoMessage() {}
+
+func (x *Record) ProtoReflect() protoreflect.Message {
+	mi := &file_pkg_control_state_state_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Record.ProtoReflect.Descriptor instead.
+func (*Record) Descriptor() ([]byte, []int) {
+	return file_pkg_control_state_state_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *Record) GetOffset() uint64 {
+	if x != nil {
+		return x.Offset
+	}
+	return 0
+}
+
+func (x *Record) GetSize() uint32 {
+	if x != nil {
+		return x.Size
+	}
+	return 0
+}
+
+func (x *Record) GetSum() uint32 {
+	if x != nil {
+		return x.Sum
+	}
+	return 0
 }
 
 // SavedNode is a node by its id.
@@ -290,7 +415,7 @@ type SavedNode struct {
 
 func (x *SavedNode) Reset() {
 	*x = SavedNode{}
-	mi := &file_pkg_control_state_state_proto_msgTypes[4]
+	mi := &file_pkg_control_state_state_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -302,7 +427,7 @@ func (x *SavedNode) String() string {
 func (*SavedNode) ProtoMessage() {}
 
 func (x *SavedNode) ProtoReflect() protoreflect.Message {
-	mi := &file_pkg_control_state_state_proto_msgTypes[4]
+	mi := &file_pkg_control_state_state_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -315,7 +440,7 @@ func (x *SavedNode) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SavedNode.ProtoReflect.Descriptor instead.
 func (*SavedNode) Descriptor() ([]byte, []int) {
-	return file_pkg_control_state_state_proto_rawDescGZIP(), []int{4}
+	return file_pkg_control_state_state_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *SavedNode) GetId() string {
@@ -344,7 +469,7 @@ type SavedProposal struct {
 
 func (x *SavedProposal) Reset() {
 	*x = SavedProposal{}
-	mi := &file_pkg_control_state_state_proto_msgTypes[5]
+	mi := &file_pkg_control_state_state_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -356,7 +481,7 @@ func (x *SavedProposal) String() string {
 func (*SavedProposal) ProtoMessage() {}
 
 func (x *SavedProposal) ProtoReflect() protoreflect.Message {
-	mi := &file_pkg_control_state_state_proto_msgTypes[5]
+	mi := &file_pkg_control_state_state_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -369,7 +494,7 @@ func (x *SavedProposal) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SavedProposal.ProtoReflect.Descriptor instead.
 func (*SavedProposal) Descriptor() ([]byte, []int) {
-	return file_pkg_control_state_state_proto_rawDescGZIP(), []int{5}
+	return file_pkg_control_state_state_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *SavedProposal) GetVersion() string {
@@ -403,7 +528,7 @@ type SavedOverrides struct {
 
 func (x *SavedOverrides) Reset() {
 	*x = SavedOverrides{}
-	mi := &file_pkg_control_state_state_proto_msgTypes[6]
+	mi := &file_pkg_control_state_state_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -415,7 +540,7 @@ func (x *SavedOverrides) String() string {
 func (*SavedOverrides) ProtoMessage() {}
 
 func (x *SavedOverrides) ProtoReflect() protoreflect.Message {
-	mi := &file_pkg_control_state_state_proto_msgTypes[6]
+	mi := &file_pkg_control_state_state_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -428,7 +553,7 @@ func (x *SavedOverrides) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SavedOverrides.ProtoReflect.Descriptor instead.
 func (*SavedOverrides) Descriptor() ([]byte, []int) {
-	return file_pkg_control_state_state_proto_rawDescGZIP(), []int{6}
+	return file_pkg_control_state_state_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *SavedOverrides) GetOverrides() []*v1.Override {
@@ -442,24 +567,34 @@ var File_pkg_control_state_state_proto protoreflect.FileDescriptor
 
 const file_pkg_control_state_state_proto_rawDesc = "" +
 	"\n" +
-	"\x1dpkg/control/state/state.proto\x12\x16holdfast.control.state\x1a\x1capi/outcome/v1/outcome.proto\x1a\x19google/protobuf/any.proto\"\x85\x01\n" +
+	"\x1dpkg/control/state/state.proto\x12\x16holdfast.control.state\x1a\x1capi/outcome/v1/outcome.proto\"\xb8\x01\n" +
 	"\x05Saved\x12C\n" +
 	"\trevisions\x18\x01 \x03(\v2%.holdfast.control.state.SavedRevisionR\trevisions\x127\n" +
-	"\x05nodes\x18\x02 \x03(\v2!.holdfast.control.state.SavedNodeR\x05nodes\"\xab\x01\n" +
+	"\x05nodes\x18\x02 \x03(\v2!.holdfast.control.state.SavedNodeR\x05nodes\x12\x12\n" +
+	"\x04pack\x18\x03 \x01(\tR\x04pack\x12\x1d\n" +
+	"\n" +
+	"pack_bytes\x18\x04 \x01(\x04R\tpackBytes\"\xa4\x01\n" +
 	"\rSavedRevision\x12\x18\n" +
-	"\aversion\x18\x01 \x01(\tR\aversion\x12A\n" +
-	"\bpolicies\x18\x02 \x03(\v2%.holdfast.control.state.SavedResourceR\bpolicies\x12=\n" +
-	"\aregions\x18\x03 \x03(\v2#.holdfast.control.state.SavedRegionR\aregions\"\xad\x02\n" +
+	"\aversion\x18\x01 \x01(\tR\aversion\x12:\n" +
+	"\bpolicies\x18\x02 \x01(\v2\x1e.holdfast.control.state.RecordR\bpolicies\x12=\n" +
+	"\aregions\x18\x03 \x03(\v2#.holdfast.control.state.SavedRegionR\aregions\"\x91\x02\n" +
 	"\vSavedRegion\x12\x12\n" +
-	"\x04name\x18\x01 \x01(\tR\x04name\x12A\n" +
-	"\bclusters\x18\x02 \x03(\v2%.holdfast.control.state.SavedResourceR\bclusters\x12C\n" +
-	"\tendpoints\x18\x03 \x03(\v2%.holdfast.control.state.SavedResourceR\tendpoints\x12C\n" +
-	"\tlisteners\x18\x04 \x03(\v2%.holdfast.control.state.SavedResourceR\tlisteners\x12=\n" +
-	"\x06routes\x18\x05 \x03(\v2%.holdfast.control.state.SavedResourceR\x06routes\"g\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12:\n" +
+	"\bclusters\x18\x02 \x01(\v2\x1e.holdfast.control.state.RecordR\bclusters\x12<\n" +
+	"\tendpoints\x18\x03 \x01(\v2\x1e.holdfast.control.state.RecordR\tendpoints\x12<\n" +
+	"\tlisteners\x18\x04 \x01(\v2\x1e.holdfast.control.state.RecordR\tlisteners\x126\n" +
+	"\x06routes\x18\x05 \x01(\v2\x1e.holdfast.control.state.RecordR\x06routes\"Q\n" +
+	"\n" +
+	"SavedGroup\x12C\n" +
+	"\tresources\x18\x01 \x03(\v2%.holdfast.control.state.SavedResourceR\tresources\"q\n" +
 	"\rSavedResource\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
-	"\aversion\x18\x02 \x01(\tR\aversion\x12(\n" +
-	"\x04body\x18\x03 \x01(\v2\x14.google.protobuf.AnyR\x04body\"9\n" +
+	"\aversion\x18\x02 \x01(\tR\aversion\x122\n" +
+	"\x04body\x18\x03 \x01(\v2\x1e.holdfast.control.state.RecordR\x04body\"F\n" +
+	"\x06Record\x12\x16\n" +
+	"\x06offset\x18\x01 \x01(\x04R\x06offset\x12\x12\n" +
+	"\x04size\x18\x02 \x01(\rR\x04size\x12\x10\n" +
+	"\x03sum\x18\x03 \x01(\aR\x03sum\"9\n" +
 	"\tSavedNode\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1c\n" +
 	"\tprocessor\x18\x02 \x01(\bR\tprocessor\"h\n" +
@@ -482,34 +617,36 @@ func file_pkg_control_state_state_proto_rawDescGZIP() []byte {
 	return file_pkg_control_state_state_proto_rawDescData
 }
 
-var file_pkg_control_state_state_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
+var file_pkg_control_state_state_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
 var file_pkg_control_state_state_proto_goTypes = []any{
 	(*Saved)(nil),          // 0: holdfast.control.state.Saved
 	(*SavedRevision)(nil),  // 1: holdfast.control.state.SavedRevision
 	(*SavedRegion)(nil),    // 2: holdfast.control.state.SavedRegion
-	(*SavedResource)(nil),  // 3: holdfast.control.state.SavedResource
-	(*SavedNode)(nil),      // 4: holdfast.control.state.SavedNode
-	(*SavedProposal)(nil),  // 5: holdfast.control.state.SavedProposal
-	(*SavedOverrides)(nil), // 6: holdfast.control.state.SavedOverrides
-	(*anypb.Any)(nil),      // 7: google.protobuf.Any
-	(*v1.Override)(nil),    // 8: holdfast.outcome.v1.Override
+	(*SavedGroup)(nil),     // 3: holdfast.control.state.SavedGroup
+	(*SavedResource)(nil),  // 4: holdfast.control.state.SavedResource
+	(*Record)(nil),         // 5: holdfast.control.state.Record
+	(*SavedNode)(nil),      // 6: holdfast.control.state.SavedNode
+	(*SavedProposal)(nil),  // 7: holdfast.control.state.SavedProposal
+	(*SavedOverrides)(nil), // 8: holdfast.control.state.SavedOverrides
+	(*v1.Override)(nil),    // 9: holdfast.outcome.v1.Override
 }
 var file_pkg_control_state_state_proto_depIdxs = []int32{
 	1,  // 0: holdfast.control.state.Saved.revisions:type_name -> holdfast.control.state.SavedRevision
-	4,  // 1: holdfast.control.state.Saved.nodes:type_name -> holdfast.control.state.SavedNode
-	3,  // 2: holdfast.control.state.SavedRevision.policies:type_name -> holdfast.control.state.SavedResource
+	6,  // 1: holdfast.control.state.Saved.nodes:type_name -> holdfast.control.state.SavedNode
+	5,  // 2: holdfast.control.state.SavedRevision.policies:type_name -> holdfast.control.state.Record
 	2,  // 3: holdfast.control.state.SavedRevision.regions:type_name -> holdfast.control.state.SavedRegion
-	3,  // 4: holdfast.control.state.SavedRegion.clusters:type_name -> holdfast.control.state.SavedResource
-	3,  // 5: holdfast.control.state.SavedRegion.endpoints:type_name -> holdfast.control.state.SavedResource
-	3,  // 6: holdfast.control.state.SavedRegion.listeners:type_name -> holdfast.control.state.SavedResource
-	3,  // 7: holdfast.control.state.SavedRegion.routes:type_name -> holdfast.control.state.SavedResource
-	7,  // 8: holdfast.control.state.SavedResource.body:type_name -> google.protobuf.Any
-	8,  // 9: holdfast.control.state.SavedOverrides.overrides:type_name -> holdfast.outcome.v1.Override
-	10, // [10:10] is the sub-list for method output_type
-	10, // [10:10] is the sub-list for method input_type
-	10, // [10:10] is the sub-list for extension type_name
-	10, // [10:10] is the sub-list for extension extendee
-	0,  // [0:10] is the sub-list for field type_name
+	5,  // 4: holdfast.control.state.SavedRegion.clusters:type_name -> holdfast.control.state.Record
+	5,  // 5: holdfast.control.state.SavedRegion.endpoints:type_name -> holdfast.control.state.Record
+	5,  // 6: holdfast.control.state.SavedRegion.listeners:type_name -> holdfast.control.state.Record
+	5,  // 7: holdfast.control.state.SavedRegion.routes:type_name -> holdfast.control.state.Record
+	4,  // 8: holdfast.control.state.SavedGroup.resources:type_name -> holdfast.control.state.SavedResource
+	5,  // 9: holdfast.control.state.SavedResource.body:type_name -> holdfast.control.state.Record
+	9,  // 10: holdfast.control.state.SavedOverrides.overrides:type_name -> holdfast.outcome.v1.Override
+	11, // [11:11] is the sub-list for method output_type
+	11, // [11:11] is the sub-list for method input_type
+	11, // [11:11] is the sub-list for extension type_name
+	11, // [11:11] is the sub-list for extension extendee
+	0,  // [0:11] is the sub-list for field type_name
 }
 
 func init() { file_pkg_control_state_state_proto_init() }
@@ -523,7 +660,7 @@ func file_pkg_control_state_state_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_pkg_control_state_state_proto_rawDesc), len(file_pkg_control_state_state_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   7,
+			NumMessages:   9,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -16,7 +16,7 @@ import (
 	"github.com/holdfast-mcp/holdfast/pkg/control/rollout"
 )
 
-func contents(t *testing.T) Contents {
+func contents(t testing.TB) Contents {
 	t.Helper()
 	cfg, err := config.Parse([]config.File{{Name: "shop.yaml", Data: []byte(`
 kind: MCPServer
@@ -86,15 +86,17 @@ func TestRoundTrip(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(files) != 1 {
+	if len(files) != 2 {
 		t.Errorf("%d files are left", len(files))
 	}
-	info, err := files[0].Info()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if info.Mode().Perm()&0o077 != 0 {
-		t.Errorf("others may read the state: %s", info.Mode())
+	for _, f := range files {
+		info, err := f.Info()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if info.Mode().Perm()&0o077 != 0 {
+			t.Errorf("others may read the state: %s", info.Mode())
+		}
 	}
 }
 
@@ -151,11 +153,13 @@ func TestSaveSaysWhatFailed(t *testing.T) {
 
 // FuzzDecode: a file with a right checksum may still be nonsense.
 func FuzzDecode(f *testing.F) {
+	dir, body := saved(f)
 	f.Add([]byte{})
+	f.Add(body)
 	f.Add([]byte("\x0a\x07\x0a\x01v\x1a\x02\x0a\x00"))
 	f.Fuzz(func(t *testing.T, body []byte) {
 		sum := sha256.Sum256(body)
-		c, err := decode(slices.Concat([]byte(magic), sum[:], body))
+		c, _, err := decode(dir, slices.Concat([]byte(magic), sum[:], body))
 		if err != nil && len(c.Revisions) > 0 {
 			t.Error("contents beside an error")
 		}
@@ -167,4 +171,21 @@ func FuzzDecode(f *testing.F) {
 			}
 		}
 	})
+}
+
+// saved gives a directory with the contents, and what the state file says about them.
+func saved(tb testing.TB) (dir string, body []byte) {
+	tb.Helper()
+	d, err := Open(tb.TempDir())
+	if err != nil {
+		tb.Fatal(err)
+	}
+	if err := d.Save(contents(tb)); err != nil {
+		tb.Fatal(err)
+	}
+	data, err := os.ReadFile(filepath.Join(d.path, FileName))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return d.path, data[len(magic)+sha256.Size:]
 }
