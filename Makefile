@@ -78,7 +78,7 @@ golden: ## write the golden files anew; read the diff
 .PHONY: generate
 generate: $(PROTOC_PLUGINS) ## protos (needs protoc) and the configuration reference
 	PATH="$(PROTOC_PLUGINS):$$PATH" protoc -I. --go_out=. --go_opt=paths=source_relative \
-	  --go-grpc_out=. --go-grpc_opt=paths=source_relative api/policy/v1/policy.proto api/outcome/v1/outcome.proto
+	  --go-grpc_out=. --go-grpc_opt=paths=source_relative api/policy/v1/policy.proto api/outcome/v1/outcome.proto api/session/v1/session.proto
 	PATH="$(PROTOC_PLUGINS):$$PATH" protoc -I. --go_out=. --go_opt=paths=source_relative \
 	  --connect-go_out=. --connect-go_opt=paths=source_relative,simple \
 	  --openapiv2_out=. --openapiv2_opt=generate_unbound_methods=true,disable_default_errors=true \

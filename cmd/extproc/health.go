@@ -30,14 +30,17 @@ func newState(policies *policy.Client, streams func() int64) *state {
 	return s
 }
 
-// follow says SERVING once there are policies.
+// follow says SERVING once there are policies and keys.
 func (s *state) follow(ctx context.Context) error {
-	select {
-	case <-ctx.Done():
-	case <-s.policies.Loaded():
-		if !s.draining.Load() {
-			s.grpc.SetServingStatus("", grpc_health_v1.HealthCheckResponse_SERVING)
+	for _, there := range []<-chan struct{}{s.policies.Loaded(), s.policies.Keyed()} {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-there:
 		}
+	}
+	if !s.draining.Load() {
+		s.grpc.SetServingStatus("", grpc_health_v1.HealthCheckResponse_SERVING)
 	}
 	return nil
 }
@@ -66,6 +69,8 @@ func (s *state) ready() (report, bool) {
 		r.Status = "draining"
 	case table == nil:
 		r.Status = "waiting for policies"
+	case s.policies.Keyring() == nil:
+		r.Status = "waiting for session keys"
 	}
 	if table != nil {
 		r.Policies = table.Len()

@@ -28,8 +28,10 @@ import (
 	"google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	policyv1 "github.com/holdfast-mcp/holdfast/api/policy/v1"
+	sessionv1 "github.com/holdfast-mcp/holdfast/api/session/v1"
 	"github.com/holdfast-mcp/holdfast/pkg/names"
 )
 
@@ -115,10 +117,18 @@ func startPlane(t *testing.T) *plane {
 	t.Helper()
 	policies := cache.NewLinearCache(names.TypeURLRoutePolicy)
 	lists := cache.NewLinearCache(names.TypeURLCatalog)
+	keys := cache.NewLinearCache(names.TypeURLSessionKeys)
+	if err := keys.UpdateResource(names.SessionKeys, &sessionv1.Keys{
+		Name: names.SessionKeys, Keys: []*sessionv1.Key{{Id: 1, Secret: bytes.Repeat([]byte{1}, 32), NotBefore: timestamppb.New(time.Unix(1, 0))}},
+	}); err != nil {
+		t.Fatal(err)
+	}
 	mux := &cache.MuxCache{
 		Classify:      func(r *cache.Request) string { return r.GetTypeUrl() },
 		ClassifyDelta: func(r *cache.DeltaRequest) string { return r.GetTypeUrl() },
-		Caches:        map[string]cache.Cache{names.TypeURLRoutePolicy: policies, names.TypeURLCatalog: lists},
+		Caches: map[string]cache.Cache{
+			names.TypeURLRoutePolicy: policies, names.TypeURLCatalog: lists, names.TypeURLSessionKeys: keys,
+		},
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	g := grpc.NewServer()

@@ -78,7 +78,8 @@ func serve(ctx context.Context, s settings, logger *slog.Logger, conn *grpc.Clie
 	}
 	pressure := &admit.Pressure{}
 	service := extproc.New(extproc.Options{
-		Table: policies.Table, Catalog: lists, Window: outcomes.window, Breakers: outcomes.breakers, Report: reporter.Offer, Pressure: pressure, Logger: logger,
+		Table: policies.Table, Keyring: policies.Keyring, Catalog: lists, Window: outcomes.window, Breakers: outcomes.breakers,
+		Report: reporter.Offer, Pressure: pressure, Logger: logger,
 	})
 	state := newState(policies, service.Streams)
 	pages := state.handler(telemetry.Handler(outcomes.registry, logger))

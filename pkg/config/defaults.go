@@ -25,6 +25,10 @@ const (
 	DefaultHealthTimeout = Duration(500 * time.Millisecond)
 	// DefaultConnectTimeout is MCPServerSpec.ConnectTimeout.
 	DefaultConnectTimeout = Duration(time.Second)
+	// DefaultSessionPrincipal is MCPServerSpec.SessionPrincipal.
+	DefaultSessionPrincipal = "authorization"
+	// DefaultSessionMaxAge is MCPServerSpec.SessionMaxAge.
+	DefaultSessionMaxAge = Duration(7 * day)
 	// DefaultTimeout is MCPRouteSpec.Timeout.
 	DefaultTimeout = Duration(time.Minute)
 	// DefaultIdleTimeout is MCPRouteSpec.IdleTimeout.
@@ -101,6 +105,8 @@ func (s *MCPServer) applyDefaults() {
 	setDefault(&spec.Failover.Mode, ActivePassive)
 	setDefault(&spec.ConnectTimeout, DefaultConnectTimeout)
 	spec.Concurrency.applyDefaults()
+	setDefault(&spec.SessionPrincipal, DefaultSessionPrincipal)
+	setDefault(&spec.SessionMaxAge, DefaultSessionMaxAge)
 	setDefault(&spec.HealthCheck.Path, DefaultHealthPath)
 	setDefault(&spec.HealthCheck.Interval, DefaultHealthInterval)
 	setDefault(&spec.HealthCheck.Timeout, min(DefaultHealthTimeout, spec.HealthCheck.Interval))

@@ -25,6 +25,8 @@ func descriptions() map[string]string {
 		"MCPServerSpec.failover":          "Failover says how the regions share the calls.",
 		"MCPServerSpec.healthCheck":       "healthCheck is Envoy's active check of every endpoint.",
 		"MCPServerSpec.connectTimeout":    "connectTimeout to an endpoint, 1ms to 30s. Default 1s.",
+		"MCPServerSpec.sessionPrincipal":  "sessionPrincipal is the request header, in lower case, whose value a session is bound to: a session that was opened with it is only found with the same value. \"none\" binds no session, which suits callers whose credentials change while their session lasts. Default authorization.",
+		"MCPServerSpec.sessionMaxAge":     "sessionMaxAge is how old a session may get before its id is no longer known, 1m to 30d. Default 7d.",
 		"MCPServerSpec.outlier":           "Outlier says when an endpoint that fails is left out for a while.",
 		"MCPServerSpec.retryBudget":       "retryBudget bounds what retries may add to the load of the server.",
 		"MCPServerSpec.concurrency":       "Concurrency bounds the requests that the server works on at a time, over all routes and regions. Not counted are initialize, server/discover, ping, notifications, responses and event streams. Default: no bound.",

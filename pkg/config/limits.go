@@ -54,6 +54,7 @@ const (
 	maxCost        = 100
 	maxHostBytes   = 253
 	maxOriginBytes = 300
+	maxHeaderBytes = 64
 )
 
 const (
@@ -70,6 +71,8 @@ const (
 	minCheckTimeout   = Duration(10 * time.Millisecond)
 	maxStaleAge       = Duration(7 * 24 * time.Hour)
 	maxQueueWait      = Duration(30 * time.Second)
+	minSessionAge     = Duration(time.Minute)
+	maxSessionAge     = Duration(30 * 24 * time.Hour)
 )
 
 const (

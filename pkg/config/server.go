@@ -1,6 +1,10 @@
 package config
 
-import "net/netip"
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+)
 
 func checkServerValues(s loaded[MCPServer]) {
 	spec := s.value.Spec
@@ -12,6 +16,8 @@ func checkServerValues(s loaded[MCPServer]) {
 	rangeAt(s.document, "spec.healthCheck.timeout", spec.HealthCheck.Timeout, minCheckTimeout, maxCheckInterval)
 	checkOutlierValues(s)
 	checkConcurrency(s.document, "spec.concurrency", spec.Concurrency)
+	rangeAt(s.document, "spec.sessionMaxAge", spec.SessionMaxAge, minSessionAge, maxSessionAge)
+	s.textAt("spec.sessionPrincipal", spec.SessionPrincipal, badPrincipalHeader)
 	s.countAt("spec.regions", len(spec.Regions), 1, maxRegions)
 	for i, region := range spec.Regions {
 		path := item("spec.regions", i)
@@ -67,4 +73,27 @@ func (d *document) unique(used firsts, path, what, name string) {
 	if first, taken := used.claim(name, d.where(path)); taken {
 		d.report(path, "", "%s %s%s is used already, on line %d", what, quote(name), d.orDefault(path), first.Line)
 	}
+}
+
+// badPrincipalHeader is for the name of a request header by which callers are told
+// apart. Headers of the protocol, of HTTP itself and of the gateway say nothing of that.
+func badPrincipalHeader(s string) (problem, hint string) {
+	ok := s != "" && len(s) <= maxHeaderBytes
+	for _, c := range []byte(s) {
+		ok = ok && (c >= 'a' && c <= 'z' || c >= '0' && c <= '9' || c == '-')
+	}
+	if !ok {
+		if lower := strings.ToLower(s); lower != s {
+			if p, _ := badPrincipalHeader(lower); p == "" {
+				hint = meant(lower)
+			}
+		}
+		return fmt.Sprintf("%s is not a header name in lower case: 1 to %d of a-z, 0-9 and -", quote(s), maxHeaderBytes), hint
+	}
+	for _, reserved := range []string{"mcp-", "x-holdfast-", "x-envoy-"} {
+		if strings.HasPrefix(s, reserved) {
+			return quote(s) + " does not tell callers apart", ""
+		}
+	}
+	return "", ""
 }

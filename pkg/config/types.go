@@ -85,6 +85,12 @@ type MCPServerSpec struct {
 	HealthCheck HealthCheck `yaml:"healthCheck,omitempty" json:"healthCheck,omitempty"`
 	// ConnectTimeout to an endpoint, 1ms to 30s. Default 1s.
 	ConnectTimeout Duration `yaml:"connectTimeout,omitempty" json:"connectTimeout,omitempty"`
+	// SessionPrincipal is the request header, in lower case, whose value a session is bound to: a session that was
+	// opened with it is only found with the same value. "none" binds no session, which suits callers whose credentials
+	// change while their session lasts. Default authorization.
+	SessionPrincipal string `yaml:"sessionPrincipal,omitempty" json:"sessionPrincipal,omitempty"`
+	// SessionMaxAge is how old a session may get before its id is no longer known, 1m to 30d. Default 7d.
+	SessionMaxAge Duration `yaml:"sessionMaxAge,omitempty" json:"sessionMaxAge,omitempty"`
 	// Outlier says when an endpoint that fails is left out for a while.
 	Outlier Outlier `yaml:"outlier,omitempty" json:"outlier,omitempty"`
 	// RetryBudget bounds what retries may add to the load of the server.
@@ -124,6 +130,9 @@ type RetryBudget struct {
 	// Floor is how many retries are allowed on top of the ratio, 0 to 100000, for all calls of the server together. Default 100.
 	Floor *int `yaml:"floor,omitempty" json:"floor,omitempty"` // a pointer: 0 differs from nothing written
 }
+
+// SessionUnbound is the value of MCPServerSpec.SessionPrincipal that binds no session.
+const SessionUnbound = "none"
 
 // Region is a group of endpoints that fail together.
 type Region struct {

@@ -16,6 +16,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	sessionv1 "github.com/holdfast-mcp/holdfast/api/session/v1"
 	"github.com/holdfast-mcp/holdfast/pkg/control/catalog"
 	"github.com/holdfast-mcp/holdfast/pkg/control/outcomes"
 	"github.com/holdfast-mcp/holdfast/pkg/control/resources"
@@ -23,6 +24,7 @@ import (
 	"github.com/holdfast-mcp/holdfast/pkg/control/revisions"
 	"github.com/holdfast-mcp/holdfast/pkg/control/rollout"
 	"github.com/holdfast-mcp/holdfast/pkg/control/server"
+	"github.com/holdfast-mcp/holdfast/pkg/control/sessionkeys"
 	"github.com/holdfast-mcp/holdfast/pkg/control/source"
 	"github.com/holdfast-mcp/holdfast/pkg/control/state"
 )
@@ -74,6 +76,8 @@ type Plane struct {
 	// outcomes are what processors tell each other of tools.
 	outcomes *outcomes.Server
 	state    *state.Dir
+	// sessionKeys belong to Run.
+	sessionKeys *sessionkeys.Ring
 
 	events chan server.Event
 	// wake tells the loop that something else than an event has moved the rollout.
@@ -151,6 +155,9 @@ func New(opts Options) (*Plane, error) {
 	if err := p.openHistory(); err != nil {
 		return nil, err
 	}
+	if p.sessionKeys, err = sessionkeys.Open(opts.StateDir, p.now, p.log); err != nil {
+		return nil, errors.Join(err, p.Close())
+	}
 	p.server = server.New(server.Options{Notify: p.enqueue, Logger: p.log, Now: p.now})
 	p.catalog = catalog.New(p.server.UpdateCatalog, p.now, p.log)
 	p.openOutcomes()
@@ -204,6 +211,9 @@ func (p *Plane) Run(ctx context.Context, listener net.Listener) error {
 	g.Go(func() error {
 		p.follow(ctx)
 		return nil
+	})
+	g.Go(func() error {
+		return p.sessionKeys.Run(ctx, func(keys *sessionv1.Keys) error { return p.server.SetSessionKeys(keys) })
 	})
 	g.Go(func() error {
 		p.loop(ctx)

@@ -112,6 +112,10 @@ func (b *builder) server(s config.MCPServer) Server {
 			Percent: uint32(*s.Spec.RetryBudget.Ratio), //nolint:gosec // 0 to 100
 			Floor:   uint32(*s.Spec.RetryBudget.Floor), //nolint:gosec // 0 to 100000
 		},
+		Sessions: Sessions{MaxAge: time.Duration(s.Spec.SessionMaxAge)},
+	}
+	if s.Spec.SessionPrincipal != config.SessionUnbound {
+		out.Sessions.PrincipalHeader = s.Spec.SessionPrincipal
 	}
 	out.Concurrency = concurrency(s.Spec.Concurrency)
 	localities := make([]Locality, 0, len(s.Spec.Regions))

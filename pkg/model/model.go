@@ -51,6 +51,7 @@ type Server struct {
 	RetryBudget    RetryBudget
 	// Concurrency is nil where there is no bound.
 	Concurrency *Concurrency
+	Sessions    Sessions
 }
 
 // Outlier is Envoy's outlier detection.

@@ -18,6 +18,12 @@ const (
 	// chose. Every route that reaches a cluster requires it, so a request that
 	// no processor has seen matches only the last route, a direct 503.
 	HeaderRoute = "x-holdfast-route"
+	// HeaderEndpointOnly and HeaderEndpointFirst hold the address of the endpoint that
+	// has the session of a request, host:port in base64 as Envoy's stateful session
+	// filters read it: no other endpoint will do, or others will if that one is down.
+	// Envoy answers with them too, which the edge point takes off.
+	HeaderEndpointOnly  = "x-holdfast-endpoint-only"
+	HeaderEndpointFirst = "x-holdfast-endpoint-first"
 )
 
 // Response headers. The attempt point removes every HeaderPrefix header that a
@@ -36,6 +42,9 @@ const (
 	// HeaderAttempts is the number of tries that a call took, Envoy's
 	// x-envoy-attempt-count under a name of our own; on every answer of a server.
 	HeaderAttempts = "x-holdfast-attempts"
+	// HeaderSession is the attempt point's word to the edge point that the session of
+	// the request is lost. The edge point answers 404 then.
+	HeaderSession = "x-holdfast-session"
 )
 
 // Dynamic metadata that the edge filter takes from the processor
@@ -66,6 +75,10 @@ const (
 const (
 	FilterEdge    = "holdfast.edge"
 	FilterAttempt = "holdfast.attempt"
+	// FilterSessionOnly and FilterSessionFirst act on HeaderEndpointOnly and
+	// HeaderEndpointFirst.
+	FilterSessionOnly  = "holdfast.session.only"
+	FilterSessionFirst = "holdfast.session.first"
 )
 
 // Attachment points, as sent by Envoy in the gRPC initial metadata PointKey.
@@ -107,4 +120,8 @@ const (
 const (
 	TypeURLRoutePolicy = "type.googleapis.com/holdfast.policy.v1.RoutePolicy"
 	TypeURLCatalog     = "type.googleapis.com/holdfast.policy.v1.CatalogEntry"
+	TypeURLSessionKeys = "type.googleapis.com/holdfast.session.v1.Keys"
 )
+
+// SessionKeys is the name of the one resource of TypeURLSessionKeys.
+const SessionKeys = "holdfast.session-keys"

@@ -42,6 +42,7 @@ func serverCluster(s model.Server, maxBody uint32) (*clusterv3.Cluster, error) {
 		// threshold of 50 % would keep sending to dead hosts.
 		CommonLbConfig: &clusterv3.Cluster_CommonLbConfig{
 			HealthyPanicThreshold: &typev3.Percent{Value: 0},
+			OverrideHostStatus:    overrideStatuses(),
 		},
 		LbSubsetConfig:   subsets(s),
 		CircuitBreakers:  circuitBreakers(),

@@ -19,7 +19,7 @@ import (
 const ListenerName = "holdfast"
 
 func listener(m *model.Model) (*listenerv3.Listener, error) {
-	hcm, err := connectionManager(m.Gateway)
+	hcm, err := connectionManager(m)
 	if err != nil {
 		return nil, err
 	}
@@ -40,8 +40,8 @@ func listener(m *model.Model) (*listenerv3.Listener, error) {
 
 // connectionManager follows Envoy's edge-proxy practice; paths are normalised
 // before routing, so that /mcp/../x is not taken for /mcp.
-func connectionManager(g model.Gateway) (*hcmv3.HttpConnectionManager, error) {
-	filters, err := httpFilters(g)
+func connectionManager(m *model.Model) (*hcmv3.HttpConnectionManager, error) {
+	filters, err := httpFilters(m)
 	if err != nil {
 		return nil, err
 	}
@@ -85,9 +85,9 @@ func connectionManager(g model.Gateway) (*hcmv3.HttpConnectionManager, error) {
 	}, nil
 }
 
-func httpFilters(g model.Gateway) ([]*hcmv3.HttpFilter, error) {
+func httpFilters(m *model.Model) ([]*hcmv3.HttpFilter, error) {
 	var filters []*hcmv3.HttpFilter
-	if access := accessFilter(g); access != nil {
+	if access := accessFilter(m.Gateway); access != nil {
 		f, err := packFilter("envoy.filters.http.rbac", access)
 		if err != nil {
 			return nil, err
@@ -102,7 +102,15 @@ func httpFilters(g model.Gateway) ([]*hcmv3.HttpFilter, error) {
 	if err != nil {
 		return nil, err
 	}
-	return append(filters, edge, router), nil
+	filters = append(filters, edge)
+	if replicated(m) {
+		sessions, err := sessionFilters()
+		if err != nil {
+			return nil, err
+		}
+		filters = append(filters, sessions...)
+	}
+	return append(filters, router), nil
 }
 
 // stripReservedHeaders removes what only Holdfast and Envoy may say, before the

@@ -63,6 +63,7 @@ func policyServer(m *model.Model, name string) *policyv1.Server {
 		out.RetryBudget = &policyv1.RetryBudget{Percent: s.RetryBudget.Percent, Floor: s.RetryBudget.Floor}
 		out.Regions = s.Regions
 		out.Concurrency = policyConcurrency(s.Concurrency)
+		out.SessionMaxAge, out.SessionPrincipalHeader = duration(s.Sessions.MaxAge), s.Sessions.PrincipalHeader
 		for _, localities := range s.Priorities {
 			for _, l := range localities {
 				for _, e := range l.Endpoints {

@@ -39,7 +39,7 @@ const FallbackRouteName = "holdfast.unstamped"
 // route that reaches a cluster requires the edge point's stamp (or is the pass
 // route an operator asked for); the last one refuses.
 func routeConfiguration(m *model.Model) (*routev3.RouteConfiguration, error) {
-	b := routeBuilder{paths: map[string]string{}}
+	b := routeBuilder{paths: map[string]string{}, sessions: replicated(m)}
 	for _, s := range m.Servers {
 		b.paths[s.Name] = s.Path
 	}
@@ -50,7 +50,14 @@ func routeConfiguration(m *model.Model) (*routev3.RouteConfiguration, error) {
 	}
 	for _, r := range m.Routes {
 		if r.PassOnProcessorFailure {
-			b.routes = append(b.routes, b.pass(r))
+			pass := b.pass(r)
+			if b.sessions {
+				var err error
+				if pass.TypedPerFilterConfig, err = withoutSessions(); err != nil {
+					return nil, err
+				}
+			}
+			b.routes = append(b.routes, pass)
 		}
 	}
 	b.routes = append(b.routes, fallback())
@@ -69,6 +76,8 @@ func routeConfiguration(m *model.Model) (*routev3.RouteConfiguration, error) {
 type routeBuilder struct {
 	paths  map[string]string
 	routes []*routev3.Route
+	// sessions: the listener has the filters that follow sessions.
+	sessions bool
 }
 
 // Actions of a route in the order in which their Envoy routes stand, without repetition.
@@ -126,7 +135,7 @@ func (b *routeBuilder) add(r model.Route) error {
 // compress bodies that have to be read, or compare an Origin that was checked
 // here with a Host that was rewritten.
 func removedUpstream() []string {
-	return []string{"accept-encoding", "origin", "sec-fetch-site", "sec-fetch-mode", "sec-fetch-dest", names.HeaderRoute}
+	return []string{"accept-encoding", "origin", "sec-fetch-site", "sec-fetch-mode", "sec-fetch-dest", names.HeaderRoute, names.HeaderEndpointOnly, names.HeaderEndpointFirst}
 }
 
 func (b *routeBuilder) action(a model.Action) *routev3.RouteAction {

@@ -112,12 +112,16 @@ func TestNotAnAnswer(t *testing.T) {
 // another region, which would say that it knows no such session.
 func TestSessionsStayWithTheirServer(t *testing.T) {
 	p := startPair(t)
-	p.set(jsonAnswer(failing), statusAnswer(404, "", ""))
-	header := http.Header{
-		"Content-Type": {"application/json"}, "Accept": {"application/json, text/event-stream"},
-		"Mcp-Protocol-Version": {"2025-11-25"}, "Mcp-Session-Id": {"s1"},
+	p.set(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Mcp-Session-Id", "s1")
+		good(w, r)
+	}, nil)
+	opened, err := p.Post("/mcp", legacyHeaders(""), initializeBody)
+	if err != nil || opened.Status != http.StatusOK {
+		t.Fatalf("initialize: %v, %d %s", err, opened.Status, opened.Body)
 	}
-	got, err := p.Post("/mcp", header, `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"get_order","arguments":{}}}`)
+	p.set(jsonAnswer(failing), statusAnswer(404, "", ""))
+	got, err := p.Post("/mcp", legacyHeaders(opened.Header.Get("Mcp-Session-Id")), `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"get_order","arguments":{}}}`)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -44,6 +44,8 @@ type Options struct {
 	// Config is written to the watched directory, with ${name} replaced by the
 	// address of that server and ${gateway} by Envoy's; empty: DefaultConfig.
 	Config string
+	// Reachable says whether requests reach a server; nil: Ping of /mcp does.
+	Reachable func(*Bed) error
 }
 
 // Bed is a running Holdfast.
@@ -59,6 +61,7 @@ type Bed struct {
 	sup       *supervise.Supervisor
 	addresses map[string]string
 	servers   []demo.Place
+	reachable func(*Bed) error
 }
 
 // Addr is the host:port of the demo server with that name.
@@ -82,7 +85,10 @@ func Start(t testing.TB, opts Options) *Bed {
 	if opts.Config == "" {
 		opts.Config = DefaultConfig
 	}
-	b := &Bed{t: t, servers: opts.Servers, addresses: map[string]string{}}
+	if opts.Reachable == nil {
+		opts.Reachable = func(b *Bed) error { return b.Ping("/mcp") }
+	}
+	b := &Bed{t: t, servers: opts.Servers, addresses: map[string]string{}, reachable: opts.Reachable}
 	// Unix sockets have short names at most, so not under t.TempDir.
 	dir, err := os.MkdirTemp("", "hf")
 	if err != nil {
@@ -145,7 +151,7 @@ func (b *Bed) start(p stack.Programs) {
 		}
 	}
 	b.Eventually(30*time.Second, "a request through Envoy reaches a server", func() error {
-		return b.Ping("/mcp")
+		return b.reachable(b)
 	})
 }
 

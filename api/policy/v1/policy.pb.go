@@ -283,6 +283,13 @@ type Server struct {
 	Breaker *Breaker `protobuf:"bytes,4,opt,name=breaker,proto3" json:"breaker,omitempty"`
 	// What retries may add to the server's load; absent: anything.
 	RetryBudget *RetryBudget `protobuf:"bytes,13,opt,name=retry_budget,json=retryBudget,proto3" json:"retry_budget,omitempty"`
+	// A session whose endpoint is lost is opened again on another one.
+	ReinitializeSessions bool `protobuf:"varint,6,opt,name=reinitialize_sessions,json=reinitializeSessions,proto3" json:"reinitialize_sessions,omitempty"`
+	// How old a session may get; 0: any age.
+	SessionMaxAge *durationpb.Duration `protobuf:"bytes,7,opt,name=session_max_age,json=sessionMaxAge,proto3" json:"session_max_age,omitempty"`
+	// Lower-case name of the request header whose value a session is bound to;
+	// empty: sessions are not bound.
+	SessionPrincipalHeader string `protobuf:"bytes,8,opt,name=session_principal_header,json=sessionPrincipalHeader,proto3" json:"session_principal_header,omitempty"`
 	// How many requests the server works on at a time; unset: no limit.
 	Concurrency   *Concurrency `protobuf:"bytes,10,opt,name=concurrency,proto3" json:"concurrency,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -352,6 +359,27 @@ func (x *Server) GetRetryBudget() *RetryBudget {
 		return x.RetryBudget
 	}
 	return nil
+}
+
+func (x *Server) GetReinitializeSessions() bool {
+	if x != nil {
+		return x.ReinitializeSessions
+	}
+	return false
+}
+
+func (x *Server) GetSessionMaxAge() *durationpb.Duration {
+	if x != nil {
+		return x.SessionMaxAge
+	}
+	return nil
+}
+
+func (x *Server) GetSessionPrincipalHeader() string {
+	if x != nil {
+		return x.SessionPrincipalHeader
+	}
+	return ""
 }
 
 func (x *Server) GetConcurrency() *Concurrency {
@@ -1184,7 +1212,9 @@ type CallContext struct {
 	Budget uint64 `protobuf:"fixed64,18,opt,name=budget,proto3" json:"budget,omitempty"`
 	// The ids of the requests of a batch (2025-03-26), exactly as they stood; id is
 	// then empty.
-	BatchIds      [][]byte `protobuf:"bytes,25,rep,name=batch_ids,json=batchIds,proto3" json:"batch_ids,omitempty"`
+	BatchIds [][]byte `protobuf:"bytes,25,rep,name=batch_ids,json=batchIds,proto3" json:"batch_ids,omitempty"`
+	// The session of a legacy message that has one.
+	Session       *CallSession `protobuf:"bytes,20,opt,name=session,proto3" json:"session,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1338,6 +1368,105 @@ func (x *CallContext) GetBatchIds() [][]byte {
 	return nil
 }
 
+func (x *CallContext) GetSession() *CallSession {
+	if x != nil {
+		return x.Session
+	}
+	return nil
+}
+
+// CallSession says which session a message belongs to.
+type CallSession struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The id as the client has it.
+	Token string `protobuf:"bytes,1,opt,name=token,proto3" json:"token,omitempty"`
+	// host:port of the endpoint that has the session, as Envoy reports it.
+	Endpoint string `protobuf:"bytes,2,opt,name=endpoint,proto3" json:"endpoint,omitempty"`
+	// The id that the endpoint knows.
+	UpstreamId string `protobuf:"bytes,3,opt,name=upstream_id,json=upstreamId,proto3" json:"upstream_id,omitempty"`
+	// Another endpoint may open the session again.
+	Reinitialize bool `protobuf:"varint,4,opt,name=reinitialize,proto3" json:"reinitialize,omitempty"`
+	// Of the session's State that these were read from; 0: there is none.
+	Generation uint64 `protobuf:"varint,5,opt,name=generation,proto3" json:"generation,omitempty"`
+	// Part of what a session is opened again with, once the answer is good: the
+	// params of logging/setLevel, resources/subscribe or resources/unsubscribe.
+	Replayed      []byte `protobuf:"bytes,6,opt,name=replayed,proto3" json:"replayed,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CallSession) Reset() {
+	*x = CallSession{}
+	mi := &file_api_policy_v1_policy_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CallSession) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CallSession) ProtoMessage() {}
+
+func (x *CallSession) ProtoReflect() protoreflect.Message {
+	mi := &file_api_policy_v1_policy_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CallSession.ProtoReflect.Descriptor instead.
+func (*CallSession) Descriptor() ([]byte, []int) {
+	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *CallSession) GetToken() string {
+	if x != nil {
+		return x.Token
+	}
+	return ""
+}
+
+func (x *CallSession) GetEndpoint() string {
+	if x != nil {
+		return x.Endpoint
+	}
+	return ""
+}
+
+func (x *CallSession) GetUpstreamId() string {
+	if x != nil {
+		return x.UpstreamId
+	}
+	return ""
+}
+
+func (x *CallSession) GetReinitialize() bool {
+	if x != nil {
+		return x.Reinitialize
+	}
+	return false
+}
+
+func (x *CallSession) GetGeneration() uint64 {
+	if x != nil {
+		return x.Generation
+	}
+	return 0
+}
+
+func (x *CallSession) GetReplayed() []byte {
+	if x != nil {
+		return x.Replayed
+	}
+	return nil
+}
+
 // CatalogEntry is the last good answer to a list or server/discover request,
 // kept for the time when its server is down. Its xDS resource name is `key`.
 type CatalogEntry struct {
@@ -1358,7 +1487,7 @@ type CatalogEntry struct {
 
 func (x *CatalogEntry) Reset() {
 	*x = CatalogEntry{}
-	mi := &file_api_policy_v1_policy_proto_msgTypes[13]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1370,7 +1499,7 @@ func (x *CatalogEntry) String() string {
 func (*CatalogEntry) ProtoMessage() {}
 
 func (x *CatalogEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_api_policy_v1_policy_proto_msgTypes[13]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1383,7 +1512,7 @@ func (x *CatalogEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CatalogEntry.ProtoReflect.Descriptor instead.
 func (*CatalogEntry) Descriptor() ([]byte, []int) {
-	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{13}
+	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *CatalogEntry) GetKey() string {
@@ -1437,7 +1566,7 @@ type ReportRequest struct {
 
 func (x *ReportRequest) Reset() {
 	*x = ReportRequest{}
-	mi := &file_api_policy_v1_policy_proto_msgTypes[14]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1449,7 +1578,7 @@ func (x *ReportRequest) String() string {
 func (*ReportRequest) ProtoMessage() {}
 
 func (x *ReportRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_api_policy_v1_policy_proto_msgTypes[14]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1462,7 +1591,7 @@ func (x *ReportRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReportRequest.ProtoReflect.Descriptor instead.
 func (*ReportRequest) Descriptor() ([]byte, []int) {
-	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{14}
+	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *ReportRequest) GetEntries() []*CatalogEntry {
@@ -1480,7 +1609,7 @@ type ReportResponse struct {
 
 func (x *ReportResponse) Reset() {
 	*x = ReportResponse{}
-	mi := &file_api_policy_v1_policy_proto_msgTypes[15]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1492,7 +1621,7 @@ func (x *ReportResponse) String() string {
 func (*ReportResponse) ProtoMessage() {}
 
 func (x *ReportResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_api_policy_v1_policy_proto_msgTypes[15]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1505,7 +1634,7 @@ func (x *ReportResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReportResponse.ProtoReflect.Descriptor instead.
 func (*ReportResponse) Descriptor() ([]byte, []int) {
-	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{15}
+	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{16}
 }
 
 var File_api_policy_v1_policy_proto protoreflect.FileDescriptor
@@ -1534,13 +1663,16 @@ const file_api_policy_v1_policy_proto_rawDesc = "" +
 	"\amethods\x18\x10 \x03(\v2\x1e.holdfast.policy.v1.MethodRuleR\amethods\x12\x1e\n" +
 	"\n" +
 	"processors\x18\x14 \x01(\rR\n" +
-	"processors\"\xb0\x02\n" +
+	"processors\"\xe2\x03\n" +
 	"\x06Server\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12:\n" +
 	"\tendpoints\x18\x02 \x03(\v2\x1c.holdfast.policy.v1.EndpointR\tendpoints\x12\x18\n" +
 	"\aregions\x18\x03 \x03(\tR\aregions\x125\n" +
 	"\abreaker\x18\x04 \x01(\v2\x1b.holdfast.policy.v1.BreakerR\abreaker\x12B\n" +
-	"\fretry_budget\x18\r \x01(\v2\x1f.holdfast.policy.v1.RetryBudgetR\vretryBudget\x12A\n" +
+	"\fretry_budget\x18\r \x01(\v2\x1f.holdfast.policy.v1.RetryBudgetR\vretryBudget\x123\n" +
+	"\x15reinitialize_sessions\x18\x06 \x01(\bR\x14reinitializeSessions\x12A\n" +
+	"\x0fsession_max_age\x18\a \x01(\v2\x19.google.protobuf.DurationR\rsessionMaxAge\x128\n" +
+	"\x18session_principal_header\x18\b \x01(\tR\x16sessionPrincipalHeader\x12A\n" +
 	"\vconcurrency\x18\n" +
 	" \x01(\v2\x1f.holdfast.policy.v1.ConcurrencyR\vconcurrency\"o\n" +
 	"\vConcurrency\x12\x14\n" +
@@ -1601,7 +1733,7 @@ const file_api_policy_v1_policy_proto_rawDesc = "" +
 	"\x04once\x18\x04 \x01(\v2\x1a.holdfast.policy.v1.ActionR\x04once\"=\n" +
 	"\vRetryBudget\x12\x18\n" +
 	"\apercent\x18\x01 \x01(\rR\apercent\x12\x14\n" +
-	"\x05floor\x18\x02 \x01(\rR\x05floor\"\x8d\x04\n" +
+	"\x05floor\x18\x02 \x01(\rR\x05floor\"\xc8\x04\n" +
 	"\vCallContext\x12\x16\n" +
 	"\x06policy\x18\x01 \x01(\tR\x06policy\x12\x16\n" +
 	"\x06server\x18\x02 \x01(\tR\x06server\x12\x16\n" +
@@ -1622,7 +1754,18 @@ const file_api_policy_v1_policy_proto_rawDesc = "" +
 	"\vdeadline_ms\x18\x11 \x01(\x03R\n" +
 	"deadlineMs\x12\x16\n" +
 	"\x06budget\x18\x12 \x01(\x06R\x06budget\x12\x1b\n" +
-	"\tbatch_ids\x18\x19 \x03(\fR\bbatchIds\"\xb5\x01\n" +
+	"\tbatch_ids\x18\x19 \x03(\fR\bbatchIds\x129\n" +
+	"\asession\x18\x14 \x01(\v2\x1f.holdfast.policy.v1.CallSessionR\asession\"\xc0\x01\n" +
+	"\vCallSession\x12\x14\n" +
+	"\x05token\x18\x01 \x01(\tR\x05token\x12\x1a\n" +
+	"\bendpoint\x18\x02 \x01(\tR\bendpoint\x12\x1f\n" +
+	"\vupstream_id\x18\x03 \x01(\tR\n" +
+	"upstreamId\x12\"\n" +
+	"\freinitialize\x18\x04 \x01(\bR\freinitialize\x12\x1e\n" +
+	"\n" +
+	"generation\x18\x05 \x01(\x04R\n" +
+	"generation\x12\x1a\n" +
+	"\breplayed\x18\x06 \x01(\fR\breplayed\"\xb5\x01\n" +
 	"\fCatalogEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x16\n" +
 	"\x06server\x18\x02 \x01(\tR\x06server\x12\x16\n" +
@@ -1654,7 +1797,7 @@ func file_api_policy_v1_policy_proto_rawDescGZIP() []byte {
 }
 
 var file_api_policy_v1_policy_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_api_policy_v1_policy_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
+var file_api_policy_v1_policy_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
 var file_api_policy_v1_policy_proto_goTypes = []any{
 	(ErrorStyle)(0),               // 0: holdfast.policy.v1.ErrorStyle
 	(*RoutePolicy)(nil),           // 1: holdfast.policy.v1.RoutePolicy
@@ -1670,11 +1813,12 @@ var file_api_policy_v1_policy_proto_goTypes = []any{
 	(*MethodRule)(nil),            // 11: holdfast.policy.v1.MethodRule
 	(*RetryBudget)(nil),           // 12: holdfast.policy.v1.RetryBudget
 	(*CallContext)(nil),           // 13: holdfast.policy.v1.CallContext
-	(*CatalogEntry)(nil),          // 14: holdfast.policy.v1.CatalogEntry
-	(*ReportRequest)(nil),         // 15: holdfast.policy.v1.ReportRequest
-	(*ReportResponse)(nil),        // 16: holdfast.policy.v1.ReportResponse
-	(*durationpb.Duration)(nil),   // 17: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil), // 18: google.protobuf.Timestamp
+	(*CallSession)(nil),           // 14: holdfast.policy.v1.CallSession
+	(*CatalogEntry)(nil),          // 15: holdfast.policy.v1.CatalogEntry
+	(*ReportRequest)(nil),         // 16: holdfast.policy.v1.ReportRequest
+	(*ReportResponse)(nil),        // 17: holdfast.policy.v1.ReportResponse
+	(*durationpb.Duration)(nil),   // 18: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil), // 19: google.protobuf.Timestamp
 }
 var file_api_policy_v1_policy_proto_depIdxs = []int32{
 	2,  // 0: holdfast.policy.v1.RoutePolicy.servers:type_name -> holdfast.policy.v1.Server
@@ -1685,42 +1829,44 @@ var file_api_policy_v1_policy_proto_depIdxs = []int32{
 	9,  // 5: holdfast.policy.v1.RoutePolicy.stream:type_name -> holdfast.policy.v1.Action
 	9,  // 6: holdfast.policy.v1.RoutePolicy.delete:type_name -> holdfast.policy.v1.Action
 	0,  // 7: holdfast.policy.v1.RoutePolicy.errors:type_name -> holdfast.policy.v1.ErrorStyle
-	17, // 8: holdfast.policy.v1.RoutePolicy.stale_list_max_age:type_name -> google.protobuf.Duration
+	18, // 8: holdfast.policy.v1.RoutePolicy.stale_list_max_age:type_name -> google.protobuf.Duration
 	9,  // 9: holdfast.policy.v1.RoutePolicy.unmatched_tool_once:type_name -> holdfast.policy.v1.Action
 	9,  // 10: holdfast.policy.v1.RoutePolicy.safe_method_once:type_name -> holdfast.policy.v1.Action
 	11, // 11: holdfast.policy.v1.RoutePolicy.methods:type_name -> holdfast.policy.v1.MethodRule
 	5,  // 12: holdfast.policy.v1.Server.endpoints:type_name -> holdfast.policy.v1.Endpoint
 	4,  // 13: holdfast.policy.v1.Server.breaker:type_name -> holdfast.policy.v1.Breaker
 	12, // 14: holdfast.policy.v1.Server.retry_budget:type_name -> holdfast.policy.v1.RetryBudget
-	3,  // 15: holdfast.policy.v1.Server.concurrency:type_name -> holdfast.policy.v1.Concurrency
-	17, // 16: holdfast.policy.v1.Concurrency.max_wait:type_name -> google.protobuf.Duration
-	17, // 17: holdfast.policy.v1.Breaker.open_for:type_name -> google.protobuf.Duration
-	17, // 18: holdfast.policy.v1.Breaker.max_open_for:type_name -> google.protobuf.Duration
-	7,  // 19: holdfast.policy.v1.ToolRule.arguments:type_name -> holdfast.policy.v1.ArgumentMatch
-	9,  // 20: holdfast.policy.v1.ToolRule.action:type_name -> holdfast.policy.v1.Action
-	9,  // 21: holdfast.policy.v1.ToolRule.once:type_name -> holdfast.policy.v1.Action
-	8,  // 22: holdfast.policy.v1.ToolRule.fail_when:type_name -> holdfast.policy.v1.AnswerMatch
-	8,  // 23: holdfast.policy.v1.ToolRule.ok_when:type_name -> holdfast.policy.v1.AnswerMatch
-	17, // 24: holdfast.policy.v1.Action.timeout:type_name -> google.protobuf.Duration
-	17, // 25: holdfast.policy.v1.Action.per_try_timeout:type_name -> google.protobuf.Duration
-	17, // 26: holdfast.policy.v1.Action.idle_timeout:type_name -> google.protobuf.Duration
-	10, // 27: holdfast.policy.v1.Action.back_off:type_name -> holdfast.policy.v1.BackOff
-	3,  // 28: holdfast.policy.v1.Action.concurrency:type_name -> holdfast.policy.v1.Concurrency
-	17, // 29: holdfast.policy.v1.BackOff.base:type_name -> google.protobuf.Duration
-	17, // 30: holdfast.policy.v1.BackOff.max:type_name -> google.protobuf.Duration
-	9,  // 31: holdfast.policy.v1.MethodRule.safe:type_name -> holdfast.policy.v1.Action
-	9,  // 32: holdfast.policy.v1.MethodRule.once:type_name -> holdfast.policy.v1.Action
-	17, // 33: holdfast.policy.v1.CallContext.per_try_timeout:type_name -> google.protobuf.Duration
-	17, // 34: holdfast.policy.v1.CallContext.idle_timeout:type_name -> google.protobuf.Duration
-	18, // 35: holdfast.policy.v1.CatalogEntry.as_of:type_name -> google.protobuf.Timestamp
-	14, // 36: holdfast.policy.v1.ReportRequest.entries:type_name -> holdfast.policy.v1.CatalogEntry
-	15, // 37: holdfast.policy.v1.Catalog.Report:input_type -> holdfast.policy.v1.ReportRequest
-	16, // 38: holdfast.policy.v1.Catalog.Report:output_type -> holdfast.policy.v1.ReportResponse
-	38, // [38:39] is the sub-list for method output_type
-	37, // [37:38] is the sub-list for method input_type
-	37, // [37:37] is the sub-list for extension type_name
-	37, // [37:37] is the sub-list for extension extendee
-	0,  // [0:37] is the sub-list for field type_name
+	18, // 15: holdfast.policy.v1.Server.session_max_age:type_name -> google.protobuf.Duration
+	3,  // 16: holdfast.policy.v1.Server.concurrency:type_name -> holdfast.policy.v1.Concurrency
+	18, // 17: holdfast.policy.v1.Concurrency.max_wait:type_name -> google.protobuf.Duration
+	18, // 18: holdfast.policy.v1.Breaker.open_for:type_name -> google.protobuf.Duration
+	18, // 19: holdfast.policy.v1.Breaker.max_open_for:type_name -> google.protobuf.Duration
+	7,  // 20: holdfast.policy.v1.ToolRule.arguments:type_name -> holdfast.policy.v1.ArgumentMatch
+	9,  // 21: holdfast.policy.v1.ToolRule.action:type_name -> holdfast.policy.v1.Action
+	9,  // 22: holdfast.policy.v1.ToolRule.once:type_name -> holdfast.policy.v1.Action
+	8,  // 23: holdfast.policy.v1.ToolRule.fail_when:type_name -> holdfast.policy.v1.AnswerMatch
+	8,  // 24: holdfast.policy.v1.ToolRule.ok_when:type_name -> holdfast.policy.v1.AnswerMatch
+	18, // 25: holdfast.policy.v1.Action.timeout:type_name -> google.protobuf.Duration
+	18, // 26: holdfast.policy.v1.Action.per_try_timeout:type_name -> google.protobuf.Duration
+	18, // 27: holdfast.policy.v1.Action.idle_timeout:type_name -> google.protobuf.Duration
+	10, // 28: holdfast.policy.v1.Action.back_off:type_name -> holdfast.policy.v1.BackOff
+	3,  // 29: holdfast.policy.v1.Action.concurrency:type_name -> holdfast.policy.v1.Concurrency
+	18, // 30: holdfast.policy.v1.BackOff.base:type_name -> google.protobuf.Duration
+	18, // 31: holdfast.policy.v1.BackOff.max:type_name -> google.protobuf.Duration
+	9,  // 32: holdfast.policy.v1.MethodRule.safe:type_name -> holdfast.policy.v1.Action
+	9,  // 33: holdfast.policy.v1.MethodRule.once:type_name -> holdfast.policy.v1.Action
+	18, // 34: holdfast.policy.v1.CallContext.per_try_timeout:type_name -> google.protobuf.Duration
+	18, // 35: holdfast.policy.v1.CallContext.idle_timeout:type_name -> google.protobuf.Duration
+	14, // 36: holdfast.policy.v1.CallContext.session:type_name -> holdfast.policy.v1.CallSession
+	19, // 37: holdfast.policy.v1.CatalogEntry.as_of:type_name -> google.protobuf.Timestamp
+	15, // 38: holdfast.policy.v1.ReportRequest.entries:type_name -> holdfast.policy.v1.CatalogEntry
+	16, // 39: holdfast.policy.v1.Catalog.Report:input_type -> holdfast.policy.v1.ReportRequest
+	17, // 40: holdfast.policy.v1.Catalog.Report:output_type -> holdfast.policy.v1.ReportResponse
+	40, // [40:41] is the sub-list for method output_type
+	39, // [39:40] is the sub-list for method input_type
+	39, // [39:39] is the sub-list for extension type_name
+	39, // [39:39] is the sub-list for extension extendee
+	0,  // [0:39] is the sub-list for field type_name
 }
 
 func init() { file_api_policy_v1_policy_proto_init() }
@@ -1734,7 +1880,7 @@ func file_api_policy_v1_policy_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_api_policy_v1_policy_proto_rawDesc), len(file_api_policy_v1_policy_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   16,
+			NumMessages:   17,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

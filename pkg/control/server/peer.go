@@ -94,7 +94,8 @@ func clean(s string) string {
 }
 
 func kindOf(typeURL string) rollout.Kind {
-	if typeURL == names.TypeURLRoutePolicy || typeURL == names.TypeURLCatalog {
+	switch typeURL {
+	case names.TypeURLRoutePolicy, names.TypeURLCatalog, names.TypeURLSessionKeys:
 		return rollout.Processor
 	}
 	return rollout.Envoy

@@ -70,6 +70,9 @@ type Server struct {
 	policies *cachev3.LinearCache
 	gate     *gate
 	catalog  *cachev3.LinearCache
+	// keys are those of session ids: a secret, so nothing about them is logged.
+	keys     *cachev3.LinearCache
+	keysGate *gate
 
 	mu      sync.Mutex
 	streams map[rollout.Key]*stream
@@ -96,6 +99,8 @@ func New(opts Options) *Server {
 	s.policies = cachev3.NewLinearCache(names.TypeURLRoutePolicy, cachev3.WithLogger(quiet))
 	s.catalog = cachev3.NewLinearCache(names.TypeURLCatalog, cachev3.WithLogger(quiet))
 	s.gate = newGate(s.policies)
+	s.keys = cachev3.NewLinearCache(names.TypeURLSessionKeys)
+	s.keysGate = newGate(s.keys)
 	return s
 }
 
@@ -106,6 +111,7 @@ func (s *Server) ADS(ctx context.Context) discoveryv3.AggregatedDiscoveryService
 		ClassifyDelta: func(r *cachev3.DeltaRequest) string { return cacheOf(r.GetTypeUrl()) },
 		Caches: map[string]cachev3.Cache{
 			"": s.envoys, names.TypeURLRoutePolicy: s.gate, names.TypeURLCatalog: s.catalog,
+			names.TypeURLSessionKeys: s.keysGate,
 		},
 	}
 	return serverv3.NewServer(ctx, mux, s.callbacks(), sotwv3.WithOrderedADS(), sotwv3.WithLogger(quietLogger{s.log}))
@@ -152,6 +158,16 @@ func (s *Server) SetPolicies(g resources.Group) error {
 func (s *Server) UpdateCatalog(changed map[string]resources.Message, removed []string) error {
 	if err := s.catalog.UpdateResources(changed, removed); err != nil {
 		return fmt.Errorf("updating the catalog: %w", err)
+	}
+	return nil
+}
+
+// SetSessionKeys gives all processors the keys of session ids. Before the first call
+// they are told nothing of any.
+func (s *Server) SetSessionKeys(keys resources.Message) error {
+	s.keys.SetResources(map[string]resources.Message{names.SessionKeys: keys})
+	if err := s.keysGate.Open(); err != nil {
+		return fmt.Errorf("answering processors that waited for session keys: %w", err)
 	}
 	return nil
 }

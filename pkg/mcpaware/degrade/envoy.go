@@ -83,6 +83,13 @@ func (l Local) words(call *policyv1.CallContext) (code Code, what, outcome strin
 	return InternalError, "Internal error - the request failed on its way.", Unknown
 }
 
+// Unreachable says that there was no endpoint to send the request to, or that the one
+// there was did not take the connection: no server has seen the request.
+func (l Local) Unreachable() bool {
+	failure := l.failure()
+	return failure == noEndpoint || failure == notConnected
+}
+
 func endpointsOf(call *policyv1.CallContext) string {
 	if name := call.GetServer(); name != "" {
 		return name + " endpoints"

@@ -116,6 +116,10 @@ func (a *attempt) onRequest(req *extprocv3.ProcessingRequest, m *extprocv3.HttpH
 		a.call = call
 	}
 	a.locate(attributesOf(req))
+	if a.sessionElsewhere() {
+		a.over = true
+		return a.send(immediate(lostSession()))
+	}
 	return a.send(requestHeadersReply(&extprocv3.CommonResponse{
 		HeaderMutation: &extprocv3.HeaderMutation{RemoveHeaders: h.own()},
 	}))

@@ -34,7 +34,8 @@ type edge struct {
 	decision decide.Decision
 	steering steering
 	// ticket is the call's slot; nil where it needs none.
-	ticket *admit.Ticket
+	ticket  *admit.Ticket
+	session edgeSession
 }
 
 func (e *edge) run(stream extprocv3.ExternalProcessor_ProcessServer) error {
@@ -106,6 +107,9 @@ func (e *edge) onHeaders(m *extprocv3.HttpHeaders) (*extprocv3.ProcessingRespons
 		return e.refuse()
 	case !decision.NeedBody:
 		e.decided = true
+		if !e.joinSession() {
+			return e.refuse()
+		}
 		reply := requestHeadersReply(e.mutation())
 		reply.ModeOverride = edgeMode(false)
 		reply.DynamicMetadata = e.metadata()
@@ -147,7 +151,7 @@ func (e *edge) onBodyAs(body []byte, as func(*extprocv3.CommonResponse) *extproc
 		e.request.Body = []byte{}
 	}
 	e.decision = e.table.Body(&e.request)
-	if e.decision.Answer == nil {
+	if e.decision.Answer == nil && e.joinSession() {
 		e.steer()
 	}
 	if e.decision.Answer != nil {
@@ -170,6 +174,7 @@ func (e *edge) metadata() *structpb.Struct {
 			Policy: e.decision.Route.Policy().GetName(), Server: e.decision.Action.GetServer(),
 		}
 	}
+	call.Session = e.session.call
 	return metadataOf(decide.EncodeCall(call), e.steering.subset)
 }
 
@@ -218,6 +223,10 @@ func (e *edge) onResponse(req *extprocv3.ProcessingRequest, m *extprocv3.HttpHea
 		return responseHeadersReply(&extprocv3.HeaderMutation{})
 	}
 	e.learn(h, local, report, judged)
+	if e.sessionLost(h, local) {
+		e.debug("session lost", "flags", local.Flags, "details", local.CodeDetails)
+		return immediate(noSession())
+	}
 	cause, broken := e.broken(e.call(), h, local, report, judged)
 	if broken && len(e.decision.Batch) > 0 {
 		return immediate(e.insteadOfBatch(h, local, report, judged))
@@ -233,6 +242,7 @@ func (e *edge) onResponse(req *extprocv3.ProcessingRequest, m *extprocv3.HttpHea
 	if judged && report.Status != local.Status {
 		mutation.SetHeaders = append(mutation.SetHeaders, setHeader(":status", strconv.Itoa(report.Status)))
 	}
+	e.giveSession(h, attrs, mutation)
 	return responseHeadersReply(mutation)
 }
 

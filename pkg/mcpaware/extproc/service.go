@@ -29,6 +29,7 @@ import (
 	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/catalog"
 	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/decide"
 	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/outcome"
+	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/session"
 	"github.com/holdfast-mcp/holdfast/pkg/names"
 )
 
@@ -54,6 +55,9 @@ type Options struct {
 	// Live is the number of processors that share the limits, 0 while it is not known:
 	// then it is the number that the policy names. nil never knows.
 	Live func() int
+	// Keyring gives the keys of session ids, nil while there are none: then no stream is
+	// served. Without the function ids of servers go to clients as they are.
+	Keyring func() *session.Keyring
 	// Logger defaults to discarding.
 	Logger *slog.Logger
 }
@@ -122,7 +126,13 @@ func (s *Service) Process(stream extprocv3.ExternalProcessor_ProcessServer) (err
 		if table == nil {
 			return status.Error(codes.Unavailable, "no policies yet")
 		}
-		err = (&edge{service: s, table: table}).run(stream)
+		e := &edge{service: s, table: table}
+		if s.opts.Keyring != nil {
+			if e.session.keyring = s.opts.Keyring(); e.session.keyring == nil {
+				return status.Error(codes.Unavailable, "no session keys yet")
+			}
+		}
+		err = e.run(stream)
 	case names.PointAttempt:
 		err = newAttempt(s, stream).run()
 	default:

@@ -20,6 +20,7 @@ import (
 
 	policyv1 "github.com/holdfast-mcp/holdfast/api/policy/v1"
 	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/decide"
+	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/session"
 	"github.com/holdfast-mcp/holdfast/pkg/names"
 )
 
@@ -63,15 +64,18 @@ type Client struct {
 	opts     Options
 	log      *slog.Logger
 	table    atomic.Pointer[decide.Table]
+	keyring  atomic.Pointer[session.Keyring]
+	keyed    chan struct{}
+	keyOnce  sync.Once
 	loaded   chan struct{}
 	loadOnce sync.Once
 	// connected says that a stream is up and has delivered policies.
 	connected atomic.Bool
 
 	// The rest belongs to Run's goroutine.
-	policies, catalog *resourceSet
-	catalogSaved      time.Time
-	catalogDirty      bool
+	policies, catalog, keys *resourceSet
+	catalogSaved            time.Time
+	catalogDirty            bool
 }
 
 // New makes a client and loads what the state directory has. Files that cannot be
@@ -87,9 +91,10 @@ func New(opts Options) (*Client, error) {
 		opts.Catalog = func(*policyv1.CatalogEntry) {}
 	}
 	c := &Client{
-		opts: opts, log: opts.Logger, loaded: make(chan struct{}),
+		opts: opts, log: opts.Logger, loaded: make(chan struct{}), keyed: make(chan struct{}),
 		policies: newResourceSet(names.TypeURLRoutePolicy, maxPolicies),
 		catalog:  newResourceSet(names.TypeURLCatalog, maxCatalogEntries),
+		keys:     newResourceSet(names.TypeURLSessionKeys, 1),
 	}
 	if opts.StateDir != "" {
 		c.restore()
@@ -119,6 +124,7 @@ func (c *Client) restore() {
 	if err != nil {
 		c.log.Warn("saved policies are not usable", "error", err)
 	}
+	c.restoreKeys()
 	entries, err := load(c.opts.StateDir, catalogFile)
 	if err != nil {
 		c.log.Warn("saved catalog is not usable", "error", err)

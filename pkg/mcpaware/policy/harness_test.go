@@ -121,11 +121,16 @@ func running(t *testing.T, opts Options) (c *Client, stop func()) {
 	}
 }
 
-// subscribed takes the two subscriptions that open a stream.
+// subscribed takes the subscriptions that open a stream; the first is that to the keys
+// of session ids.
 func (p *controlPlane) subscribed(t *testing.T) (s *adsStream, policies, catalog *discoveryv3.DeltaDiscoveryRequest) {
 	t.Helper()
 	s = <-p.streams
 	s.t = t
+	keys := <-s.reqs
+	if keys.GetTypeUrl() != names.TypeURLSessionKeys {
+		t.Fatalf("first subscription to %q", keys.GetTypeUrl())
+	}
 	policies, catalog = <-s.reqs, <-s.reqs
 	if policies.GetTypeUrl() != names.TypeURLRoutePolicy || catalog.GetTypeUrl() != names.TypeURLCatalog {
 		t.Fatalf("subscriptions to %q and %q", policies.GetTypeUrl(), catalog.GetTypeUrl())

@@ -61,6 +61,8 @@ type Message struct {
 	HasCursor bool
 	// InitVersion is params.protocolVersion, which `initialize` carries.
 	InitVersion string
+	// Params holds the exact bytes of params; nil where absent.
+	Params jsontext.Value
 	// Arguments holds the exact bytes of params.arguments; nil where absent.
 	Arguments jsontext.Value
 

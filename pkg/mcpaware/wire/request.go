@@ -93,6 +93,7 @@ func (m *Message) readRoot(body []byte, root *rootSpans) *Fault {
 	if !root.params.present() {
 		return nil
 	}
+	m.Params = root.params.of(body)
 	return m.readParams(body, root.params)
 }
 
