@@ -20,12 +20,14 @@ func regionWord(b *adminv1.Breaker) string {
 
 // breakerState is the word for a state.
 func breakerState(b *adminv1.Breaker) string {
-	word := "closed"
+	var word string
 	switch b.GetState() {
 	case adminv1.BreakerState_BREAKER_STATE_OPEN:
 		word = "open"
 	case adminv1.BreakerState_BREAKER_STATE_HALF_OPEN:
 		word = "half-open"
+	default:
+		word = "closed"
 	}
 	if b.GetHeld() {
 		word = "held " + word

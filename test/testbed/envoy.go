@@ -119,3 +119,17 @@ func (b *Bed) AtRest() bool {
 	}
 	return page.Revision.Phase == "done"
 }
+
+// Metrics is the /metrics page at an HTTP address of one of our programs.
+func (b *Bed) Metrics(address string) (string, error) {
+	resp, err := client().Get("http://" + address + "/metrics")
+	if err != nil {
+		return "", err
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err == nil && resp.StatusCode != http.StatusOK {
+		err = fmt.Errorf("metrics of %s: %s", address, resp.Status)
+	}
+	return string(body), err
+}
