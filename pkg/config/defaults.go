@@ -112,6 +112,7 @@ func (s *MCPServer) applyDefaults() {
 	setDefault(&spec.HealthCheck.Timeout, min(DefaultHealthTimeout, spec.HealthCheck.Interval))
 	spec.Outlier.applyDefaults(spec.Regions)
 	spec.RetryBudget.applyDefaults()
+	spec.Breaker.applyDefaults()
 	for _, r := range spec.Regions {
 		for i := range r.Endpoints {
 			setDefault(&r.Endpoints[i].Name, fmt.Sprintf("%s-%s-%d", s.Metadata.Name, r.Name, i))

@@ -27,6 +27,8 @@ func checkRouteValues(r loaded[MCPRoute]) {
 		checkTries(r.document, path, rule.Timeout, rule.IdleTimeout, rule.Retry)
 		checkMatch(r.document, path+".match", rule.Match)
 		checkRank(r.document, path, rule)
+		checkAnswers(r.document, path+".failWhen", rule.FailWhen)
+		checkAnswers(r.document, path+".okWhen", rule.OkWhen)
 	}
 }
 
@@ -68,10 +70,15 @@ func checkArgument(doc *document, path string, a ArgumentMatch) {
 		doc.report(path+"."+given[1], "keep one of them", "%s and %s exclude each other", given[0], given[1])
 	}
 	doc.textAt(path+".regex", a.Regex, badRegex)
-	doc.countAt(path+".in", len(a.In), 1, maxInValues)
+	checkValues(doc, path+".in", a.In)
+}
+
+// checkValues finds values that are listed twice.
+func checkValues(doc *document, path string, values []Scalar) {
+	doc.countAt(path, len(values), 1, maxInValues)
 	used := firsts{}
-	for i, v := range a.In {
-		at := item(path+".in", i)
+	for i, v := range values {
+		at := item(path, i)
 		if !doc.clean(at) {
 			continue
 		}

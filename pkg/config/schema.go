@@ -123,9 +123,10 @@ func (b *schemaBuilder) named(t reflect.Type) *jsonschema.Schema {
 
 // Patterns of texts.
 const (
-	namePattern  = `^[a-z0-9]([a-z0-9-]*[a-z0-9])?$`
-	pathPattern  = `^/[A-Za-z0-9/._~!$&'()*+,;=:@-]*$`
-	pointPattern = `^(/([^/~]|~[01])*)+$`
+	namePattern   = `^[a-z0-9]([a-z0-9-]*[a-z0-9])?$`
+	pathPattern   = `^/[A-Za-z0-9/._~!$&'()*+,;=:@-]*$`
+	answerPattern = `^/(result|error)(/([^/~]|~[01])*)*$`
+	pointPattern  = `^(/([^/~]|~[01])*)+$`
 )
 
 // constrain adds what the type alone does not say.
@@ -172,6 +173,20 @@ func constrain(key string, s *jsonschema.Schema) {
 		between(1, maxMinimumCalls)
 	case "RetryBudget.floor":
 		between(0, maxBudgetFloor)
+	case "Breaker.failures":
+		between(2, maxConsecutive)
+	case "ToolRule.failWhen", "ToolRule.okWhen":
+		items(0, maxAnswerTests)
+	case "AnswerMatch.status":
+		items(1, maxStatuses)
+	case "AnswerMatch.in":
+		items(1, maxInValues)
+	case "AnswerMatch.pointer":
+		text(answerPattern, maxPatternBytes)
+	case "AnswerMatch.regex", "AnswerMatch.message":
+		text("", maxPatternBytes)
+	case "AnswerMatch":
+		s.MinProperties = jsonschema.Ptr(1)
 	case "ToolMatch.arguments":
 		items(0, maxArguments)
 	case "ArgumentMatch.in":

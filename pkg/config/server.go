@@ -18,6 +18,7 @@ func checkServerValues(s loaded[MCPServer]) {
 	checkConcurrency(s.document, "spec.concurrency", spec.Concurrency)
 	rangeAt(s.document, "spec.sessionMaxAge", spec.SessionMaxAge, minSessionAge, maxSessionAge)
 	s.textAt("spec.sessionPrincipal", spec.SessionPrincipal, badPrincipalHeader)
+	checkBreakerValues(s)
 	s.countAt("spec.regions", len(spec.Regions), 1, maxRegions)
 	for i, region := range spec.Regions {
 		path := item("spec.regions", i)
@@ -50,6 +51,7 @@ func checkServer(s loaded[MCPServer]) {
 			check.Timeout, check.Interval, s.orDefault("spec.healthCheck.interval"))
 	}
 	checkOutlier(s)
+	checkBreaker(s)
 	regions, endpoints, addresses := firsts{}, firsts{}, firsts{}
 	for i, region := range s.value.Spec.Regions {
 		path := item("spec.regions", i)

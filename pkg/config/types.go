@@ -98,6 +98,24 @@ type MCPServerSpec struct {
 	// Concurrency bounds the requests that the server works on at a time, over all routes and regions.
 	// Not counted are initialize, server/discover, ping, notifications, responses and event streams. Default: no bound.
 	Concurrency *Concurrency `yaml:"concurrency,omitempty" json:"concurrency,omitempty"`
+	// Breaker says when the calls of one tool leave a region where that tool is broken.
+	Breaker Breaker `yaml:"breaker,omitempty" json:"breaker,omitempty"`
+}
+
+// Breaker configures what happens to a tool that is broken in a region while its neighbours work:
+// its calls go to the other regions, or are refused where it is broken in all of them, until
+// trial calls succeed again.
+type Breaker struct {
+	// Failures in a row that open a breaker, 2 to 1000; so many more failures than answers in ten
+	// seconds do too, and half as many in a row of a tool that is rarely called. Default 10.
+	Failures int `yaml:"failures,omitempty" json:"failures,omitempty"`
+	// OpenFor is how long a breaker stays open before a call tries the region again, 100ms to 1h.
+	// Each further opening lasts twice as long, give or take a fifth. Default 5s.
+	OpenFor Duration `yaml:"openFor,omitempty" json:"openFor,omitempty"`
+	// MaxOpenFor that the time grows to, openFor to 1h. Default 1m, or openFor where that is longer.
+	MaxOpenFor Duration `yaml:"maxOpenFor,omitempty" json:"maxOpenFor,omitempty"`
+	// Disabled keeps the breakers of all tools closed. Default false.
+	Disabled bool `yaml:"disabled,omitempty" json:"disabled,omitempty"`
 }
 
 // Outlier configures Envoy's outlier detection: an endpoint whose answers fail gets no calls
@@ -297,8 +315,33 @@ type ToolRule struct {
 	// last. Requests other than tools/call have 5. Default 5.
 	Priority *int `yaml:"priority,omitempty" json:"priority,omitempty"` // a pointer: 0 differs from nothing written
 	// Cost of refusing a call, 1 to 100: of those with the lowest priority the cheapest are refused first. Default 1.
-	Cost   int      `yaml:"cost,omitempty" json:"cost,omitempty"`
-	Source Position `yaml:"-" json:"-"`
+	Cost int `yaml:"cost,omitempty" json:"cost,omitempty"`
+	// FailWhen: answers of which any passes one of these tests, at most 16, count as failures of the tool.
+	// Default: none but those that MCP's own rules tell.
+	FailWhen []AnswerMatch `yaml:"failWhen,omitempty" json:"failWhen,omitempty"`
+	// OkWhen: answers that pass one of these tests, at most 16, do not count as failures, whatever they
+	// look like; failWhen wins over it. Default: none.
+	OkWhen []AnswerMatch `yaml:"okWhen,omitempty" json:"okWhen,omitempty"`
+	Source Position      `yaml:"-" json:"-"`
+}
+
+// AnswerMatch tests a server's answer; everything that is written has to hold, and something has to be written.
+type AnswerMatch struct {
+	// Status is a list of HTTP statuses, at most 32, each 200 to 599, one of which the answer has.
+	// 401, 403 and 429 have a meaning of their own and cannot be named. Default: any.
+	Status []int `yaml:"status,omitempty" json:"status,omitempty"`
+	// Pointer into the message (RFC 6901), beginning with /result or /error, such as
+	// /result/structuredContent/state. With equals, in or regex. At most 256 bytes.
+	Pointer string `yaml:"pointer,omitempty" json:"pointer,omitempty"`
+	// Equals a scalar: string, number, boolean or null. Numbers compare by value.
+	Equals *Scalar `yaml:"equals,omitempty" json:"equals,omitempty"`
+	// In is a list of scalars, at most 256, one of which the value equals.
+	In []Scalar `yaml:"in,omitempty" json:"in,omitempty"`
+	// Regex in RE2 syntax that a string value matches whole. At most 256 bytes.
+	Regex string `yaml:"regex,omitempty" json:"regex,omitempty"`
+	// Message is a regular expression in RE2 syntax that is found anywhere in error.message, or in the first
+	// text of the result's content. At most 256 bytes.
+	Message string `yaml:"message,omitempty" json:"message,omitempty"`
 }
 
 // Concurrency bounds how many requests are under way at a time, and how many wait for their turn.

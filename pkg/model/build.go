@@ -118,6 +118,7 @@ func (b *builder) server(s config.MCPServer) Server {
 		out.Sessions.PrincipalHeader = s.Spec.SessionPrincipal
 	}
 	out.Concurrency = concurrency(s.Spec.Concurrency)
+	out.Breaker = breaker(s.Spec.Breaker)
 	localities := make([]Locality, 0, len(s.Spec.Regions))
 	for _, r := range s.Spec.Regions {
 		l := Locality{Region: r.Name}
@@ -214,6 +215,7 @@ func (b *builder) rule(route, server string, index int, t config.ToolRule) Rule 
 		Once:   b.action(route, server, Unsafe, own),
 	}
 	out.Concurrency, out.Priority, out.Cost = concurrency(t.Concurrency), *t.Priority, t.Cost
+	out.FailWhen, out.OkWhen = answerMatches(t.FailWhen), answerMatches(t.OkWhen)
 	for _, a := range t.Match.Arguments {
 		m := ArgumentMatch{Pointer: a.Pointer, Regex: a.Regex}
 		if a.Equals != nil {

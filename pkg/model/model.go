@@ -52,6 +52,7 @@ type Server struct {
 	// Concurrency is nil where there is no bound.
 	Concurrency *Concurrency
 	Sessions    Sessions
+	Breaker     Breaker
 }
 
 // Outlier is Envoy's outlier detection.
@@ -71,6 +72,13 @@ type RetryBudget struct {
 type Concurrency struct {
 	Limit, Queue int
 	MaxWait      time.Duration
+}
+
+// Breaker says when calls of a broken tool leave a region.
+type Breaker struct {
+	Disabled            bool
+	Failures            uint32
+	OpenFor, MaxOpenFor time.Duration
 }
 
 // Locality is the endpoints of one region.
@@ -127,7 +135,9 @@ type Rule struct {
 	Glob      string
 	Regex     string
 	Arguments []ArgumentMatch
-	Action    Action
+	// FailWhen and OkWhen are tests of answers.
+	FailWhen, OkWhen []AnswerMatch
+	Action           Action
 	// Once replaces Action for a message that may never be sent twice.
 	Once Action
 	// Concurrency of the rule's calls; nil where there is no bound.
@@ -150,6 +160,17 @@ type ArgumentMatch struct {
 	// In holds compact JSON scalars.
 	In    []string
 	Regex string
+}
+
+// AnswerMatch tests an answer; everything that is set has to hold.
+type AnswerMatch struct {
+	Status []int
+	// Pointer into the message, with In (compact JSON scalars) or Regex.
+	Pointer string
+	In      []string
+	Regex   string
+	// Message is a regular expression that is found in the answer's text.
+	Message string
 }
 
 // Class says what Envoy may do with a try that failed.

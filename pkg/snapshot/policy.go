@@ -44,6 +44,7 @@ func policy(m *model.Model, r model.Route) *policyv1.RoutePolicy {
 			Action: policyAction(rule.Action), Once: policyAction(rule.Once),
 		}
 		rank(rule, p.GetAction(), p.GetOnce())
+		p.FailWhen, p.OkWhen = answerMatches(rule.FailWhen), answerMatches(rule.OkWhen)
 		for _, a := range rule.Arguments {
 			p.Arguments = append(p.Arguments, &policyv1.ArgumentMatch{Pointer: a.Pointer, In: a.In, Regex: a.Regex})
 		}
@@ -64,6 +65,7 @@ func policyServer(m *model.Model, name string) *policyv1.Server {
 		out.Regions = s.Regions
 		out.Concurrency = policyConcurrency(s.Concurrency)
 		out.SessionMaxAge, out.SessionPrincipalHeader = duration(s.Sessions.MaxAge), s.Sessions.PrincipalHeader
+		out.Breaker = breaker(s.Breaker)
 		for _, localities := range s.Priorities {
 			for _, l := range localities {
 				for _, e := range l.Endpoints {

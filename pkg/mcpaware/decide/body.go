@@ -145,6 +145,9 @@ func (d *Decision) describe(r *Request, info method.Info) {
 	}
 	if m.Method == method.ToolsCall {
 		d.Call.Tool = m.Name
+		if d.Route.answers[d.Rule] != nil {
+			d.Call.Rule = d.Rule
+		}
 	}
 	if info.List != "" && m.Kind == wire.Request && !unrepeatable(m) && d.Route.StaleListMaxAge() > 0 {
 		d.CatalogKey, d.Call.Shareable = catalog.Key(catalog.Request{

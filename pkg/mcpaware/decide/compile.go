@@ -33,6 +33,8 @@ type Route struct {
 	methods methodSet
 	servers map[string]*policyv1.Server
 	limited bool
+	// answers are tests of answers by the id of their rule.
+	answers map[string]*AnswerTests
 }
 
 // Policy returns the policy that the Route was compiled from; it is not to be changed.
@@ -77,7 +79,7 @@ func Compile(policies []*policyv1.RoutePolicy) (*Table, error) {
 			problems = append(problems, fmt.Errorf("policy %d: name: is empty", i))
 			continue
 		}
-		c := compiler{policy: name}
+		c := compiler{policy: name, answers: map[string]*AnswerTests{}}
 		route := c.route(policy)
 		if _, taken := table.byName[name]; taken {
 			c.problem("name", "is that of two policies")
@@ -98,6 +100,7 @@ func Compile(policies []*policyv1.RoutePolicy) (*Table, error) {
 type compiler struct {
 	policy   string
 	servers  map[string]*policyv1.Server
+	answers  map[string]*AnswerTests
 	problems []error
 }
 
@@ -128,7 +131,7 @@ func (c *compiler) route(p *policyv1.RoutePolicy) *Route {
 	if p.GetDelete().GetSafe() {
 		c.problem("delete.safe", "must not be set: a session ends once")
 	}
-	return &Route{policy: p, rules: c.rules(p.GetRules()), methods: c.methods(p.GetMethods()), servers: c.servers, limited: limited(p)}
+	return &Route{policy: p, rules: c.rules(p.GetRules()), methods: c.methods(p.GetMethods()), servers: c.servers, answers: c.answers, limited: limited(p)}
 }
 
 func (c *compiler) path(path string) {

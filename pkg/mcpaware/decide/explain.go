@@ -38,6 +38,9 @@ type Explanation struct {
 	// Regions of the server in the order in which they are tried, in words; whoever
 	// knows them fills them in, since policies do not.
 	Regions string
+	// Answers say which answers count as failures, and which do not, besides MCP's own
+	// rules.
+	Answers []string
 	// Safe: the message may be sent again after a server may have begun it. Once: it
 	// could be, but it continues an earlier message.
 	Safe, Once bool
@@ -98,6 +101,9 @@ func (t *Table) Explain(r *Request) Explanation {
 	e.Rule, e.Once = decision.Rule, decision.once
 	e.Why = decision.Route.explainRule(&e, m)
 	e.Route, e.Server = decision.Action.GetRoute(), decision.Action.GetServer()
+	if tests := decision.Route.AnswerTests(decision.Rule); tests != nil {
+		e.Answers = tests.describe()
+	}
 	e.Safe = decision.Action.GetSafe()
 	if decision.Call != nil {
 		e.Safe = decision.Call.GetSafe()

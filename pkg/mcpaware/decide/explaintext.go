@@ -39,6 +39,9 @@ func (e Explanation) String() string {
 	if e.Regions != "" {
 		line("regions", "%s", e.Regions)
 	}
+	for _, answer := range e.Answers {
+		line("counts as", "%s", answer)
+	}
 	line("retries", "%s", e.retries())
 	for _, more := range e.retryDetails() {
 		line("", "%s", more)

@@ -37,6 +37,7 @@ type answer struct {
 func (a *attempt) onHeaders(m *extprocv3.HttpHeaders) error {
 	h := headers(m.GetHeaders().GetHeaders())
 	a.held = answer{status: h.status(), length: h.contentLength(), foreign: h.own()}
+	a.tests.status = a.held.status
 	a.over = m.GetEndOfStream() || !a.duplex
 	if a.verb != "POST" || !awaited(a.call) {
 		return a.pass()
@@ -47,16 +48,21 @@ func (a *attempt) onHeaders(m *extprocv3.HttpHeaders) error {
 	media, readable := h.mediaType(), h.first("content-encoding") == "" || h.first("content-encoding") == "identity"
 	isJSON := media == "application/json" && readable
 	isEvents := media == "text/event-stream" && readable
+	if a.held.status != 200 && (a.over || !isJSON) {
+		if said, err := a.byTests(false); said {
+			return err
+		}
+	}
 	switch {
 	case a.held.status >= 500 && (a.over || !isJSON):
 		return a.judged(a.observeBroken(), false, false)
 	case a.held.status == 200 && m.GetEndOfStream():
 		// A request was answered with nothing at all.
 		return a.judged(a.observe(outcome.Failed), false, false)
-	case a.held.status < 300 && (a.held.status != 200 || readable && !isJSON && !isEvents):
+	case a.held.status < 300 && !(isJSON && a.odd()) && (a.held.status != 200 || readable && !isJSON && !isEvents):
 		// No client finds an answer to its request in there, and some wait for ever.
 		return a.judged(a.observe(outcome.Failed), false, false)
-	case a.over, a.held.status < 500 && a.held.status != 200, !isJSON && !isEvents:
+	case a.over, a.held.status < 500 && a.held.status != 200 && !a.odd(), !isJSON && !isEvents:
 		return a.pass()
 	case isJSON && a.held.length > maxHeldBytes:
 		return a.passLarge()
@@ -68,7 +74,7 @@ func (a *attempt) onHeaders(m *extprocv3.HttpHeaders) error {
 	}
 	if isEvents {
 		a.held.events = &events{
-			stream: wire.NewEventStream(maxEventBytes), id: a.call.GetId(),
+			stream: wire.NewEventStream(maxEventBytes), id: a.call.GetId(), tests: &a.tests,
 			hurried: a.call.GetProgress() || streams(a.call.GetMethod()),
 		}
 	}
@@ -140,13 +146,21 @@ func (a *attempt) judgeJSON(last bool) error {
 		return a.finish(&f, last)
 	}
 	parsed, fault := wire.ParseAnswer(body)
+	if a.odd() {
+		return a.weighOdd(&parsed, fault == nil, last)
+	}
 	f := final{class: outcome.Failed, end: len(body)}
 	if fault == nil {
 		// An answer to something else leaves the caller waiting for ever.
 		if class := outcome.Judge(&parsed, a.call.GetId()); class != outcome.Unrelated {
-			f.class, f.usable = class, outcome.Answers(&parsed, a.call.GetId())
+			f.class, f.usable = a.tests.class(class, body, &parsed), outcome.Answers(&parsed, a.call.GetId())
 		}
 		f.result, f.bare = parsed.Result, wire.EmptyObject(parsed.Result)
+	}
+	if a.held.status >= 500 && !f.usable {
+		if said, err := a.byTests(last); said {
+			return err
+		}
 	}
 	return a.finish(&f, last)
 }

@@ -48,6 +48,8 @@ type attempt struct {
 	stamp    bool
 	endpoint endpoint
 	started  time.Time
+	// tests of the operator, for answers to this call.
+	tests tests
 
 	mu    sync.Mutex
 	phase phase

@@ -33,6 +33,9 @@ func (a *attempt) locate(attrs attributes) {
 		if route, ok := table.Policy(a.call.GetPolicy()); ok {
 			a.stamp = route.Policy().GetStampVia()
 			e.called(route, a.call.GetServer())
+			if rule := a.call.GetRule(); rule != "" {
+				a.tests.rule = route.AnswerTests(rule)
+			}
 		}
 	}
 	a.endpoint = e

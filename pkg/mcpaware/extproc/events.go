@@ -16,6 +16,8 @@ type events struct {
 	stream *wire.EventStream
 	// id of the call, its exact bytes; legacy says that ids of events matter.
 	id []byte
+	// tests of the operator; never nil.
+	tests *tests
 	// hurried: the first message is the caller's business at once.
 	hurried bool
 
@@ -83,7 +85,7 @@ func (e *events) see(ev *wire.Event, keep bool) {
 		e.final = &final{class: outcome.Failed}
 		return
 	}
-	class := outcome.Judge(&answer, e.id)
+	class := e.tests.class(outcome.Judge(&answer, e.id), ev.Data, &answer)
 	switch {
 	case class != outcome.Unrelated:
 		e.final = &final{

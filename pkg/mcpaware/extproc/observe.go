@@ -66,6 +66,9 @@ func (a *attempt) byStatus(h headers) (said bool, err error) {
 		}
 		return true, a.judged(outcome.TooBusy, false, false)
 	case http.StatusRequestTimeout:
+		if said, err := a.byTests(false); said {
+			return true, err
+		}
 		return true, a.judged(a.observe(outcome.Failed), false, false)
 	case http.StatusUnauthorized, http.StatusForbidden:
 		a.observe(outcome.Refused)
