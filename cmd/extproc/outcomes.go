@@ -8,6 +8,7 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/breaker"
+	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/budget"
 	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/fleet"
 	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/outcome"
 	mcptelemetry "github.com/holdfast-mcp/holdfast/pkg/mcpaware/telemetry"
@@ -19,6 +20,7 @@ type outcomes struct {
 	window   *outcome.Window
 	breakers *breaker.Set
 	fleet    *fleet.Client
+	budget   *budget.Budget
 	registry *prometheus.Registry
 }
 
@@ -31,6 +33,8 @@ func shareOutcomes(s settings, conn *grpc.ClientConn, logger *slog.Logger) (*out
 	o.fleet, err = fleet.New(fleet.Options{
 		Conn: conn, Processor: s.nodeID, Windows: o.window, Breakers: o.breakers, Counted: metrics.Count, Logger: logger,
 	})
+	o.budget = budget.New(budget.Options{Instances: func() int { return o.fleet.Processors() }})
+	mcptelemetry.Budget(o.registry, o.budget.Spent)
 	return o, err
 }
 

@@ -79,7 +79,7 @@ func serve(ctx context.Context, s settings, logger *slog.Logger, conn *grpc.Clie
 	pressure := &admit.Pressure{}
 	service := extproc.New(extproc.Options{
 		Table: policies.Table, Keyring: policies.Keyring, Catalog: lists, Window: outcomes.window, Breakers: outcomes.breakers,
-		Report: reporter.Offer, Pressure: pressure, Logger: logger,
+		Budget: outcomes.budget, Report: reporter.Offer, Pressure: pressure, Live: outcomes.fleet.Processors, Logger: logger,
 	})
 	state := newState(policies, service.Streams)
 	pages := state.handler(telemetry.Handler(outcomes.registry, logger))

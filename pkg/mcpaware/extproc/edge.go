@@ -154,6 +154,9 @@ func (e *edge) onBodyAs(body []byte, as func(*extprocv3.CommonResponse) *extproc
 	if e.decision.Answer == nil && e.joinSession() {
 		e.steer()
 	}
+	if e.decision.Answer == nil {
+		e.ration()
+	}
 	if e.decision.Answer != nil {
 		return e.refuse()
 	}

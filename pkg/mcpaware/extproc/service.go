@@ -26,6 +26,7 @@ import (
 	policyv1 "github.com/holdfast-mcp/holdfast/api/policy/v1"
 	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/admit"
 	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/breaker"
+	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/budget"
 	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/catalog"
 	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/decide"
 	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/outcome"
@@ -44,6 +45,8 @@ type Options struct {
 	Window *outcome.Window
 	// Breakers keep calls of broken tools away; nil makes a Set that is alone.
 	Breakers *breaker.Set
+	// Budget bounds retries; nil makes one that is this processor's alone.
+	Budget *budget.Budget
 	// Report takes catalog entries that callers may share; it must not block. nil
 	// drops them.
 	Report func(*policyv1.CatalogEntry)
@@ -92,6 +95,9 @@ func New(opts Options) *Service {
 	}
 	if opts.Live == nil {
 		opts.Live = func() int { return 0 }
+	}
+	if opts.Budget == nil {
+		opts.Budget = budget.New(budget.Options{Instances: opts.Live})
 	}
 	if opts.Report == nil {
 		opts.Report = func(*policyv1.CatalogEntry) {}

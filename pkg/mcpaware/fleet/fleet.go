@@ -63,13 +63,15 @@ type Options struct {
 	Logger *slog.Logger
 }
 
-// Client is one processor's part in the exchange. Run may be called once; Connected is
-// safe for concurrent use.
+// Client is one processor's part in the exchange. Run may be called once; Connected and
+// Processors are safe for concurrent use.
 type Client struct {
 	opts      Options
 	api       outcomev1.OutcomesClient
 	log       *slog.Logger
 	connected atomic.Bool
+	// processors there are, by the last word of the fleet.
+	processors atomic.Int64
 }
 
 // New makes a Client.
@@ -88,6 +90,9 @@ func New(opts Options) (*Client, error) {
 
 // Connected says whether the fleet has answered on the stream that is open now.
 func (c *Client) Connected() bool { return c.connected.Load() }
+
+// Processors is the last known number of processors, this one included; 0 before the first word of the fleet.
+func (c *Client) Processors() int { return int(c.processors.Load()) }
 
 // link is one connection's two ways between the goroutine that has the windows and the
 // one that waits for the network.
@@ -201,6 +206,7 @@ func (r *run) take(fleet *outcomev1.Fleet) {
 	if !r.connected.Swap(true) {
 		r.log.Info("fleet joined", "processors", len(fleet.GetProcessors()))
 	}
+	r.processors.Store(int64(len(fleet.GetProcessors())))
 	r.attempt, r.told = 0, false
 	r.opts.Windows.Merge(fleet.GetCounts())
 	r.opts.Breakers.Override(fleet.GetOverrides())

@@ -231,8 +231,8 @@ func TestFleetIsTakenAndLost(t *testing.T) {
 				t.Errorf("taken: %+v", l)
 			}
 		})
-		if !c.Connected() {
-			t.Error("not connected")
+		if !c.Connected() || c.Processors() != 2 {
+			t.Errorf("connected %v, %d processors", c.Connected(), c.Processors())
 		}
 		n.set(false)
 		l.with(func(l *local) { l.counts, l.drains = []*outcomev1.Count{someCount}, 0 })
