@@ -39,6 +39,7 @@ func (a *attempt) onHeaders(m *extprocv3.HttpHeaders) error {
 	a.held = answer{status: h.status(), length: h.contentLength(), foreign: h.own()}
 	a.tests.status = a.held.status
 	a.over = m.GetEndOfStream() || !a.duplex
+	a.heard()
 	if a.verb != "POST" || !awaited(a.call) {
 		return a.pass()
 	}

@@ -122,7 +122,7 @@ func (a *attempt) onRequest(req *extprocv3.ProcessingRequest, m *extprocv3.HttpH
 		a.over = true
 		return a.send(immediate(lostSession()))
 	}
-	a.countRetry()
+	a.countTry()
 	return a.send(requestHeadersReply(&extprocv3.CommonResponse{
 		HeaderMutation: &extprocv3.HeaderMutation{RemoveHeaders: h.own()},
 	}))

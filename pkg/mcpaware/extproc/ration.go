@@ -25,9 +25,28 @@ func (e *edge) ration() {
 	e.debug("no retries: the budget is spent", "server", share.Server)
 }
 
-// countRetry counts a try that is not the first of its call.
-func (a *attempt) countRetry() {
-	if action := a.call.GetBudget(); action != 0 && a.endpoint.attempt > 1 {
-		a.service.opts.Budget.Retry(budget.Share{Server: a.call.GetServer(), Action: action})
+// countTry counts a try that is not the first of its call, unless it goes away from an endpoint that
+// has fallen silent. It waits for a word of the endpoint; heard takes that.
+func (a *attempt) countTry() {
+	action := a.call.GetBudget()
+	if action == 0 {
+		return
 	}
+	e := a.budgetEndpoint()
+	silence := a.service.opts.Silence
+	if a.endpoint.attempt > 1 && !silence.Explains(e, a.call.GetPerTryTimeout().AsDuration()) {
+		a.service.opts.Budget.Retry(budget.Share{Server: e.Server, Action: action})
+	}
+	silence.Begun(e)
+}
+
+// heard notes that the endpoint answers.
+func (a *attempt) heard() {
+	if a.call.GetBudget() != 0 {
+		a.service.opts.Silence.Heard(a.budgetEndpoint())
+	}
+}
+
+func (a *attempt) budgetEndpoint() budget.Endpoint {
+	return budget.Endpoint{Server: a.call.GetServer(), Address: a.endpoint.address}
 }

@@ -87,6 +87,29 @@ func TestRetriesAreRationed(t *testing.T) {
 	})
 }
 
+// TestHungRegionSpendsNoBudget: retries away from an endpoint that answers nothing at all are free, those
+// away from one that answers badly are not.
+func TestHungRegionSpendsNoBudget(t *testing.T) {
+	t.Parallel()
+	inBubble(t, rationed(), func(t *testing.T, e *envoy) {
+		for range 50 {
+			route, call := routed(t, e, callBody)
+			if route != "shopmax.get" {
+				t.Fatal("the budget is spent by a hung region")
+			}
+			x, y := e.open(names.PointAttempt), e.open(names.PointAttempt)
+			x.ask(tryNumber(t, call, 1))
+			time.Sleep(825 * time.Millisecond)
+			x.hangUp()
+			retry := tryNumber(t, call, 2)
+			retry.Attributes = attributeMap(map[string]any{"upstream.address": delhi, "upstream.request_attempt_count": 2.0})
+			y.ask(retry)
+			y.say(responseHeaders(true, ":status: 202"))
+			y.hangUp()
+		}
+	})
+}
+
 // TestNoBudgetNoRation: where none is configured nothing is counted.
 func TestNoBudgetNoRation(t *testing.T) {
 	t.Parallel()

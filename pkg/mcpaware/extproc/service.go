@@ -45,8 +45,10 @@ type Options struct {
 	Window *outcome.Window
 	// Breakers keep calls of broken tools away; nil makes a Set that is alone.
 	Breakers *breaker.Set
-	// Budget bounds retries; nil makes one that is this processor's alone.
-	Budget *budget.Budget
+	// Budget bounds retries; nil makes one that is this processor's alone. Silence knows the
+	// endpoints that answer nothing; nil makes one on the system clock.
+	Budget  *budget.Budget
+	Silence *budget.Silence
 	// Report takes catalog entries that callers may share; it must not block. nil
 	// drops them.
 	Report func(*policyv1.CatalogEntry)
@@ -98,6 +100,9 @@ func New(opts Options) *Service {
 	}
 	if opts.Budget == nil {
 		opts.Budget = budget.New(budget.Options{Instances: opts.Live})
+	}
+	if opts.Silence == nil {
+		opts.Silence = budget.NewSilence(nil)
 	}
 	if opts.Report == nil {
 		opts.Report = func(*policyv1.CatalogEntry) {}
