@@ -108,3 +108,26 @@ func GoEverything(t testing.TB, stateless bool) Process {
 		Name: name, Path: Program(t, GoConformance+"everything-server"), Args: []string{"-http=${address}", flag},
 	})
 }
+
+// TypeScriptEverything starts the everything server of npm, which is built on the
+// TypeScript SDK 1.x and has sessions. Its endpoint is /mcp.
+func TypeScriptEverything(t testing.TB) Process {
+	t.Helper()
+	parts := Get(t)
+	return Serve(t, supervise.Spec{
+		Name: "typescript-everything", Path: parts.Node,
+		Args: []string{parts.Module("@modelcontextprotocol/server-everything/dist/index.js"), "streamableHttp"},
+		Env:  append(os.Environ(), "PORT=${port}"),
+	})
+}
+
+// PythonTools starts a server on the Python SDK with the tools echo, work (which
+// reports progress) and broken. Its endpoint is /mcp.
+func PythonTools(t testing.TB) Process {
+	t.Helper()
+	parts := Get(t)
+	return Serve(t, supervise.Spec{
+		Name: "python-tools", Path: parts.Python, Env: parts.PythonEnv(),
+		Args: []string{filepath.Join(stacktest.Root(t), "test", "thirdparty", "programs", "server.py"), "${port}"},
+	})
+}
