@@ -20,13 +20,19 @@ clients the orders server in Mumbai is killed, then the one in Delhi too, and th
 both come back. Each line is a real call; the figures at the end are measured in
 this run. The servers are restored at the end, and on Ctrl-C.
 
+With --tool no server dies: get_order begins to fail in Mumbai, as tools do, inside HTTP
+200. Its calls move to Delhi alone, list_orders stays in Mumbai, and when get_order is
+mended it comes back.
+
 Exit codes: 0 the play went as Holdfast promises (no safe call failed while a
-server was left, and callers were told so when none was), 1 it did not.`
+server was left, and callers were told so when none was; with --tool: the broken tool
+moved alone, and came back), 1 it did not.`
 
 type demoFlags struct {
 	state, url    string
 	callers, rate int
 	act           time.Duration
+	tool          bool
 }
 
 func newDemo(env *environment) *cobra.Command {
@@ -37,6 +43,7 @@ func newDemo(env *environment) *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error { return playDemo(cmd.Context(), env, flags) },
 	}
 	f := cmd.Flags()
+	f.BoolVar(&flags.tool, "tool", false, "break one tool in one region instead of killing servers")
 	f.StringVar(&flags.state, "state", env.stateDir(), "state folder of the running 'holdfast up'")
 	f.StringVar(&flags.url, "url", "", "MCP endpoint to call (default: the one with the path /mcp)")
 	f.IntVar(&flags.callers, "callers", 16, "callers at the same time, 1 to 256")
@@ -89,22 +96,30 @@ func playDemo(ctx context.Context, env *environment, flags demoFlags) error {
 	if err := revive(ctx, remote, orders); err != nil {
 		return err
 	}
+	if flags.tool {
+		return playTool(ctx, env, flags, info, endpoint, orders)
+	}
 	summary, err := play.Run(ctx, play.Options{
 		Endpoint: endpoint, Servers: remoteServers{remote},
 		Primary: orders[0], Standby: orders[1], Callers: flags.callers, Rate: flags.rate, Act: flags.act,
 		Out: env.Stdout, Colors: env.colors(env.Stdout), Version: version(),
 	})
-	if err != nil {
-		if ctx.Err() != nil {
-			say(env.Stderr, "Stopped; the servers that were killed are running again.\n")
-			return errSilent
-		}
-		return fmt.Errorf("playing the demo: %w", err)
-	}
-	if len(summary.Broken) > 0 {
+	return played(ctx, env, err, summary.Broken, "the servers that were killed are running again")
+}
+
+// played is how a play ended; restored says what was put right when it was stopped.
+func played(ctx context.Context, env *environment, err error, broken []string, restored string) error {
+	switch {
+	case err != nil && ctx.Err() != nil:
+		say(env.Stderr, "Stopped; %s.\n", restored)
 		return errSilent
+	case err != nil:
+		return fmt.Errorf("playing the demo: %w", err)
+	case len(broken) > 0:
+		return errSilent
+	default:
+		return nil
 	}
-	return nil
 }
 
 // revive starts those of the named servers that are dead: an earlier play, or

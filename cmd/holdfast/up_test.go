@@ -139,6 +139,21 @@ func TestUpAndDemo(t *testing.T) {
 			}
 		}
 	})
+	t.Run("demo of a tool", func(t *testing.T) {
+		said, failed := &output{}, &output{}
+		if code := run(t.Context(), []string{"demo", "--tool", "--state", state, "--act", "1s"}, inside(said, failed)); code != 0 {
+			t.Errorf("exit %d: %s%s", code, said, failed)
+		}
+		for _, want := range []string{
+			`-- get_order broken in primary-mumbai: `, `→ [A-Z]+, \d+  \[via standby-delhi\] +\d+ ms   \(2 attempts\)`, `-- breaker open: `,
+			`list_orders\(\{\}\) +→ \d+ orders  \[via primary-mumbai\]`, `-- get_order mended in primary-mumbai; `, `failed +0\n`, `As promised: one broken tool moved alone`,
+		} {
+			if !regexp.MustCompile(want).MatchString(said.String()) {
+				t.Errorf("the play has no %s:\n%s", want, said)
+			}
+		}
+		t.Logf("\n%s", said)
+	})
 	t.Run("a second up", func(t *testing.T) {
 		said, failed := &output{}, &output{}
 		if code := run(t.Context(), []string{"up", "--state", state, "--config", filepath.Join(root, "examples", "shopmax")}, inside(said, failed)); code != 1 {

@@ -15,9 +15,10 @@ import (
 	"github.com/holdfast-mcp/holdfast/pkg/names"
 )
 
-// Outcome is one call of get_order and what came of it.
+// Outcome is one call and what came of it.
 type Outcome struct {
-	OrderID string
+	// Tool is get_order or list_orders; OrderID is get_order's argument.
+	Tool, OrderID string
 	// Begun and Ended as the caller saw them.
 	Begun, Ended time.Time
 	// Good: the order that was asked for, as the shop knows it.
@@ -27,6 +28,8 @@ type Outcome struct {
 	// Status and TotalRs of a good answer.
 	Status  string
 	TotalRs int64
+	// Orders in a good answer of list_orders.
+	Orders int
 	// Text of an answer that is not good.
 	Text string
 	// Via is the endpoint that answered; empty: not known.
@@ -89,14 +92,25 @@ func (c *caller) connect(ctx context.Context) error {
 // getOrder calls get_order once. A session that an error has ended is replaced
 // before the next call.
 func (c *caller) getOrder(ctx context.Context, order Order) Outcome {
+	o := Outcome{Tool: toolName, OrderID: order.ID, Begun: time.Now()}
+	return c.call(ctx, o, map[string]any{"order_id": order.ID}, order.check)
+}
+
+// listOrders calls list_orders once, as getOrder does.
+func (c *caller) listOrders(ctx context.Context) Outcome {
+	o := Outcome{Tool: neighbourName, Begun: time.Now()}
+	return c.call(ctx, o, map[string]any{}, checkList)
+}
+
+// call makes one call of a tool; check reads a result that is not an error into the outcome.
+func (c *caller) call(ctx context.Context, o Outcome, arguments map[string]any, check func(*mcp.CallToolResult, *Outcome) (bool, error)) Outcome {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	o := Outcome{OrderID: order.ID, Begun: time.Now()}
 	if o.Err = c.connect(ctx); o.Err != nil {
 		o.Ended = time.Now()
 		return o
 	}
-	result, err := c.session.CallTool(ctx, &mcp.CallToolParams{Name: toolName, Arguments: map[string]any{"order_id": order.ID}})
+	result, err := c.session.CallTool(ctx, &mcp.CallToolParams{Name: o.Tool, Arguments: arguments})
 	o.Ended = time.Now()
 	if err != nil {
 		o.Err = err
@@ -116,7 +130,7 @@ func (c *caller) getOrder(ctx context.Context, order Order) Outcome {
 		o.Text = textOf(result)
 		return o
 	}
-	o.Good, o.Err = order.check(result, &o)
+	o.Good, o.Err = check(result, &o)
 	return o
 }
 
@@ -126,7 +140,10 @@ type Order struct {
 	TotalRs                int64
 }
 
-const toolName = "get_order"
+const (
+	toolName      = "get_order"
+	neighbourName = "list_orders"
+)
 
 // errWrongOrder is in the error of an answer about something else.
 var errWrongOrder = errors.New("the answer is not the order that was asked for")
@@ -142,6 +159,16 @@ func (w Order) check(result *mcp.CallToolResult, o *Outcome) (bool, error) {
 	o.TotalRs = int64(total)
 	if got["order_id"] != w.ID || got["customer_id"] != w.CustomerID || o.Status != w.Status || o.TotalRs != w.TotalRs {
 		return false, fmt.Errorf("%w: %v", errWrongOrder, got)
+	}
+	return true, nil
+}
+
+// checkList takes any list that has orders.
+func checkList(result *mcp.CallToolResult, o *Outcome) (bool, error) {
+	got, _ := result.StructuredContent.(map[string]any)
+	orders, _ := got["orders"].([]any)
+	if o.Orders = len(orders); o.Orders == 0 {
+		return false, errors.New("the answer has no orders")
 	}
 	return true, nil
 }

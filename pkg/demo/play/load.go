@@ -15,6 +15,8 @@ type load struct {
 	endpoint, version string
 	callers, rate     int
 	orders            []Order
+	// neighbours: every other call is one of list_orders.
+	neighbours bool
 
 	mu       sync.Mutex
 	outcomes []Outcome
@@ -48,7 +50,7 @@ func (l *load) run(ctx context.Context) {
 			c := newCaller(l.endpoint, l.version)
 			defer c.close()
 			for d := range due {
-				o := c.getOrder(calls, l.orders[d.number%len(l.orders)])
+				o := l.call(calls, c, d.number)
 				o.Begun = d.at
 				l.add(o)
 			}
@@ -57,6 +59,17 @@ func (l *load) run(ctx context.Context) {
 	l.schedule(ctx, due)
 	close(due)
 	wg.Wait()
+}
+
+// call makes the nth call.
+func (l *load) call(ctx context.Context, c *caller, n int) Outcome {
+	if l.neighbours {
+		if n%2 == 1 {
+			return c.listOrders(ctx)
+		}
+		n /= 2
+	}
+	return c.getOrder(ctx, l.orders[n%len(l.orders)])
 }
 
 func (l *load) schedule(ctx context.Context, due chan<- dueCall) {

@@ -48,6 +48,9 @@ func (p *printer) event(what string) { p.line(p.paint(colorWarn, "-- "+what+" --
 // call shows one call and its answer.
 func (p *printer) call(o Outcome) {
 	question := fmt.Sprintf("Tool: %s({\"order_id\":%q})  → ", toolName, o.OrderID)
+	if o.Tool == neighbourName {
+		question = fmt.Sprintf("Tool: %-34s  → ", neighbourName+"({})")
+	}
 	if !o.Good {
 		color := colorBad
 		if o.Degraded {
@@ -57,6 +60,9 @@ func (p *printer) call(o Outcome) {
 		return
 	}
 	answer := fmt.Sprintf("%s, %d", o.Status, o.TotalRs)
+	if o.Tool == neighbourName {
+		answer = fmt.Sprintf("%d orders", o.Orders)
+	}
 	via := "  [via " + o.Via + "]"
 	pad := strings.Repeat(" ", max(0, answerWidth-utf8.RuneCountInString(answer+via)))
 	tail := fmt.Sprintf("%s%s", pad, milliseconds(o.Took()))
@@ -88,37 +94,46 @@ func milliseconds(d time.Duration) string {
 	return fmt.Sprintf("%5d ms", d.Round(time.Millisecond).Milliseconds())
 }
 
+// count and took are rows of a summary.
+func (p *printer) count(label string, n int, more string) {
+	p.line(strings.TrimRight(fmt.Sprintf("  %-52s %9s  %s", label, grouped(n), more), " "))
+}
+
+func (p *printer) took(label string, d time.Duration) {
+	value := "never"
+	if d != none {
+		value = strconv.FormatInt(d.Round(time.Millisecond).Milliseconds(), 10) + " ms"
+	}
+	p.line(fmt.Sprintf("  %-52s %9s", label, value))
+}
+
 func (p *printer) summary(s Summary) {
 	p.line("")
 	p.line(fmt.Sprintf("%d callers, %d calls a second, %.1f s", s.Callers, s.Rate, s.Lasted.Seconds()))
-	count := func(label string, n int, more string) {
-		p.line(strings.TrimRight(fmt.Sprintf("  %-52s %9s  %s", label, grouped(n), more), " "))
-	}
+	count, took := p.count, p.took
 	count("calls made", s.Calls, "")
 	count("good", s.Good, fmt.Sprintf("(%s of them after more than one attempt)", grouped(s.Retried)))
 	count("degraded, while both servers were down", s.Degraded, "")
 	count("failed", s.Failed, "")
-	took := func(label string, d time.Duration) {
-		value := "never"
-		if d != none {
-			value = strconv.FormatInt(d.Round(time.Millisecond).Milliseconds(), 10) + " ms"
-		}
-		p.line(fmt.Sprintf("  %-52s %9s", label, value))
-	}
 	took("first good answer after the first kill", s.AfterPrimaryKilled)
 	took("first meaningful answer after the second kill", s.AfterBothKilled)
 	took("first good answer after both were started again", s.AfterBothStarted)
 	took("good answers: half of them within", s.P50)
 	took("good answers: 99 of 100 within", s.P99)
 	p.line("")
-	for _, text := range s.FirstFailures {
+	p.verdict(s.FirstFailures, s.Broken, "no safe call failed")
+}
+
+// verdict ends a summary.
+func (p *printer) verdict(failures, broken []string, promise string) {
+	for _, text := range failures {
 		p.line(p.paint(colorBad, "  failed: "+oneLine(text)))
 	}
-	if len(s.Broken) == 0 {
-		p.line(p.paint(colorGood, "As promised: no safe call failed."))
+	if len(broken) == 0 {
+		p.line(p.paint(colorGood, "As promised: "+promise+"."))
 		return
 	}
-	for _, text := range s.Broken {
+	for _, text := range broken {
 		p.line(p.paint(colorBad, "Not as promised: "+text+"."))
 	}
 }
