@@ -65,7 +65,7 @@ func command() *cobra.Command {
 	fs.SortFlags = false
 	fs.StringVar(&f.config, "config", "", "directory of configuration to watch (*.yaml, *.yml); required")
 	fs.StringVar(&f.listen, "listen", "127.0.0.1:18000", "address for xDS; it has no access control, so keep it away from foreign networks")
-	fs.StringVar(&f.admin, "admin", "127.0.0.1:18001", "loopback address for /health, /ready, /v1/status and the admin API")
+	fs.StringVar(&f.admin, "admin", "127.0.0.1:18001", "loopback address for /health, /ready, /metrics, /v1/status and the admin API")
 	fs.StringVar(&f.api.Address, "api", "", "another address for the admin API, host:port or unix:///path; other machines can reach it only with TLS and credentials, and with those --admin no longer takes changes")
 	fs.StringVar(&f.api.CertFile, "api-cert", "", "certificate chain of --api, PEM")
 	fs.StringVar(&f.api.KeyFile, "api-key", "", "private key of --api, PEM")

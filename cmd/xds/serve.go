@@ -14,6 +14,7 @@ import (
 	"github.com/holdfast-mcp/holdfast/pkg/control"
 	"github.com/holdfast-mcp/holdfast/pkg/control/admin"
 	"github.com/holdfast-mcp/holdfast/pkg/control/api"
+	"github.com/holdfast-mcp/holdfast/pkg/telemetry"
 )
 
 // listeners are the addresses of the control plane.
@@ -44,10 +45,13 @@ func (f *flags) serve(ctx context.Context) error {
 	if f.api.ClientCAFile != "" || f.api.TokensFile != "" {
 		local = nil
 	}
+	registry := telemetry.NewRegistry("xds", version())
+	registry.MustRegister(plane.Metrics())
+	metrics := telemetry.Handler(registry, opts.Logger)
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return plane.Run(ctx, l.xds) })
 	g.Go(func() error {
-		return admin.Serve(ctx, l.admin, admin.Handler(plane.Status, local), nil, opts.Logger)
+		return admin.Serve(ctx, l.admin, admin.Handler(plane.Status, local, metrics), nil, opts.Logger)
 	})
 	if l.api != nil {
 		g.Go(func() error { return l.api.Serve(ctx, service) })

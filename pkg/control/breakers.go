@@ -198,15 +198,28 @@ func (p *Plane) checkBreaker(key outcomes.Key, unlisted bool) error {
 	of := ""
 	if key.Server != "" {
 		of = fmt.Sprintf(" of server %q", key.Server)
-		tools := slices.Compact(slices.Sorted(slices.Values(slices.Concat(p.catalog.Tools(key.Server), p.outcomes.Known(key.Server)))))
-		if key.Tool != "" && !unlisted && len(tools) > 0 && !slices.Contains(tools, key.Tool) {
-			return unknownError("tool"+of, key.Tool, tools)
+		if err := p.checkTool(key, unlisted); err != nil {
+			return err
 		}
 	}
 	if key.Region != "" && !slices.Contains(regions, key.Region) {
 		return unknownError("region"+of, key.Region, regions)
 	}
 	return nil
+}
+
+// checkTool: where a list of the server has been seen, a tool is one that the list names or that
+// has answered; where none has, any name may be one, unless it looks like a misspelt one.
+func (p *Plane) checkTool(key outcomes.Key, unlisted bool) error {
+	if key.Tool == "" || unlisted {
+		return nil
+	}
+	listed := p.catalog.Tools(key.Server)
+	known := slices.Compact(slices.Sorted(slices.Values(slices.Concat(listed, p.outcomes.Known(key.Server)))))
+	if slices.Contains(known, key.Tool) || len(listed) == 0 && config.Suggest(key.Tool, known) == "" {
+		return nil
+	}
+	return unknownError(fmt.Sprintf("tool of server %q", key.Server), key.Tool, known)
 }
 
 // unknownError names what there is: the one that was probably meant, or some of all.

@@ -13,6 +13,7 @@ import (
 
 	"github.com/holdfast-mcp/holdfast/api/admin/v1/adminv1connect"
 	"github.com/holdfast-mcp/holdfast/pkg/control/status"
+	"github.com/holdfast-mcp/holdfast/pkg/telemetry"
 )
 
 // Paths of the admin API: all of its methods, and what describes them.
@@ -56,8 +57,8 @@ func LoopbackHost(value string) bool {
 
 // Handler serves /health (the process lives), /ready (there is a revision to serve;
 // 503 with the reason otherwise) and /v1/status (status.Status), all as JSON, and
-// hands APIPrefix and OpenAPIPath to api, unless that is nil.
-func Handler(report func() status.Status, api http.Handler) http.Handler {
+// hands APIPrefix and OpenAPIPath to api and telemetry.Path to metrics, unless those are nil.
+func Handler(report func() status.Status, api, metrics http.Handler) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /health", func(w http.ResponseWriter, _ *http.Request) {
 		reply(w, http.StatusOK, map[string]string{"status": "ok"})
@@ -76,6 +77,9 @@ func Handler(report func() status.Status, api http.Handler) http.Handler {
 	if api != nil {
 		mux.Handle(APIPrefix, api)
 		mux.Handle(OpenAPIPath, api)
+	}
+	if metrics != nil {
+		mux.Handle("GET "+telemetry.Path, metrics)
 	}
 	return local(mux)
 }

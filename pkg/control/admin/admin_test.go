@@ -41,7 +41,7 @@ func TestAnswers(t *testing.T) {
 			r := httptest.NewRequest(c.method, c.path, nil)
 			r.Host = c.host
 			w := httptest.NewRecorder()
-			Handler(func() status.Status { return c.status }, nil).ServeHTTP(w, r)
+			Handler(func() status.Status { return c.status }, nil, nil).ServeHTTP(w, r)
 			if w.Code != c.code || !strings.Contains(w.Body.String(), c.body) {
 				t.Fatalf("%d %s, want %d with %s", w.Code, w.Body, c.code, c.body)
 			}
@@ -67,7 +67,7 @@ func TestServe(t *testing.T) {
 	done := make(chan error, 1)
 	want := status.Status{Ready: true, Revision: &status.Revision{Version: "v", Since: time.Unix(1, 0).UTC()}, Nodes: []status.Node{{ID: "e1", Sync: status.Silent}}}
 	go func() {
-		handler := Handler(func() status.Status { return want }, nil)
+		handler := Handler(func() status.Status { return want }, nil, nil)
 		done <- Serve(ctx, listener, handler, nil, slog.New(slog.DiscardHandler))
 	}()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+listener.Addr().String()+"/v1/status", nil)

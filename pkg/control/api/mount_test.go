@@ -25,7 +25,7 @@ func TestOnTheAdminListener(t *testing.T) {
 	done := make(chan error, 1)
 	go func() {
 		report := func() status.Status { return status.Status{Ready: true} }
-		done <- admin.Serve(ctx, listener, admin.Handler(report, service.Local()), nil, slog.New(slog.DiscardHandler))
+		done <- admin.Serve(ctx, listener, admin.Handler(report, service.Local(), nil), nil, slog.New(slog.DiscardHandler))
 	}()
 	if got := w.post(t, "Apply", "application/json", someApply); got.status != http.StatusOK || backend.count() != 1 {
 		t.Errorf("Apply: %d %s", got.status, got.body)

@@ -15,6 +15,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	grpcstatus "google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	outcomev1 "github.com/holdfast-mcp/holdfast/api/outcome/v1"
@@ -426,4 +427,41 @@ func TestVerdictsForgetWithTime(t *testing.T) {
 	if v := s.Verdicts(); len(v) != 1 || v[0].Minute != (Counts{Failed: 5}) {
 		t.Fatalf("%+v", v)
 	}
+}
+
+// FuzzSummary: whatever a processor sends, the bounds hold and nothing breaks.
+func FuzzSummary(f *testing.F) {
+	seed := &outcomev1.Summary{
+		Processor: "extproc-1", Counts: []*outcomev1.Count{orders("get_order", 1, 2)}, Breakers: []*outcomev1.Breaker{breaker("get_order", open, time.Unix(1, 0))},
+	}
+	data, err := proto.Marshal(seed)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(data, data)
+	f.Add([]byte{}, []byte("\x0a\x01a\x12\x00\x1a\x00"))
+	f.Fuzz(func(t *testing.T, first, second []byte) {
+		s := New(Options{})
+		sender, receiver := &stream{breakers: map[Key]held{}}, &stream{breakers: map[Key]held{}, processor: "other", heard: time.Now()}
+		s.enter(sender)
+		s.enter(receiver)
+		for _, data := range [][]byte{first, second} {
+			summary := &outcomev1.Summary{}
+			if proto.Unmarshal(data, summary) != nil {
+				continue
+			}
+			if err := s.take(sender, summary); err != nil && grpcstatus.Code(err) != codes.InvalidArgument {
+				t.Fatal(err)
+			}
+			fleet, _, _, err := s.compose(receiver)
+			if err != nil || len(fleet.GetCounts()) > MaxCounts || len(fleet.GetBreakers()) > 2*MaxBreakers {
+				t.Fatalf("%v, %d counts, %d breakers", err, len(fleet.GetCounts()), len(fleet.GetBreakers()))
+			}
+			if _, err := proto.Marshal(fleet); err != nil {
+				t.Fatal(err)
+			}
+		}
+		s.Verdicts()
+		s.Breakers()
+	})
 }

@@ -65,6 +65,7 @@ func (s *Server) deltaRequest(key rollout.Key, req *discoveryv3.DeltaDiscoveryRe
 		s.keepUnknown(req)
 	}
 	refusal, err := st.deltaRequest(req, s)
+	s.countAnswer(req.GetTypeUrl(), req.GetResponseNonce(), refusal, err)
 	return s.tell(st, fresh, refusal, err)
 }
 
@@ -77,6 +78,7 @@ func (s *Server) worldRequest(key rollout.Key, req *discoveryv3.DiscoveryRequest
 	}
 	req.Node = st.node
 	refusal, err := st.worldRequest(req, s)
+	s.countAnswer(req.GetTypeUrl(), req.GetResponseNonce(), refusal, err)
 	return s.tell(st, fresh, refusal, err)
 }
 

@@ -77,13 +77,14 @@ type Server struct {
 	mu      sync.Mutex
 	streams map[rollout.Key]*stream
 	open    int
+	answers map[string]Answers
 }
 
 // New makes a server without resources: streams wait until they are shown some.
 func New(opts Options) *Server {
 	s := &Server{
 		log: opts.Logger, notify: opts.Notify, now: opts.Now, maxStreams: opts.MaxStreams,
-		streams: make(map[rollout.Key]*stream),
+		streams: make(map[rollout.Key]*stream), answers: make(map[string]Answers),
 	}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
