@@ -31,7 +31,7 @@ func shareOutcomes(s settings, conn *grpc.ClientConn, logger *slog.Logger) (*out
 	o.breakers = breaker.New(breaker.Options{Processor: s.nodeID, Observer: metrics.Moved, Logger: logger})
 	var err error
 	o.fleet, err = fleet.New(fleet.Options{
-		Conn: conn, Processor: s.nodeID, Windows: o.window, Breakers: o.breakers, Counted: metrics.Count, Logger: logger,
+		Conn: conn, Processor: s.nodeID, Windows: o.window, Breakers: o.breakers, Counted: metrics.Count, StateDir: s.state, Logger: logger,
 	})
 	o.budget = budget.New(budget.Options{Instances: func() int { return o.fleet.Processors() }})
 	mcptelemetry.Budget(o.registry, o.budget.Spent)

@@ -144,6 +144,9 @@ func TestFleet(t *testing.T) {
 	t.Run("it survives the control plane", func(t *testing.T) {
 		f.Kill(testbed.XDS)
 		f.region("get_order", testbed.Delhi)
+		f.Kill(testbed.Extproc1)
+		f.Restart(testbed.Extproc1)
+		f.region("get_order", testbed.Delhi)
 		f.Restart(testbed.XDS)
 		f.Eventually(10*time.Second, "the word is still there", func() error {
 			list, err := f.admin.ListBreakers(t.Context(), &adminv1.ListBreakersRequest{})
@@ -155,6 +158,12 @@ func TestFleet(t *testing.T) {
 			}
 			return nil
 		})
+		metrics, err := f.Metrics(f.XDSAdmin)
+		for _, want := range []string{"holdfast_fleet_processors 2", `holdfast_breaker_override{region="asia-south1",server="orders",state="open",tool="get_order"} 1`, `holdfast_xds_nodes{kind="envoy",sync="`} {
+			if err != nil || !strings.Contains(metrics, want) {
+				t.Errorf("no %s in the control plane's metrics: %v", want, err)
+			}
+		}
 		f.region("get_order", testbed.Delhi)
 		f.hold("get_order", testbed.Mumbai, adminv1.BreakerHold_BREAKER_HOLD_AUTO)
 		f.region("get_order", testbed.Mumbai)

@@ -137,3 +137,17 @@ func TestRefused(t *testing.T) {
 		})
 	}
 }
+
+// FuzzTools: lists are what servers answered.
+func FuzzTools(f *testing.F) {
+	f.Add([]byte(`{"tools":[{"name":"get_order","inputSchema":{"name":"no tool"}},7,{"name":3},[]],"nextCursor":"x"}`))
+	f.Add([]byte(`{"tools":{"name":"x"},"tools":[{"name":"a","name":"b"}]}`))
+	f.Add([]byte(`{"tools":[{"name":`))
+	f.Fuzz(func(t *testing.T, list []byte) {
+		known := map[string]struct{}{}
+		addTools(known, list)
+		if len(known) > len(list)/2 {
+			t.Errorf("%d names in %d bytes", len(known), len(list))
+		}
+	})
+}

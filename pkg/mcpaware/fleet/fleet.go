@@ -57,6 +57,9 @@ type Options struct {
 	Processor string
 	Windows   Windows
 	Breakers  Breakers
+	// StateDir keeps what operators said, for a processor that starts while the control plane
+	// is away; empty keeps nothing.
+	StateDir string
 	// Counted is shown what was observed here, once a second, connected or not; nil for nobody.
 	Counted func([]*outcomev1.Count)
 	// Logger defaults to discarding.
@@ -70,11 +73,14 @@ type Client struct {
 	api       outcomev1.OutcomesClient
 	log       *slog.Logger
 	connected atomic.Bool
+	// overrides are those on disk; they belong to Run's goroutine.
+	overrides []*outcomev1.Override
 	// processors there are, by the last word of the fleet.
 	processors atomic.Int64
 }
 
-// New makes a Client.
+// New makes a Client, and puts in force what operators said before the last stop. What
+// cannot be read is logged and passed over: the control plane says it again.
 func New(opts Options) (*Client, error) {
 	if opts.Conn == nil || opts.Processor == "" || opts.Windows == nil || opts.Breakers == nil {
 		return nil, errors.New("fleet client: connection, processor, windows and breakers are required")
@@ -85,7 +91,16 @@ func New(opts Options) (*Client, error) {
 	if opts.Counted == nil {
 		opts.Counted = func([]*outcomev1.Count) {}
 	}
-	return &Client{opts: opts, api: outcomev1.NewOutcomesClient(opts.Conn), log: opts.Logger}, nil
+	c := &Client{opts: opts, api: outcomev1.NewOutcomesClient(opts.Conn), log: opts.Logger}
+	if opts.StateDir != "" {
+		saved, err := load(opts.StateDir)
+		if err != nil {
+			c.log.Warn("saved breaker overrides are not usable", "error", err)
+		}
+		c.overrides = saved
+		opts.Breakers.Override(saved)
+	}
+	return c, nil
 }
 
 // Connected says whether the fleet has answered on the stream that is open now.
@@ -210,7 +225,21 @@ func (r *run) take(fleet *outcomev1.Fleet) {
 	r.attempt, r.told = 0, false
 	r.opts.Windows.Merge(fleet.GetCounts())
 	r.opts.Breakers.Override(fleet.GetOverrides())
+	r.keep(fleet.GetOverrides())
 	r.opts.Breakers.Adopt(fleet)
+}
+
+// keep writes down what operators say where that has changed.
+func (c *Client) keep(overrides []*outcomev1.Override) {
+	same := func(a, b *outcomev1.Override) bool { return proto.Equal(a, b) }
+	if c.opts.StateDir == "" || slices.EqualFunc(overrides, c.overrides, same) {
+		return
+	}
+	if err := save(c.opts.StateDir, overrides); err != nil {
+		c.log.Warn("breaker overrides are in force but not on disk", "error", err)
+		return
+	}
+	c.overrides = overrides
 }
 
 // lost goes on alone. What operators have said stays in force until it ends by itself.
