@@ -37,6 +37,9 @@ const (
 	// that it gave a failing :status: "<verdict>;<the server's own status>". The
 	// edge point removes it and restores the server's status.
 	HeaderVerdict = "x-holdfast-verdict"
+	// HeaderRetryAfter is the attempt point's word to Envoy's router: the seconds to wait before the
+	// call is tried again where it was refused with Retry-After. The edge point removes it.
+	HeaderRetryAfter = "x-holdfast-retry-after"
 	// HeaderDegraded gives the source of a degraded answer: "stale", "error", …
 	HeaderDegraded = "x-holdfast-degraded"
 	// HeaderAttempts is the number of tries that a call took, Envoy's
@@ -103,6 +106,8 @@ const (
 	MetaDegraded = "holdfast/degraded"
 	MetaVia      = "holdfast/via"
 	MetaError    = "holdfast/error"
+	// MetaTimeout is in requests: how many milliseconds the caller waits for the first whole message.
+	MetaTimeout = "holdfast/timeoutMs"
 )
 
 // Statuses that the attempt point writes into :status.
@@ -112,6 +117,8 @@ const (
 	StatusToolFailed = 424
 	// StatusBusy is a server's own word: the call moves and is not counted.
 	StatusBusy = 429
+	// StatusGiveUp is neither tried again nor counted: no time is left for another try.
+	StatusGiveUp = 408
 	// StatusEndpointFailed moves the call and is counted.
 	StatusEndpointFailed = 503
 )

@@ -25,6 +25,9 @@ const (
 	// tryGrace is added to the per-try timeout that Envoy enforces, so that the
 	// attempt point's own timer, which knows whose fault silence is, fires first.
 	tryGrace = 25 * time.Millisecond
+	// maxRetryAfter is the longest wait before a retry; the attempt point asks for none that
+	// the call has no time for.
+	maxRetryAfter = time.Hour
 	// minIdle is the least bound of Envoy's own on silence, also while a request is held.
 	minIdle = 5 * time.Minute
 	// idleGrace is added to it, so that the attempt point's timers, which end an answer in
@@ -183,6 +186,10 @@ func retryPolicy(a model.Action) (*routev3.RetryPolicy, error) {
 		},
 	}
 	if a.Class == model.Safe {
+		out.RateLimitedRetryBackOff = &routev3.RetryPolicy_RateLimitedRetryBackOff{
+			ResetHeaders: []*routev3.RetryPolicy_ResetHeader{{Name: names.HeaderRetryAfter, Format: routev3.RetryPolicy_SECONDS}},
+			MaxInterval:  duration(maxRetryAfter),
+		}
 		out.RetryOn = retryOnSafe
 		out.RetriableStatusCodes = []uint32{names.StatusToolFailed, names.StatusBusy}
 	}

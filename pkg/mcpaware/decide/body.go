@@ -139,6 +139,7 @@ func (d *Decision) describe(r *Request, info method.Info) {
 		IdleTimeout:   d.Action.GetIdleTimeout(),
 		Revision:      d.Revision,
 	}
+	d.Wait = waits(r.Header, m)
 	if m.Kind == wire.Request {
 		d.Call.Id = m.ID
 		d.Call.Principal = principal(d.Action.GetServer(), r.Header)

@@ -1,6 +1,8 @@
 package decide
 
 import (
+	"time"
+
 	policyv1 "github.com/holdfast-mcp/holdfast/api/policy/v1"
 	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/degrade"
 	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/wire"
@@ -66,6 +68,8 @@ type Decision struct {
 	CatalogKey string
 	// InSession: the message belongs to a session, which one endpoint knows.
 	InSession bool
+	// Wait is how long the caller says that it waits; 0: it does not say.
+	Wait time.Duration
 	// once: whatever the rule says, the message may not be sent twice.
 	once bool
 }

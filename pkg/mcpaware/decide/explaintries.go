@@ -13,6 +13,7 @@ func (e *Explanation) explainTries(d *Decision) {
 	if e.Attempts > 1 {
 		e.BackOff = d.Action.GetBackOff()
 	}
+	e.Wait = d.Wait
 	if server, ok := d.Route.Server(d.Action.GetServer()); ok && e.Unretried != "" {
 		e.Budget = server.GetRetryBudget()
 	}

@@ -29,6 +29,8 @@ type answer struct {
 	events *events
 	// kept: a large JSON body is collected while it passes, to be remembered.
 	kept bool
+	// retryAfter is the header, as the server wrote it.
+	retryAfter string
 	// spliced: body was changed, and length with it.
 	spliced bool
 }
@@ -40,6 +42,7 @@ func (a *attempt) onHeaders(m *extprocv3.HttpHeaders) error {
 	a.tests.status = a.held.status
 	a.over = m.GetEndOfStream() || !a.duplex
 	a.heard()
+	a.held.retryAfter = h.first("retry-after")
 	if a.verb != "POST" || !awaited(a.call) {
 		return a.pass()
 	}
@@ -244,11 +247,15 @@ func (a *attempt) judged(v outcome.Verdict, usable, last bool) error {
 }
 
 func (a *attempt) fail(v outcome.Verdict, status int, usable, last bool) error {
+	status, wait := a.pace(status)
 	report := outcome.Report{Verdict: v, Status: a.held.status, Usable: usable}
 	a.debug("verdict", "verdict", v, "status", a.held.status, "envoy_status", status, "elapsed", time.Since(a.started))
 	set := []*corev3.HeaderValueOption{setHeader(names.HeaderVerdict, report.String())}
 	if status != a.held.status {
 		set = append(set, setHeader(":status", strconv.Itoa(status)))
+	}
+	if wait > 0 {
+		set = append(set, setHeader(names.HeaderRetryAfter, strconv.FormatInt(wait, 10)))
 	}
 	return a.release(set, last)
 }

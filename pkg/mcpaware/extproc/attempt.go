@@ -123,6 +123,9 @@ func (a *attempt) onRequest(req *extprocv3.ProcessingRequest, m *extprocv3.HttpH
 		return a.send(immediate(lostSession()))
 	}
 	a.countTry()
+	if a.giveUpLater(); a.over {
+		return a.send(immediate(a.outOfTime()))
+	}
 	return a.send(requestHeadersReply(&extprocv3.CommonResponse{
 		HeaderMutation: &extprocv3.HeaderMutation{RemoveHeaders: h.own()},
 	}))
@@ -152,7 +155,8 @@ func (a *attempt) startDeadline() error {
 	if limit <= 0 {
 		return nil
 	}
-	left := limit - time.Since(a.started)
+	a.stopDeadline()
+	left := min(limit-time.Since(a.started), a.left())
 	if left <= 0 {
 		return a.late()
 	}

@@ -156,6 +156,7 @@ func (e *edge) onBodyAs(body []byte, as func(*extprocv3.CommonResponse) *extproc
 	}
 	if e.decision.Answer == nil {
 		e.ration()
+		e.limit()
 	}
 	if e.decision.Answer != nil {
 		return e.refuse()
@@ -239,6 +240,9 @@ func (e *edge) onResponse(req *extprocv3.ProcessingRequest, m *extprocv3.HttpHea
 		return immediate(answer)
 	}
 	mutation := &extprocv3.HeaderMutation{RemoveHeaders: []string{names.HeaderVerdict}}
+	if len(h.Values(names.HeaderRetryAfter)) > 0 {
+		mutation.RemoveHeaders = append(mutation.RemoveHeaders, names.HeaderRetryAfter)
+	}
 	if local.Attempts > 0 {
 		mutation.SetHeaders = append(mutation.SetHeaders, setHeader(names.HeaderAttempts, strconv.Itoa(local.Attempts)))
 	}

@@ -3,6 +3,8 @@ package wire
 import (
 	"strings"
 	"unicode/utf8"
+
+	"github.com/holdfast-mcp/holdfast/pkg/names"
 )
 
 // The members that are interpreted, per object. Everything else passes unread.
@@ -13,7 +15,7 @@ type paramSpans struct {
 	name, arguments, uri, meta, taskID, cursor, protocolVersion, inputResponses, requestState span
 }
 
-type metaSpans struct{ version, capabilities, clientInfo, progressToken span }
+type metaSpans struct{ version, capabilities, clientInfo, progressToken, timeout span }
 
 // known is one interpreted member and where to put its span.
 type known struct {
@@ -54,6 +56,7 @@ func collectMeta(body []byte, at int) (found metaSpans, fault *Fault) {
 		{MetaClientCapabilities, &found.capabilities},
 		{MetaClientInfo, &found.clientInfo},
 		{MetaProgressToken, &found.progressToken},
+		{names.MetaTimeout, &found.timeout},
 	})
 	return found, fault
 }

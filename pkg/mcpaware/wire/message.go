@@ -1,6 +1,10 @@
 package wire
 
-import "github.com/go-json-experiment/json/jsontext"
+import (
+	"time"
+
+	"github.com/go-json-experiment/json/jsontext"
+)
 
 // Kind says what a JSON-RPC message is.
 type Kind int
@@ -78,6 +82,10 @@ type Message struct {
 	// ProgressToken reports whether _meta.progressToken was there: the caller wants
 	// notifications/progress.
 	ProgressToken bool
+
+	// Timeout is _meta["holdfast/timeoutMs"]; 0 where it is absent or not a whole number of
+	// milliseconds from 1 to a day.
+	Timeout time.Duration
 
 	// HasInputResponses and HasRequestState report members of params by which a request
 	// continues an earlier one. State may be single-use, so such a request is never

@@ -1,6 +1,10 @@
 package wire
 
-import "bytes"
+import (
+	"bytes"
+	"strconv"
+	"time"
+)
 
 // Longest values of _meta members that are decoded.
 const maxVersionBytes = 64
@@ -51,6 +55,7 @@ func (m *Message) readMeta(body []byte, at span) *Fault {
 		c := body[token.start]
 		m.ProgressToken = c == '"' || c == '-' || (c >= '0' && c <= '9')
 	}
+	m.Timeout = milliseconds(meta.timeout.of(body))
 	if !meta.version.present() {
 		return nil
 	}
@@ -60,6 +65,16 @@ func (m *Message) readMeta(body []byte, at span) *Fault {
 		return invalidParams("params._meta protocolVersion must be a string", meta.version.start)
 	}
 	return text.fault
+}
+
+// milliseconds reads a JSON number; 0 for what is not one that a caller can mean.
+func milliseconds(raw []byte) time.Duration {
+	const most = 24 * time.Hour
+	n, err := strconv.ParseUint(string(raw), 10, 32)
+	if d := time.Duration(n) * time.Millisecond; err == nil && d <= most { //nolint:gosec // 32 bits
+		return d
+	}
+	return 0
 }
 
 // textReader decodes strings and keeps the first fault.

@@ -1,0 +1,98 @@
+package extproc
+
+import (
+	"testing"
+	"time"
+
+	policyv1 "github.com/holdfast-mcp/holdfast/api/policy/v1"
+	"github.com/holdfast-mcp/holdfast/pkg/names"
+)
+
+// until gives a call so much time from now.
+func until(left time.Duration) func(*policyv1.CallContext) {
+	return func(c *policyv1.CallContext) { c.DeadlineMs = time.Now().Add(left).UnixMilli() }
+}
+
+const givenUp = "immediate 408 x-holdfast-verdict=timeout;504;raw\n"
+
+// TestCallsEndInTime: a try ends with its call, answered or not, and is not followed by another.
+func TestCallsEndInTime(t *testing.T) {
+	t.Parallel()
+	inBubble(t, shopmax(), func(t *testing.T, e *envoy) {
+		for name, c := range map[string]struct {
+			left  time.Duration
+			steps []step
+		}{
+			"no answer": {300 * time.Millisecond, []step{{after: 301 * time.Millisecond, want: []string{givenUp}}}},
+			"headers and no more": {300 * time.Millisecond, []step{
+				{send: responseHeaders(false, ":status: 200", "content-type: application/json"), want: []string{}},
+				{after: 301 * time.Millisecond, want: []string{failedAs("408", "timeout;200;raw")}},
+			}},
+			"about as long as the try: Envoy's timeout, which counts against the endpoint": {750 * time.Millisecond, []step{
+				{after: 900 * time.Millisecond, want: []string{}},
+			}},
+			"answered in time": {300 * time.Millisecond, []step{
+				{send: responseHeaders(true, ":status: 500"), want: []string{"headers" + stampedHeaders("endpoint_failed;500;raw")}},
+				{after: time.Second, want: []string{}},
+			}},
+		} {
+			func() {
+				x := e.open(names.PointAttempt)
+				defer x.hangUp()
+				x.ask(tryNumber(t, getOrder(until(c.left)), 1))
+				for i, s := range c.steps {
+					var got []string
+					if s.send != nil {
+						got = x.say(s.send)
+					} else {
+						time.Sleep(s.after)
+						got = x.heard()
+					}
+					if len(got) != len(s.want) || (len(got) > 0 && got[0] != s.want[0]) {
+						t.Errorf("%s, step %d: got %q, want %q", name, i, got, s.want)
+					}
+				}
+			}()
+		}
+		x := e.open(names.PointAttempt)
+		defer x.hangUp()
+		if got := x.say(tryNumber(t, getOrder(until(-time.Millisecond)), 2)); len(got) != 1 || got[0] != givenUp {
+			t.Errorf("a try that begins too late: %q", got)
+		}
+	})
+}
+
+// TestRetryAfterIsPaced: an endpoint that asks for time is asked again no earlier, and not at all where
+// the call has less; while another endpoint is left nothing waits.
+func TestRetryAfterIsPaced(t *testing.T) {
+	t.Parallel()
+	inBubble(t, shopmax(), func(t *testing.T, e *envoy) {
+		for name, c := range map[string]struct {
+			attempt float64
+			asked   string
+			safe    bool
+			want    string
+		}{
+			"another endpoint is left":    {1, "60", true, "headers" + stampedHeaders("busy;429;raw")},
+			"time enough":                 {2, "2", true, "headers x-holdfast-region=asia-south1 x-holdfast-retry-after=2 x-holdfast-verdict=busy;429;raw x-holdfast-via=primary-mumbai"},
+			"too long, with Envoy's half": {2, "7", true, "headers :status=408" + stampedHeaders("busy;429;raw")},
+			"does not say":                {2, "", true, "headers" + stampedHeaders("busy;429;raw")},
+			"not tried again anyway":      {2, "60", false, "headers" + stampedHeaders("busy;429;raw")},
+		} {
+			func() {
+				x := e.open(names.PointAttempt)
+				defer x.hangUp()
+				call := getOrder(until(10 * time.Second))
+				call.Safe = c.safe
+				x.ask(tryNumber(t, call, c.attempt))
+				lines := []string{":status: 429"}
+				if c.asked != "" {
+					lines = append(lines, "retry-after: "+c.asked)
+				}
+				if got := x.say(responseHeaders(true, lines...)); len(got) != 1 || got[0] != c.want {
+					t.Errorf("%s: got %q, want %q", name, got, c.want)
+				}
+			}()
+		}
+	})
+}
