@@ -7,6 +7,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -221,8 +222,8 @@ func TestFleetsKeepTheirInterval(t *testing.T) {
 
 func TestTheNewestWordAboutABreakerCounts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		changes := 0
-		s := New(Options{Changed: func() { changes++ }})
+		var changes atomic.Int64
+		s := New(Options{Changed: func() { changes.Add(1) }})
 		a, b, c := connect(t, s), connect(t, s), connect(t, s)
 		opened := time.Now()
 		stale := breaker("get_order", open, opened)
@@ -249,8 +250,8 @@ func TestTheNewestWordAboutABreakerCounts(t *testing.T) {
 		if f := c.next(t); len(f.GetBreakers()) != 1 || f.GetBreakers()[0].GetState() != halfOpen {
 			t.Fatalf("half open: %v", f)
 		}
-		if changes < 5 {
-			t.Errorf("told of %d changes", changes)
+		if changes.Load() < 5 {
+			t.Errorf("told of %d changes", changes.Load())
 		}
 	})
 }
