@@ -32,7 +32,7 @@ func descriptions() map[string]string {
 		"MCPServerSpec.concurrency":       "Concurrency bounds the requests that the server works on at a time, over all routes and regions. Not counted are initialize, server/discover, ping, notifications, responses and event streams. Default: no bound.",
 		"MCPServerSpec.breaker":           "Breaker says when the calls of one tool leave a region where that tool is broken.",
 		"Breaker":                         "Breaker configures what happens to a tool that is broken in a region while its neighbours work: its calls go to the other regions, or are refused where it is broken in all of them, until trial calls succeed again.",
-		"Breaker.failures":                "Failures in a row that open a breaker, 2 to 1000; so many more failures than answers in ten seconds do too, and half as many in a row of a tool that is rarely called. Default 10.",
+		"Breaker.failures":                "Failures in a row that open a breaker, 2 to 1000; so many more failures than answers in ten seconds do too, and half as many in a row that take as long. Default 10.",
 		"Breaker.openFor":                 "openFor is how long a breaker stays open before a call tries the region again, 100ms to 1h. Each further opening lasts twice as long, give or take a fifth. Default 5s.",
 		"Breaker.maxOpenFor":              "maxOpenFor that the time grows to, openFor to 1h. Default 1m, or openFor where that is longer.",
 		"Breaker.disabled":                "Disabled keeps the breakers of all tools closed. Default false.",

@@ -107,7 +107,7 @@ type MCPServerSpec struct {
 // trial calls succeed again.
 type Breaker struct {
 	// Failures in a row that open a breaker, 2 to 1000; so many more failures than answers in ten
-	// seconds do too, and half as many in a row of a tool that is rarely called. Default 10.
+	// seconds do too, and half as many in a row that take as long. Default 10.
 	Failures int `yaml:"failures,omitempty" json:"failures,omitempty"`
 	// OpenFor is how long a breaker stays open before a call tries the region again, 100ms to 1h.
 	// Each further opening lasts twice as long, give or take a fifth. Default 5s.

@@ -74,6 +74,10 @@ const (
 	LBAvoid = "avoid"
 )
 
+// MetadataFailed is the key, in MetadataNamespace, of where the try before failed:
+// "<host:port> <region>".
+const MetadataFailed = "failed"
+
 // HTTP filter names; per-route configuration refers to them.
 const (
 	FilterEdge    = "holdfast.edge"

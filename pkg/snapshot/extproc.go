@@ -84,7 +84,8 @@ func attemptFilter() (*hcmv3.HttpFilter, error) {
 		RequestAttributes: []string{
 			"upstream.address", "upstream.locality", "upstream.request_attempt_count", "xds.cluster_name",
 		},
-		MetadataOptions: &extprocv3.MetadataOptions{ForwardingNamespaces: callNamespace()},
+		// Written too: a try that fails leaves word for the next one.
+		MetadataOptions: &extprocv3.MetadataOptions{ForwardingNamespaces: callNamespace(), ReceivingNamespaces: callNamespace()},
 		MessageTimeout:  duration(messageTimeout),
 		// The verdict travels in :status.
 		MutationRules: &mutationrulesv3.HeaderMutationRules{DisallowSystem: boolean(false), AllowAllRouting: boolean(true)},

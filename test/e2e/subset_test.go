@@ -24,6 +24,7 @@ spec:
     - {name: asia-south1, endpoints: [{name: mumbai, address: "MUMBAI"}]}
     - {name: asia-south2, endpoints: [{name: delhi, address: "DELHI"}]}
     - {name: asia-southeast1, endpoints: [{name: singapore, address: "SINGAPORE"}]}
+  breaker: {openFor: 1m}
   healthCheck: {interval: 500ms, timeout: 400ms}
 ---
 kind: MCPRoute
@@ -158,5 +159,42 @@ func TestSubsets(t *testing.T) {
 	})
 	if n := p.Ejections("orders"); n != 0 {
 		t.Errorf("%d ejections", n)
+	}
+}
+
+// TestOneCallerWithAWitness: a tool that one of several callers uses is broken in
+// Mumbai and works in Delhi. Its calls succeed there with the same arguments, which is
+// as good as a second caller: the breaker opens.
+func TestOneCallerWithAWitness(t *testing.T) {
+	p := startTrio(t)
+	p.set(onlyTool("get_order", jsonAnswer(failing)), nil, nil)
+	header := testbed.ModernHeaders("tools/call", "list_orders")
+	header.Set("Authorization", "Bearer somebody-else")
+	for range 8 { // both processors know of the other caller
+		if _, err := p.Post("/mcp", header, testbed.CallTool("1", "list_orders", "{}")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p.opened("get_order", p.mumbai)
+	if got := p.call("get_order"); got.Header.Get("x-holdfast-attempts") != "1" || !strings.Contains(string(got.Body), `"text":"ok"`) {
+		t.Errorf("%v %s", got.Header, got.Body)
+	}
+}
+
+// TestHealthWithinASubset: where the tool's breaker is open in Mumbai and Delhi is gone,
+// Singapore answers.
+func TestHealthWithinASubset(t *testing.T) {
+	p := startTrio(t)
+	p.set(onlyTool("get_order", jsonAnswer(failing)), nil, nil)
+	p.opened("get_order", p.mumbai)
+	p.delhi.CloseClientConnections()
+	p.delhi.Listener.Close() //nolint:errcheck // it is to be gone
+	for range 20 {
+		if got := p.call("get_order"); got.Header.Get("x-holdfast-region") != singapore || !strings.Contains(string(got.Body), `"text":"ok"`) {
+			t.Errorf("%v %s", got.Header, got.Body)
+		}
+	}
+	if got := p.call("list_orders"); got.Header.Get("x-holdfast-region") != testbed.Mumbai {
+		t.Errorf("another tool: %v", got.Header)
 	}
 }

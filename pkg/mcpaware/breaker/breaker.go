@@ -10,8 +10,8 @@
 //	half-open  one trial at a time goes     three good trials in a row close it, one
 //	           there, others elsewhere      failed trial opens it
 //
-// A tool that is called less than once a second opens after five failures in a
-// row. What opens a breaker must be confirmed: failures of one caller alone do not
+// Five failures in a row do too where they take ten seconds or more: such a tool is
+// called rarely. What opens a breaker must be confirmed: failures of one caller alone do not
 // count while the server has other callers, unless the same call succeeded in another
 // region. Thirty in a hundred failures at random open nothing: ten in a row happen
 // once in 170,000 calls, and answers outnumber failures.

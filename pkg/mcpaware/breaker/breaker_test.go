@@ -65,8 +65,9 @@ func TestThresholds(t *testing.T) {
 	}{
 		{"ten in a row", outcome.Tally{Row: 10, Failed: 10, Answered: 500, Confirmed: true}, Settings{}, true},
 		{"nine in a row among many", outcome.Tally{Row: 9, Failed: 9, Answered: 500, Confirmed: true}, Settings{}, false},
-		{"five in a row, rarely called", outcome.Tally{Row: 5, Failed: 5, Answered: 1, Confirmed: true}, Settings{}, true},
-		{"four in a row, rarely called", outcome.Tally{Row: 4, Failed: 4, Confirmed: true}, Settings{}, false},
+		{"five in a row over ten seconds", outcome.Tally{Row: 5, RowFor: rare, Failed: 5, Answered: 1, Confirmed: true}, Settings{}, true},
+		{"five in a row, too fast", outcome.Tally{Row: 5, RowFor: rare - 1, Failed: 5, Confirmed: true}, Settings{}, false},
+		{"four in a row over ten seconds", outcome.Tally{Row: 4, RowFor: rare, Failed: 4, Confirmed: true}, Settings{}, false},
 		{"ten more failures than answers", outcome.Tally{Row: 1, Failed: 40, Answered: 30, Confirmed: true}, Settings{}, true},
 		{"nine more", outcome.Tally{Row: 1, Failed: 39, Answered: 30, Confirmed: true}, Settings{}, false},
 		{"one caller alone", outcome.Tally{Row: 100, Failed: 100}, Settings{}, false},

@@ -19,6 +19,8 @@ const (
 	passesToClose = 3
 	// steady is how long a breaker has to stay closed to count as well again.
 	steady = 2 * time.Minute
+	// rare is how long half a row takes of a tool that is called rarely.
+	rare = 10 * time.Second
 	// jitter is the share by which back-offs differ from their mean, so that
 	// breakers which opened together do not try together.
 	jitter = 0.2
@@ -50,7 +52,7 @@ func (s Settings) broken(t outcome.Tally) (reason string, broken bool) {
 		return "", false
 	}
 	row := s.failures()
-	if t.Failed+t.Answered < row {
+	if t.RowFor >= rare {
 		// Rarely called: half as many will do, or it would take minutes.
 		row = (row + 1) / 2
 	}

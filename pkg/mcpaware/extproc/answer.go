@@ -6,6 +6,7 @@ import (
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
+	"google.golang.org/protobuf/types/known/structpb"
 
 	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/method"
 	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/outcome"
@@ -31,6 +32,8 @@ type answer struct {
 	kept bool
 	// retryAfter is the header, as the server wrote it.
 	retryAfter string
+	// word is left for the next try; nil for an answer that is good.
+	word *structpb.Struct
 	// spliced: body was changed, and length with it.
 	spliced bool
 }
@@ -197,6 +200,7 @@ func (a *attempt) finish(f *final, last bool) error {
 		return a.judged(a.observeBroken(), false, last)
 	}
 	verdict := a.observe(f.class)
+	a.witness(f.class)
 	if f.class != outcome.Failed && a.held.status >= 500 {
 		verdict = outcome.CallerFault
 	}
@@ -256,6 +260,9 @@ func (a *attempt) fail(v outcome.Verdict, status int, usable, last bool) error {
 	}
 	if wait > 0 {
 		set = append(set, setHeader(names.HeaderRetryAfter, strconv.FormatInt(wait, 10)))
+	}
+	if failing(v) {
+		a.held.word = a.leaveWord()
 	}
 	return a.release(set, last)
 }

@@ -48,6 +48,8 @@ type attempt struct {
 	stamp    bool
 	endpoint endpoint
 	started  time.Time
+	// failedAddress and failedRegion are where the try before failed.
+	failedAddress, failedRegion string
 	// tests of the operator, for answers to this call.
 	tests tests
 
@@ -82,6 +84,7 @@ func (a *attempt) run() error {
 func (a *attempt) close() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	a.silence()
 	a.phase = closed
 	a.stopDeadline()
 }
@@ -117,6 +120,7 @@ func (a *attempt) onRequest(req *extprocv3.ProcessingRequest, m *extprocv3.HttpH
 		}
 		a.call = call
 	}
+	a.failedAddress, a.failedRegion = failedBefore(req)
 	a.locate(attributesOf(req))
 	if a.sessionElsewhere() {
 		a.over = true

@@ -26,6 +26,15 @@ func (a *attempt) observeBroken() outcome.Verdict {
 	return verdict
 }
 
+// silence counts a try that Envoy gave up since no answer had begun in its time. It
+// tells nobody but this stream's end; a caller that went away does so earlier.
+func (a *attempt) silence() {
+	limit := a.call.GetPerTryTimeout().AsDuration()
+	if a.phase == waiting && len(a.call.GetId()) > 0 && limit > 0 && time.Since(a.started) >= limit {
+		a.observe(outcome.Failed)
+	}
+}
+
 func (a *attempt) asked() outcome.Call {
 	return outcome.Call{
 		Server: a.call.GetServer(), Endpoint: a.endpoint.address, Region: a.endpoint.region,
@@ -35,13 +44,17 @@ func (a *attempt) asked() outcome.Call {
 }
 
 // consider opens the tool's breaker where it is time. What is the endpoint's failure
-// is left to Envoy, which ejects it: were its tools kept away one by one, too few
-// failures would be left for that.
+// is left to Envoy for ten seconds, so that it ejects it: were its tools kept away one
+// by one, too few failures would be left for that.
 func (a *attempt) consider(verdict outcome.Verdict) {
-	if verdict == outcome.EndpointFailed || a.call.GetTool() == "" {
+	if a.call.GetTool() == "" || (verdict == outcome.EndpointFailed && !a.service.opts.Window.Lingers(a.asked())) {
 		return
 	}
-	key := breaker.Key{Server: a.call.GetServer(), Tool: a.call.GetTool(), Region: a.endpoint.region}
+	a.considerTool(a.asked())
+}
+
+func (a *attempt) considerTool(c outcome.Call) {
+	key := breaker.Key{Server: c.Server, Tool: c.Tool, Region: c.Region}
 	a.service.opts.Breakers.Failed(key, breakerSettings(a.endpoint.server), func(since time.Time) outcome.Tally {
 		return a.service.opts.Window.Tool(key.Server, key.Tool, key.Region, since)
 	})

@@ -33,7 +33,9 @@ func (a *attempt) release(set []*corev3.HeaderValueOption, last bool) error {
 		set = append(set, setHeader("content-length", strconv.FormatInt(a.held.length, 10)))
 	}
 	mutation := &extprocv3.HeaderMutation{SetHeaders: set, RemoveHeaders: a.foreign(set)}
-	if err := a.send(responseHeadersReply(mutation)); err != nil {
+	reply := responseHeadersReply(mutation)
+	reply.DynamicMetadata = a.held.word
+	if err := a.send(reply); err != nil {
 		return err
 	}
 	body := a.held.body

@@ -209,3 +209,44 @@ func TestBusy(t *testing.T) {
 		x.hangUp()
 	})
 }
+
+// TestWitness: calls that fail in Mumbai and succeed in Delhi open Mumbai's breaker,
+// though one caller makes them all and the server has another.
+func TestWitness(t *testing.T) {
+	t.Parallel()
+	inBubble(t, tested(), func(t *testing.T, e *envoy) {
+		e.service.opts.Window.Observe(outcome.Call{
+			Server: "orders", Endpoint: mumbai, Region: "asia-south1", Method: "tools/call", Tool: "list_orders", Principal: 99,
+		}, outcome.Succeeded)
+		for range breaker.DefaultFailures {
+			e.try(t, "", []string{"200", "application/json", brokenResult})
+		}
+		if list := e.service.opts.Breakers.List(); len(list) != 0 {
+			t.Fatalf("one caller alone has opened %v", list)
+		}
+		x := e.open(names.PointAttempt)
+		x.say(tryHeaders(t, "POST", getOrder(nil)))
+		x.say(responseHeaders(false, jsonHeaders...))
+		left := x.ask(responseBody(brokenResult, true)).GetDynamicMetadata()
+		x.hangUp()
+		if got := left.GetFields()[names.MetadataNamespace].GetStructValue().GetFields()[names.MetadataFailed].GetStringValue(); got != mumbai+" asia-south1" {
+			t.Fatalf("the failed try leaves %q", got)
+		}
+		x = e.open(names.PointAttempt)
+		next := tryHeaders(t, "POST", getOrder(nil))
+		for key, value := range left.GetFields()[names.MetadataNamespace].GetStructValue().GetFields() {
+			next.GetMetadataContext().GetFilterMetadata()[names.MetadataNamespace].Fields[key] = value
+		}
+		next.Attributes = attributeMap(map[string]any{"upstream.address": delhi, "upstream.request_attempt_count": 2})
+		x.say(next)
+		x.say(responseHeaders(false, jsonHeaders...))
+		if reply := x.ask(responseBody(goodResult, true)); reply.GetDynamicMetadata() != nil {
+			t.Errorf("a good try leaves %v", reply.GetDynamicMetadata())
+		}
+		x.hangUp()
+		list := e.service.opts.Breakers.List()
+		if len(list) != 1 || list[0].GetRegion() != "asia-south1" || list[0].GetTool() != "get_order" {
+			t.Errorf("breakers %v", list)
+		}
+	})
+}

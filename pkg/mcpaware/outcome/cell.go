@@ -22,6 +22,8 @@ type Tally struct {
 	// Row is the number of failures since the last answer, none of them more than a
 	// minute after the one before.
 	Row uint32
+	// RowFor is the time since the first of them.
+	RowFor time.Duration
 	// Confirmed: the failures are not those of one caller alone while there are others.
 	Confirmed bool
 }
@@ -48,9 +50,9 @@ func (w *Window) Tool(server, tool, region string, since time.Time) Tally {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	t := Tally{Row: c.row}
-	if c.rowSince < from || at-c.lastFailure > failureMemory {
-		t.Row = 0
+	var t Tally
+	if c.row > 0 && c.rowSince >= from && at-c.lastFailure <= failureMemory {
+		t.Row, t.RowFor = c.row, at-c.rowSince
 	}
 	t.Failed, t.Answered = c.counts.sum(at, from)
 	t.Confirmed = at-c.confirmed <= failureMemory && c.confirmed >= from && c.confirmed > 0 || s.confirms(&c.callers, at)

@@ -17,11 +17,16 @@ type endpoint struct {
 	lastFailure, seen time.Duration
 	// failing are the callers that failed here.
 	failing callers
+	// condemned is when it began to be called failed, lastly when it was so last.
+	condemned, lastly time.Duration
 }
 
 // counts of one tool.
 type counts struct {
 	buckets
+	// excess of failures over answers of late, 0 to twice halfRow: a row that an answer
+	// shortens rather than ends, since others' counts come in out of order.
+	excess int64
 	// pending is what Drain has not handed out yet.
 	pending pending
 }
@@ -41,8 +46,10 @@ func (e *endpoint) count(key toolKey, at time.Duration, class Class) *counts {
 	}
 	switch class {
 	case Failed:
+		c.exceed(1)
 		c.add(at, 0, 1)
 	case Succeeded, Refused:
+		c.exceed(-1)
 		c.add(at, 1, 0)
 	case Unrelated, Busy:
 	}
@@ -77,6 +84,8 @@ func (e *endpoint) forgetQuiet(at time.Duration) bool {
 	return len(e.tools) < maxTools
 }
 
+func (c *counts) exceed(by int64) { c.excess = max(0, min(c.excess+by, 2*halfRow)) }
+
 func (c *buckets) add(at time.Duration, answered, failed uint32) {
 	second := int64(at / bucketSpan)
 	b := &c[second%windowBuckets]
@@ -99,16 +108,30 @@ func (c *buckets) sum(at, from time.Duration) (failed, answered uint32) {
 	return failed, answered
 }
 
+// condemn notes that the endpoint is called failed.
+func (e *endpoint) condemn(at time.Duration) {
+	if e.lastly == 0 || at-e.lastly > windowSpan {
+		e.condemned = at
+	}
+	e.lastly = at
+}
+
 func (e *endpoint) failed(at time.Duration) bool {
 	if e.row >= loneToolRow && e.server.atMostOne(at) {
 		return true
 	}
 	var total, totalFailed uint32
-	var failing, hopeless int
-	for _, c := range e.tools {
+	var failing, hopeless, called, exceeding int
+	for key, c := range e.tools {
 		failed, answered := c.sum(at, 0)
 		total += failed + answered
 		totalFailed += failed
+		if key.tool != "" && failed+answered > 0 {
+			called++
+			if c.excess >= halfRow && failed > 0 {
+				exceeding++
+			}
+		}
 		if failed >= failuresPerTool {
 			failing++
 			if answered == 0 {
@@ -116,6 +139,6 @@ func (e *endpoint) failed(at time.Duration) bool {
 			}
 		}
 	}
-	return hopeless >= failingTools ||
+	return hopeless >= failingTools || (exceeding >= failingTools && exceeding*2 >= called) ||
 		(failing >= failingTools && total >= broadMinAnswers && totalFailed*100 >= total*broadFailPercent)
 }

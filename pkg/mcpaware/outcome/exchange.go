@@ -173,6 +173,7 @@ func (w *Window) merge(m *outcomev1.Count) {
 	}
 	if c := e.tool(toolKey{method: m.GetMethod(), tool: m.GetTool()}, at, m.GetGood()+m.GetFailed() > 0); c != nil {
 		c.add(at, m.GetGood(), m.GetFailed())
+		c.exceed(int64(m.GetFailed()) - int64(m.GetGood()))
 	}
 }
 

@@ -10,6 +10,9 @@ const (
 	// Two tools or more that fail, three times each, and never succeed…
 	failingTools    = 2
 	failuresPerTool = 3
+	// …or that fail five times more than they succeed, where they are half of the tools
+	// that are called…
+	halfRow = 5
 	// …or that fail as often and succeed in between, when a fifth of at least
 	// twenty answers are failures: the share that Envoy's failure percentage acts on.
 	broadMinAnswers  = 20
@@ -96,6 +99,7 @@ func (w *Window) Observe(c Call, class Class) Verdict {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.failed(at) && !c.Alone && e.server.confirms(&e.failing, at) && e.server.give(c.Endpoint, at) {
+		e.condemn(at)
 		return EndpointFailed
 	}
 	return ToolFailed
@@ -108,9 +112,24 @@ func (w *Window) ObserveBroken(c Call) Verdict {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.server.confirms(&e.failing, at) {
+		e.condemn(at)
 		return EndpointFailed
 	}
 	return ToolFailed
+}
+
+// handOver is how long Envoy is given to eject an endpoint that is called failed.
+const handOver = 10 * time.Second
+
+// Lingers says that an endpoint has been called failed for ten seconds and is called
+// still: too little of what it does fails for Envoy to eject it, and its broken tools
+// have to be kept away from it one by one.
+func (w *Window) Lingers(c Call) bool {
+	at := w.clock()
+	e := w.endpoint(endpointKey{c.Server, c.Endpoint}, c.Region)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.lastly > 0 && at-e.lastly <= windowSpan && at-e.condemned >= handOver
 }
 
 // record counts an answer where the verdicts on the endpoint, and on the tool in
