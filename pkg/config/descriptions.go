@@ -85,7 +85,7 @@ func descriptions() map[string]string {
 		"RouteDegrade":                    "RouteDegrade configures degraded answers of a route.",
 		"RouteDegrade.staleLists":         "staleLists: the last good tools/list and server/discover answers.",
 		"StaleLists":                      "StaleLists configures the last good tools/list and server/discover answers.",
-		"StaleLists.maxAge":               "maxAge up to which a list is served while its server is down, 0s (never) to 7d. Default 24h.",
+		"StaleLists.maxAge":               "maxAge up to which a list is served while its server is down, 0s (never) to 7d; that of server/discover, whose failure clients take for an old server, is served for 24h at least. Default 24h.",
 		"ToolRule":                        "ToolRule says what happens to the tools/call requests that it matches.",
 		"ToolRule.match":                  "Match selects the calls; {} matches every tool.",
 		"ToolRule.to":                     "To sends the call to another of the route's servers. Default: the first.",

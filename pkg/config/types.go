@@ -287,8 +287,9 @@ type RouteDegrade struct {
 
 // StaleLists configures the last good tools/list and server/discover answers.
 type StaleLists struct {
-	// MaxAge up to which a list is served while its server is down, 0s (never) to 7d.
-	// Default 24h.
+	// MaxAge up to which a list is served while its server is down, 0s (never) to 7d;
+	// that of server/discover, whose failure clients take for an old server, is served
+	// for 24h at least. Default 24h.
 	MaxAge *Duration `yaml:"maxAge,omitempty" json:"maxAge,omitempty"` // a pointer: 0s differs from nothing written
 }
 

@@ -150,7 +150,7 @@ func (d *Decision) describe(r *Request, info method.Info) {
 			d.Call.Rule = d.Rule
 		}
 	}
-	if info.List != "" && m.Kind == wire.Request && !unrepeatable(m) && d.Route.StaleListMaxAge() > 0 {
+	if info.List != "" && m.Kind == wire.Request && !unrepeatable(m) && d.Route.RememberFor(m.Method) > 0 {
 		d.CatalogKey, d.Call.Shareable = catalog.Key(catalog.Request{
 			Server: d.Action.GetServer(), Method: m.Method, Revision: d.Revision,
 			Cursor: m.Cursor, HasCursor: m.HasCursor,

@@ -3,6 +3,7 @@ package decide_test
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"google.golang.org/protobuf/proto"
@@ -204,6 +205,20 @@ func TestBodyPasses(t *testing.T) {
 				t.Errorf("call %v, %v; want %v", sent, err, got.Call)
 			}
 		})
+	}
+}
+
+// TestDiscoverIsAlwaysRemembered: clients take its failure for an old server.
+func TestDiscoverIsAlwaysRemembered(t *testing.T) {
+	policy := shopmax()
+	policy.StaleListMaxAge = nil
+	rules := table(t, policy)
+	discover, list := rules.Body(modern("server/discover", "", "")), rules.Body(modern("tools/list", "", ""))
+	if discover.CatalogKey == "" || discover.Route.RememberFor("server/discover") != 24*time.Hour {
+		t.Errorf("discover: key %q, for %v", discover.CatalogKey, discover.Route.RememberFor("server/discover"))
+	}
+	if list.CatalogKey != "" || list.Route.RememberFor("tools/list") != 0 {
+		t.Errorf("list: key %q, for %v", list.CatalogKey, list.Route.RememberFor("tools/list"))
 	}
 }
 

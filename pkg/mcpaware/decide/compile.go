@@ -10,6 +10,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	policyv1 "github.com/holdfast-mcp/holdfast/api/policy/v1"
+	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/method"
 )
 
 // Bounds on policies.
@@ -44,6 +45,21 @@ func (r *Route) Policy() *policyv1.RoutePolicy { return r.policy }
 // never.
 func (r *Route) StaleListMaxAge() time.Duration {
 	return r.policy.GetStaleListMaxAge().AsDuration()
+}
+
+// discoverMaxAge is how old an answer to server/discover may at least be that is served
+// while its server is down.
+const discoverMaxAge = 24 * time.Hour
+
+// RememberFor is how old a remembered answer to a method may be that is served while its
+// server is down; 0: none is. It is StaleListMaxAge but for server/discover: clients
+// take a failure of that for an old server and stay in the older revision for as long as
+// their connection lives, so its last answer stands in even where lists may not.
+func (r *Route) RememberFor(methodName string) time.Duration {
+	if methodName == method.ServerDiscover {
+		return max(r.StaleListMaxAge(), discoverMaxAge)
+	}
+	return r.StaleListMaxAge()
 }
 
 // Server returns one of the policy's servers by name.

@@ -114,7 +114,7 @@ func (t *Table) Explain(r *Request) Explanation {
 	e.Limits, e.Rank = decision.explainAdmission()
 	e.SetHeaders, e.RemoveHeaders = decision.SetHeaders, decision.RemoveHeaders
 	if decision.CatalogKey != "" {
-		e.StaleListMaxAge = decision.Route.StaleListMaxAge()
+		e.StaleListMaxAge = decision.Route.RememberFor(m.Method)
 	}
 	e.Degraded, e.DegradedText = decision.allDown(r.RequestID)
 	return e

@@ -322,7 +322,7 @@ func (e *edge) instead(cause degrade.Cause, broken, failing bool) *degrade.Answe
 }
 
 func (e *edge) stale(cause degrade.Cause) *degrade.Answer {
-	maxAge := e.decision.Route.StaleListMaxAge()
+	maxAge := e.decision.Route.RememberFor(e.decision.Call.GetMethod())
 	if e.decision.CatalogKey == "" || maxAge <= 0 || e.service.opts.Catalog == nil {
 		return nil
 	}

@@ -28,6 +28,8 @@ func main() {
 
 func serve() error {
 	in, out := bufio.NewScanner(os.Stdin), json.NewEncoder(os.Stdout)
+	const longest = 4 << 20
+	in.Buffer(nil, longest)
 	c := &client{}
 	for in.Scan() {
 		var command words.Command
