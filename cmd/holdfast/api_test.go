@@ -197,6 +197,7 @@ var apiLines = []apiLine{
 	{"status-bad", func() *plane { return &plane{revisions: history12(), statuses: []*adminv1.StatusResponse{badStatus()}} }, "", []string{"status"}},
 	{"status-crowd", func() *plane { return &plane{statuses: []*adminv1.StatusResponse{crowd()}} }, "", []string{"status"}},
 	{"status-json", func() *plane { return &plane{statuses: []*adminv1.StatusResponse{goodStatus()}} }, "", []string{"status", "-o", "json"}},
+	{"status-yaml", func() *plane { return &plane{statuses: []*adminv1.StatusResponse{badStatus()}} }, "", []string{"status", "-o", "yaml"}},
 	{"status-none", func() *plane {
 		return &plane{statuses: []*adminv1.StatusResponse{{Reason: "waiting for the first valid configuration"}}}
 	}, "", []string{"status"}},

@@ -50,10 +50,11 @@ func goodStatus() *adminv1.StatusResponse {
 func badStatus() *adminv1.StatusResponse {
 	s := goodStatus()
 	s.Refused = &adminv1.Refused{Error: "a.yaml:1:2: spec: first\na.yaml:3:4: spec: second\n", At: minutesAgo(60), Standing: true}
-	s.Rejected = &adminv1.Rejected{Version: oldVersion, Node: "envoy-\x1b[31m", Type: "routes", Detail: "gone\n", At: minutesAgo(5)}
+	s.Rejected = &adminv1.Rejected{Version: oldVersion, Node: "envoy-\x1b[31m", Type: "routes", Detail: "gone\n", At: minutesAgo(5), TakenBack: true}
 	s.Problems = []string{"the state folder is full"}
 	s.Pinned = []*adminv1.ResourceRef{{Kind: "MCPServer", Name: "orders"}}
 	s.Rollout.Phase, s.Rollout.Next, s.Rollout.Canaries = "switch", "aabbccddeeff0011", []string{"envoy-2"}
+	s.Rollout.HeldBy = []string{"envoy-3"}
 	s.Nodes = append([]*adminv1.Node{
 		{Id: "envoy-2", Kind: "envoy", Sync: "silent", SilentSince: minutesAgo(1), Late: true, ConnectedSince: minutesAgo(2), Revisions: []string{newVersion12, oldVersion}},
 		{
@@ -77,6 +78,7 @@ func history12() []*adminv1.Revision {
 		revision12(),
 		{Number: 11, Version: oldVersion, Author: "directory", Reason: "orders.yaml", Time: minutesAgo(90), Changes: []string{"~ A/1", "~ A/2", "~ A/3", "~ A/4", "~ A/5"}},
 		{Number: 10, Version: "33", Author: "meera\x1b[2J", RollbackOf: 8, Reason: "calls fail", Time: minutesAgo(60 * 24 * 9), Changes: []string{"- MCPRoute/shop"}},
+		{Number: 9, Version: "22", Author: "akhil", Reason: "new mail", TakenBackBy: 10, Time: minutesAgo(60*24*9 + 1), Changes: []string{"+ MCPServer/mail"}},
 	}
 }
 

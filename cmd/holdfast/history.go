@@ -80,6 +80,9 @@ func historyTable(revisions []*adminv1.Revision, now time.Time) string {
 		if n := r.GetRollbackOf(); n > 0 {
 			reason = strings.TrimRight("back to "+strconv.FormatUint(n, 10)+": "+reason, ": ")
 		}
+		if n := r.GetTakenBackBy(); n > 0 {
+			reason = strings.TrimRight("taken back by "+strconv.FormatUint(n, 10)+": "+reason, ": ")
+		}
 		t.row(strconv.FormatUint(r.GetNumber(), 10), ago(now, r.GetTime().AsTime()), r.GetAuthor(), changesShort(r.GetChanges()), cut(reason, maxReason))
 	}
 	t.write(&out)

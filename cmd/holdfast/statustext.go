@@ -69,8 +69,12 @@ func (v *statusView) problems() {
 		}
 	}
 	if r := s.GetRejected(); r != nil && !told[r.GetNode()] {
-		v.problem(r.GetDetail(), "%s refused %s, %s ago. Its words:", oneLine(r.GetNode()),
-			v.what(r.GetType(), r.GetVersion()), v.ago(r.GetAt().AsTime()))
+		back := ""
+		if r.GetTakenBack() {
+			back = " It was taken back everywhere."
+		}
+		v.problem(r.GetDetail(), "%s refused %s, %s ago.%s Its words:", oneLine(r.GetNode()),
+			v.what(r.GetType(), r.GetVersion()), v.ago(r.GetAt().AsTime()), back)
 	}
 	for _, n := range s.GetNodes() {
 		if n.GetSync() == apiclient.SyncSilent {
@@ -176,6 +180,9 @@ func (v *statusView) rollout(r *adminv1.Rollout) string {
 	}
 	if canaries := r.GetCanaries(); len(canaries) > 0 && r.GetPhase() != apiclient.PhaseDone {
 		text += "; first to " + oneLine(listed(canaries))
+	}
+	if held := r.GetHeldBy(); len(held) > 0 {
+		text += "; held by " + oneLine(listed(held)) + ", for whose sake the processors wait"
 	}
 	return text
 }

@@ -77,14 +77,42 @@ func (b *Backend) History(_ context.Context, request *adminv1.HistoryRequest) (*
 		limit = api.DefaultHistory
 	}
 	headers, err := b.plane.writer.store.List(request.GetBefore(), limit)
-	if err != nil {
-		return nil, err
+	if err != nil || len(headers) == 0 {
+		return &adminv1.HistoryResponse{}, err
 	}
+	// What became of a revision is what the next one says.
 	out := &adminv1.HistoryResponse{}
-	for _, h := range headers {
-		out.Revisions = append(out.Revisions, revisionMessage(h))
+	for i, h := range headers {
+		message := revisionMessage(h)
+		switch {
+		case i > 0:
+			message.TakenBackBy = takesBack(headers[i-1])
+		case request.GetBefore() > 0:
+			if message.TakenBackBy, err = b.takenBackBy(h.Number + 1); err != nil {
+				return nil, err
+			}
+		}
+		out.Revisions = append(out.Revisions, message)
 	}
 	return out, nil
+}
+
+// takenBackBy gives the number if that revision takes the one before it back.
+func (b *Backend) takenBackBy(number uint64) (uint64, error) {
+	next, err := b.plane.writer.store.List(number+1, 1)
+	if err != nil || len(next) == 0 || next[0].Number != number {
+		return 0, err
+	}
+	return takesBack(next[0]), nil
+}
+
+// takesBack gives the number of a revision that undoes the one before it, which a node
+// rejected; 0 for any other. The author's name is nobody else's.
+func takesBack(h revisions.Header) uint64 {
+	if h.Author == ownAuthor && h.RollbackOf > 0 {
+		return h.Number
+	}
+	return 0
 }
 
 // GetNode gives what a connected node is shown; see holdfast.admin.v1.Admin.GetNode. Of

@@ -79,14 +79,14 @@ func statusMessage(s status.Status) *adminv1.StatusResponse {
 	}
 	if r := s.Revision; r != nil {
 		out.Rollout = &adminv1.Rollout{
-			Version: r.Version, Phase: r.Phase, Since: timestamppb.New(r.Since), Active: r.Active, Next: r.Next, Canaries: r.Canaries,
+			Version: r.Version, Phase: r.Phase, Since: timestamppb.New(r.Since), Active: r.Active, Next: r.Next, Canaries: r.Canaries, HeldBy: r.HeldBy,
 		}
 	}
 	if r := s.Refused; r != nil {
 		out.Refused = &adminv1.Refused{Error: r.Error, At: timestamppb.New(r.At), Standing: r.Standing}
 	}
 	if r := s.Rejected; r != nil {
-		out.Rejected = &adminv1.Rejected{Version: r.Version, Node: r.Node, Type: r.Type, Detail: r.Detail, At: timestamppb.New(r.At)}
+		out.Rejected = &adminv1.Rejected{Version: r.Version, Node: r.Node, Type: r.Type, Detail: r.Detail, At: timestamppb.New(r.At), TakenBack: r.TakenBack}
 	}
 	for _, pinned := range s.Pinned {
 		kind, name, _ := strings.Cut(pinned, "/")

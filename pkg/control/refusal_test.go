@@ -80,6 +80,22 @@ func TestAtomicRevisionIsTakenBackEverywhere(t *testing.T) {
 	if r := st.Rejected; r == nil || r.Version != second.GetVersion() || r.Node != "bad" || r.Detail != said || !r.TakenBack {
 		t.Fatalf("rejected %+v", r)
 	}
+	if m := statusMessage(st).GetRejected(); !m.GetTakenBack() || m.GetNode() != "bad" {
+		t.Errorf("the API says %v", m)
+	}
+	for before, want := range map[uint64][]uint64{0: {0, 3, 0}, 3: {3, 0}, 2: {0}} {
+		h, err := f.Backend().History(t.Context(), &adminv1.HistoryRequest{Before: before})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []uint64
+		for _, r := range h.GetRevisions() {
+			got = append(got, r.GetTakenBackBy())
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("history before %d: taken back by %v, want %v", before, got, want)
+		}
+	}
 	want := "control-plane: rollback of 2: rejected by bad: Error adding/updating cluster(s) mail: something is wrong with it [- MCPRoute/post, - MCPServer/mail] (rollback)"
 	if got := told(f.history()[0]); got != want {
 		t.Fatalf("history has\n%s, want\n%s", got, want)
@@ -107,6 +123,9 @@ func TestRefusingEnvoyStaysAndTheOthersGoOn(t *testing.T) {
 	st := f.until("the refusal", func(s status.Status) bool { return s.Revision != nil && len(s.Revision.HeldBy) == 1 })
 	if st.Revision.Version != second.GetVersion() || st.Revision.Active != f.first || st.Revision.Phase != "switch" || st.Head.Number != 2 {
 		t.Fatalf("revision %+v, head %+v", st.Revision, st.Head)
+	}
+	if m := statusMessage(st); !slices.Equal(m.GetRollout().GetHeldBy(), []string{"bad"}) || m.GetRejected().GetTakenBack() {
+		t.Errorf("the API says %v and %v", m.GetRollout(), m.GetRejected())
 	}
 	if st.Rejected == nil || st.Rejected.TakenBack || !strings.Contains(strings.Join(st.Problems, ""), "bad refused revision 2") {
 		t.Fatalf("rejected %+v, problems %v", st.Rejected, st.Problems)

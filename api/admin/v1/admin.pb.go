@@ -344,7 +344,10 @@ type Revision struct {
 	// For a rollback: the number whose content it has.
 	RollbackOf uint64 `protobuf:"varint,6,opt,name=rollback_of,json=rollbackOf,proto3" json:"rollback_of,omitempty"`
 	// Changes against the revision before, as "+ MCPServer/orders", "~ …", "- …".
-	Changes       []string `protobuf:"bytes,7,rep,name=changes,proto3" json:"changes,omitempty"`
+	Changes []string `protobuf:"bytes,7,rep,name=changes,proto3" json:"changes,omitempty"`
+	// In a history, of a revision that a node rejected and everybody went back from: the
+	// number of the revision that did so; 0 for any other.
+	TakenBackBy   uint64 `protobuf:"varint,8,opt,name=taken_back_by,json=takenBackBy,proto3" json:"taken_back_by,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -426,6 +429,13 @@ func (x *Revision) GetChanges() []string {
 		return x.Changes
 	}
 	return nil
+}
+
+func (x *Revision) GetTakenBackBy() uint64 {
+	if x != nil {
+		return x.TakenBackBy
+	}
+	return 0
 }
 
 type ApplyRequest struct {
@@ -1315,7 +1325,10 @@ type Rollout struct {
 	// A newer version that waits for a safe point.
 	Next string `protobuf:"bytes,5,opt,name=next,proto3" json:"next,omitempty"`
 	// Nodes that get it first, while canary_nodes_percent holds the others back.
-	Canaries      []string `protobuf:"bytes,6,rep,name=canaries,proto3" json:"canaries,omitempty"`
+	Canaries []string `protobuf:"bytes,6,rep,name=canaries,proto3" json:"canaries,omitempty"`
+	// Envoys that reject it and for whose sake the processors wait with its policies: their
+	// ids. It does not finish before they take something newer, or it is rolled back.
+	HeldBy        []string `protobuf:"bytes,7,rep,name=held_by,json=heldBy,proto3" json:"held_by,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1392,6 +1405,13 @@ func (x *Rollout) GetCanaries() []string {
 	return nil
 }
 
+func (x *Rollout) GetHeldBy() []string {
+	if x != nil {
+		return x.HeldBy
+	}
+	return nil
+}
+
 type Refused struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Error string                 `protobuf:"bytes,1,opt,name=error,proto3" json:"error,omitempty"`
@@ -1459,8 +1479,11 @@ type Rejected struct {
 	Node    string                 `protobuf:"bytes,2,opt,name=node,proto3" json:"node,omitempty"`
 	Type    string                 `protobuf:"bytes,3,opt,name=type,proto3" json:"type,omitempty"`
 	// The node's own words.
-	Detail        string                 `protobuf:"bytes,4,opt,name=detail,proto3" json:"detail,omitempty"`
-	At            *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=at,proto3" json:"at,omitempty"`
+	Detail string                 `protobuf:"bytes,4,opt,name=detail,proto3" json:"detail,omitempty"`
+	At     *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=at,proto3" json:"at,omitempty"`
+	// Everybody went back from it, as an atomic revision or one with canaries does. Otherwise
+	// that node alone stays with what it had.
+	TakenBack     bool `protobuf:"varint,6,opt,name=taken_back,json=takenBack,proto3" json:"taken_back,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1528,6 +1551,13 @@ func (x *Rejected) GetAt() *timestamppb.Timestamp {
 		return x.At
 	}
 	return nil
+}
+
+func (x *Rejected) GetTakenBack() bool {
+	if x != nil {
+		return x.TakenBack
+	}
+	return false
 }
 
 // Node is one connected Envoy or processor.
@@ -2836,7 +2866,7 @@ const file_api_admin_v1_admin_proto_rawDesc = "" +
 	"\x06pinned\x18\x06 \x01(\bR\x06pinned\"5\n" +
 	"\vResourceRef\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x12\n" +
-	"\x04name\x18\x02 \x01(\tR\x04name\"\xd7\x01\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\"\xfb\x01\n" +
 	"\bRevision\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\x04R\x06number\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\tR\aversion\x12\x16\n" +
@@ -2845,7 +2875,8 @@ const file_api_admin_v1_admin_proto_rawDesc = "" +
 	"\x04time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x1f\n" +
 	"\vrollback_of\x18\x06 \x01(\x04R\n" +
 	"rollbackOf\x12\x18\n" +
-	"\achanges\x18\a \x03(\tR\achanges\"\x9c\x02\n" +
+	"\achanges\x18\a \x03(\tR\achanges\x12\"\n" +
+	"\rtaken_back_by\x18\b \x01(\x04R\vtakenBackBy\"\x9c\x02\n" +
 	"\fApplyRequest\x12\x1c\n" +
 	"\tdocuments\x18\x01 \x01(\tR\tdocuments\x126\n" +
 	"\x06remove\x18\x02 \x03(\v2\x1e.holdfast.admin.v1.ResourceRefR\x06remove\x12#\n" +
@@ -2904,24 +2935,27 @@ const file_api_admin_v1_admin_proto_rawDesc = "" +
 	"\x05nodes\x18\v \x03(\v2\x17.holdfast.admin.v1.NodeR\x05nodes\x123\n" +
 	"\aservers\x18\f \x03(\v2\x19.holdfast.admin.v1.ServerR\aservers\x120\n" +
 	"\x06routes\x18\r \x03(\v2\x18.holdfast.admin.v1.RouteR\x06routes\x126\n" +
-	"\bbreakers\x18\x0e \x03(\v2\x1a.holdfast.admin.v1.BreakerR\bbreakers\"\xb3\x01\n" +
+	"\bbreakers\x18\x0e \x03(\v2\x1a.holdfast.admin.v1.BreakerR\bbreakers\"\xcc\x01\n" +
 	"\aRollout\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\tR\aversion\x12\x14\n" +
 	"\x05phase\x18\x02 \x01(\tR\x05phase\x120\n" +
 	"\x05since\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x12\x16\n" +
 	"\x06active\x18\x04 \x01(\tR\x06active\x12\x12\n" +
 	"\x04next\x18\x05 \x01(\tR\x04next\x12\x1a\n" +
-	"\bcanaries\x18\x06 \x03(\tR\bcanaries\"g\n" +
+	"\bcanaries\x18\x06 \x03(\tR\bcanaries\x12\x17\n" +
+	"\aheld_by\x18\a \x03(\tR\x06heldBy\"g\n" +
 	"\aRefused\x12\x14\n" +
 	"\x05error\x18\x01 \x01(\tR\x05error\x12*\n" +
 	"\x02at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12\x1a\n" +
-	"\bstanding\x18\x03 \x01(\bR\bstanding\"\x90\x01\n" +
+	"\bstanding\x18\x03 \x01(\bR\bstanding\"\xaf\x01\n" +
 	"\bRejected\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\tR\aversion\x12\x12\n" +
 	"\x04node\x18\x02 \x01(\tR\x04node\x12\x12\n" +
 	"\x04type\x18\x03 \x01(\tR\x04type\x12\x16\n" +
 	"\x06detail\x18\x04 \x01(\tR\x06detail\x12*\n" +
-	"\x02at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\"\x85\x04\n" +
+	"\x02at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12\x1d\n" +
+	"\n" +
+	"taken_back\x18\x06 \x01(\bR\ttakenBack\"\x85\x04\n" +
 	"\x04Node\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04kind\x18\x02 \x01(\tR\x04kind\x12\x16\n" +
