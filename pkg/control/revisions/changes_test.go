@@ -33,8 +33,8 @@ func TestChanges(t *testing.T) {
 		"the end of pins": {rolled, read(t, rolled, file("b.yaml", doc("mail", "2"), orders, doc("stock", "2"))), []string{
 			"~ MCPServer/mail (moved to b.yaml, no longer pinned)", "~ MCPServer/orders (moved to b.yaml, no longer pinned)", "+ MCPServer/stock (no longer kept out)",
 		}},
-		"what was kept out is deleted": {rolled, read(t, rolled, file("a.yaml", doc("orders", "2"))), []string{"~ MCPServer/stock (no longer kept out)"}},
-		"what is kept out moves":       {rolled, read(t, rolled, file("a.yaml", doc("orders", "2")), file("b.yaml", stock)), []string{"~ MCPServer/stock (kept out, moved to b.yaml)"}},
+		"what was kept out is deleted": {rolled, read(t, rolled, file("a.yaml", doc("orders", "2"))), []string{"~ MCPServer/orders (no longer pinned)", "~ MCPServer/stock (no longer kept out)"}},
+		"what is kept out moves":       {rolled, read(t, rolled, file("b.yaml", doc("orders", "2"), stock)), []string{"~ MCPServer/orders (moved to b.yaml)", "~ MCPServer/stock (kept out, moved to b.yaml)"}},
 		"another line":                 {first, read(t, first, file("a.yaml", orders, mail)), nil},
 		"another file":                 {first, read(t, first, file("a.yaml", mail), file("b.yaml", orders)), []string{"~ MCPServer/orders (moved to b.yaml)"}},
 		"another owner":                {back(t, deleted, first), apply(t, back(t, deleted, first), mail), []string{"~ MCPServer/mail (now of the api, no longer pinned)"}},

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"maps"
 
 	"github.com/holdfast-mcp/holdfast/pkg/config"
 )
@@ -23,8 +24,10 @@ func (e ownerError) Is(target error) bool { return target == ErrOwner }
 
 // FromDirectory gives the set after the files of the directory were read: they replace what the
 // directory owned. Resources of the API stay. A pinned resource stays, and a document that is kept
-// out stays out, while the directory says about that name what it said when the rollback was
-// made; anything new (another text, its removal, its return) ends the pin, and the files rule.
+// out stays out, until its file changes: while the file in which it stands has the same documents
+// as when the rollback was made, under whatever name. Once anything in it is new, be it another
+// document, the file rules: whoever mends one document of a change would else find the rest of
+// it held back. A resource that a rollback brought back and that no file has stays until one has it.
 //
 // Errors: config.Problems for documents that cannot be read or told apart; ErrOwner for names that
 // the API owns; config.ErrEmpty where documents are known and the files say nothing at all any
@@ -46,9 +49,12 @@ func FromDirectory(current Set, files []config.File) (Set, error) {
 			next.resources[ref] = r
 		}
 	}
+	was, is := filesOf(known), filesOf(standings(documents))
 	var errs []error
 	for _, d := range documents {
-		if err := next.read(before, fromFile(d)); err != nil {
+		r := fromFile(d)
+		settled := maps.Equal(was[known[r.Ref].file], is[r.File])
+		if err := next.read(before, r, settled); err != nil {
 			errs = append(errs, err)
 		}
 	}
@@ -68,13 +74,35 @@ func wordless(files []config.File) bool {
 	return true
 }
 
-// read takes a document of the directory into the next set.
-func (d draft) read(before draft, r Resource) error {
+// standings gives what documents say, by name.
+func standings(documents []config.Document) map[Ref]standing {
+	out := make(map[Ref]standing, len(documents))
+	for _, d := range documents {
+		out[Ref{d.Kind, d.Name}] = standing{file: d.File, digest: DigestOf(string(d.Text))}
+	}
+	return out
+}
+
+// filesOf gives the documents of each file.
+func filesOf(all map[Ref]standing) map[string]map[Ref]Digest {
+	out := map[string]map[Ref]Digest{}
+	for ref, s := range all {
+		if out[s.file] == nil {
+			out[s.file] = map[Ref]Digest{}
+		}
+		out[s.file][ref] = s.digest
+	}
+	return out
+}
+
+// read takes a document of the directory into the next set. Its file is settled when it says
+// what it said before.
+func (d draft) read(before draft, r Resource, settled bool) error {
 	if r.File == "" {
 		return fmt.Errorf("%s stands in a file without a name", r.Ref)
 	}
 	digest := DigestOf(r.YAML)
-	if out, ok := before.absent[r.Ref]; ok && out.Overrides == digest {
+	if out, ok := before.absent[r.Ref]; ok && settled && out.Overrides == digest {
 		out.File, out.Line = r.File, r.Line
 		d.absent[r.Ref] = out
 		return nil
@@ -83,7 +111,7 @@ func (d draft) read(before draft, r Resource) error {
 	switch {
 	case ok && was.Owner == API:
 		return ownedf("%s:%d: %s belongs to the API; take it out of the file, or remove it by the API first", r.File, r.Line, r.Ref)
-	case ok && was.Pinned && was.Overrides == digest:
+	case ok && settled && was.Pinned && was.Overrides == digest:
 		was.File, was.Line = r.File, r.Line
 		d.resources[r.Ref] = was
 	default:

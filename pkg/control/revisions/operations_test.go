@@ -156,10 +156,10 @@ func TestApply(t *testing.T) {
 
 func TestApplyRefuses(t *testing.T) {
 	old := read(t, revisions.Set{}, file("a.yaml", doc("orders", "1")))
-	now := read(t, old, file("a.yaml", doc("orders", "2")), file("b.yaml", doc("stock", "1"), doc("mail", "1")))
+	now := read(t, old, file("a.yaml", doc("orders", "2")), file("b.yaml", doc("stock", "1")), file("c.yaml", doc("mail", "1")))
 	current := back(t, now, old)
-	current = apply(t, read(t, current, file("a.yaml", doc("orders", "2")), file("b.yaml", doc("stock", "1"), doc("mail", "2"))), doc("search", "1"))
-	expect(t, current, "mail of directory b.yaml:5: 2", "orders of directory a.yaml:1: 1 (pinned)", "search of api: 1", "stock of directory b.yaml:1: kept out")
+	current = apply(t, read(t, current, file("a.yaml", doc("orders", "2")), file("b.yaml", doc("stock", "1")), file("c.yaml", doc("mail", "2"))), doc("search", "1"))
+	expect(t, current, "mail of directory c.yaml:1: 2", "orders of directory a.yaml:1: 1 (pinned)", "search of api: 1", "stock of directory b.yaml:1: kept out")
 	tests := map[string]struct {
 		documents string
 		remove    []revisions.Ref
@@ -168,7 +168,7 @@ func TestApplyRefuses(t *testing.T) {
 	}{
 		"what the directory has": {
 			doc("mail", "3"), nil, revisions.ErrOwner,
-			"MCPServer/mail belongs to the directory; change it in b.yaml, or take it out there first",
+			"MCPServer/mail belongs to the directory; change it in c.yaml, or take it out there first",
 		},
 		"what is pinned": {
 			doc("orders", "3"), nil, revisions.ErrOwner,
@@ -183,7 +183,7 @@ func TestApplyRefuses(t *testing.T) {
 			[]revisions.Ref{ref("stock"), ref("mail"), ref("gone")},
 			revisions.ErrNotFound,
 			"MCPServer/stock belongs to the directory: b.yaml holds it, and a rollback keeps it out until it is changed there\n" +
-				"MCPServer/mail belongs to the directory; change it in b.yaml, or take it out there first\n" +
+				"MCPServer/mail belongs to the directory; change it in c.yaml, or take it out there first\n" +
 				"no such resource: MCPServer/gone",
 		},
 		"giving and removing at once": {doc("search", "3"), []revisions.Ref{ref("search")}, nil, "MCPServer/search is given and removed at once"},

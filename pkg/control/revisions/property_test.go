@@ -114,6 +114,7 @@ func (w *world) edit() (revisions.Set, error) {
 	for _, name := range slices.Sorted(maps.Keys(old)) {
 		w.checkEdited(next, name, old[name], w.directory[name])
 	}
+	w.checkPins(next, old)
 	return next, nil
 }
 
@@ -126,6 +127,27 @@ func (w *world) checkEdited(next revisions.Set, name string, old, now placed) {
 		w.fail("%s was deleted and is still there", name)
 	case now.text != "" && (!present || r.YAML != now.text || r.Pinned):
 		w.fail("%s was rewritten and does not hold", name)
+	}
+}
+
+// checkPins makes sure that pins are there as before in files that have not changed, and in no other.
+func (w *world) checkPins(next revisions.Set, old map[string]placed) {
+	texts := func(directory map[string]placed, file string) string {
+		var out string
+		for _, name := range slices.Sorted(maps.Keys(directory)) {
+			if directory[name].file == file {
+				out += name + directory[name].text
+			}
+		}
+		return out
+	}
+	was, is := w.now().Pinned(), next.Pinned()
+	for name, in := range w.directory {
+		before, had := old[name]
+		settled := had && texts(old, before.file) == texts(w.directory, in.file)
+		if now := slices.Contains(is, ref(name)); now != (settled && slices.Contains(was, ref(name))) {
+			w.fail("%s is pinned: %t; its file is as it was: %t", name, now, settled)
+		}
 	}
 }
 

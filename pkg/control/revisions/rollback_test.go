@@ -7,8 +7,8 @@ import (
 	"github.com/holdfast-mcp/holdfast/pkg/control/revisions"
 )
 
-// A pin holds against what the files said when it was made, and against nothing else.
-func TestPinEndsWhenTheDocumentChanges(t *testing.T) {
+// A pin holds until its file changes, in whichever document; a file that is only renamed has not.
+func TestPinEndsWhenItsFileChanges(t *testing.T) {
 	one, two := doc("orders", "1"), doc("orders", "2")
 	old := read(t, revisions.Set{}, file("a.yaml", one))
 	now := read(t, old, file("a.yaml", two))
@@ -20,8 +20,10 @@ func TestPinEndsWhenTheDocumentChanges(t *testing.T) {
 		want  []string
 	}{
 		"the same files":           {[]config.File{file("a.yaml", two)}, []string{"orders of directory a.yaml:1: 1 (pinned)"}},
-		"another document":         {[]config.File{file("a.yaml", other, two)}, []string{"orders of directory a.yaml:5: 1 (pinned)", "stock of directory a.yaml:1: 1"}},
-		"another file":             {[]config.File{file("b.yaml", two)}, []string{"orders of directory b.yaml:1: 1 (pinned)"}},
+		"another document":         {[]config.File{file("a.yaml", other, two)}, []string{"orders of directory a.yaml:5: 2", "stock of directory a.yaml:1: 1"}},
+		"a document elsewhere":     {[]config.File{file("a.yaml", two), file("b.yaml", other)}, []string{"orders of directory a.yaml:1: 1 (pinned)", "stock of directory b.yaml:1: 1"}},
+		"another name":             {[]config.File{file("b.yaml", two)}, []string{"orders of directory b.yaml:1: 1 (pinned)"}},
+		"moved to another file":    {[]config.File{file("b.yaml", other, two)}, []string{"orders of directory b.yaml:5: 2", "stock of directory b.yaml:1: 1"}},
 		"a new text":               {[]config.File{file("a.yaml", doc("orders", "3"))}, []string{"orders of directory a.yaml:1: 3"}},
 		"the text it is pinned to": {[]config.File{file("a.yaml", one)}, []string{"orders of directory a.yaml:1: 1"}},
 		"deletion":                 {[]config.File{file("a.yaml", other)}, []string{"stock of directory a.yaml:1: 1"}},
@@ -33,8 +35,8 @@ func TestPinEndsWhenTheDocumentChanges(t *testing.T) {
 	}
 }
 
-// What the old revision did not have is kept out until its document changes.
-func TestAbsenceEndsWhenTheDocumentChanges(t *testing.T) {
+// What the old revision did not have is kept out until its file changes.
+func TestAbsenceEndsWhenItsFileChanges(t *testing.T) {
 	orders, stock := doc("orders", "1"), doc("stock", "1")
 	old := read(t, revisions.Set{}, file("a.yaml", orders))
 	now := read(t, old, file("a.yaml", orders, stock))
@@ -45,7 +47,9 @@ func TestAbsenceEndsWhenTheDocumentChanges(t *testing.T) {
 		want  []string
 	}{
 		"the same files": {[]config.File{file("a.yaml", orders, stock)}, []string{"orders of directory a.yaml:1: 1", "stock of directory a.yaml:5: kept out"}},
-		"another file":   {[]config.File{file("a.yaml", orders), file("b.yaml", stock)}, []string{"orders of directory a.yaml:1: 1", "stock of directory b.yaml:1: kept out"}},
+		"another file":   {[]config.File{file("a.yaml", orders), file("b.yaml", stock)}, []string{"orders of directory a.yaml:1: 1", "stock of directory b.yaml:1: 1"}},
+		"another name":   {[]config.File{file("b.yaml", orders, stock)}, []string{"orders of directory b.yaml:1: 1", "stock of directory b.yaml:5: kept out"}},
+		"its neighbour":  {[]config.File{file("a.yaml", doc("orders", "2"), stock)}, []string{"orders of directory a.yaml:1: 2", "stock of directory a.yaml:5: 1"}},
 		"a new text":     {[]config.File{file("a.yaml", orders, doc("stock", "2"))}, []string{"orders of directory a.yaml:1: 1", "stock of directory a.yaml:5: 2"}},
 		"deletion":       {[]config.File{file("a.yaml", orders)}, []string{"orders of directory a.yaml:1: 1"}},
 	}

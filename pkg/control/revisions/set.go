@@ -19,15 +19,14 @@ type Resource struct {
 	Line int
 	// YAML is the document as it was written.
 	YAML string
-	// Pinned: a rollback keeps YAML as it is until the directory says something
-	// new about this name.
+	// Pinned: a rollback keeps YAML as it is until its file changes; see FromDirectory.
 	Pinned bool
 	// Overrides is what the directory said when it was pinned, and still says; zero for no document.
 	Overrides Digest
 }
 
 // Absence is a document of the directory that a rollback keeps out, since the older revision
-// had no resource of this name. It lasts until the directory says something new.
+// had no resource of this name. It lasts until its file changes.
 type Absence struct {
 	Ref
 	// File and Line where the document stands.
