@@ -28,8 +28,11 @@ func (b *Bed) Stat(name string) uint64 {
 	return v
 }
 
-func (b *Bed) admin(path string) ([]byte, error) {
-	resp, err := client().Get("http://" + b.Admin + path)
+func (b *Bed) admin(path string) ([]byte, error) { return adminPage(b.Admin, path) }
+
+// adminPage asks the Envoy whose admin interface is at address.
+func adminPage(address, path string) ([]byte, error) {
+	resp, err := client().Get("http://" + address + path)
 	if err != nil {
 		return nil, err
 	}
