@@ -51,7 +51,8 @@ fuzz: ## every fuzz target for FUZZTIME (default 10s)
 
 .PHONY: bench
 bench: build ## the control plane with 1,000 and 10,000 servers; see docs/PERFORMANCE.md
-	go run ./test/bench/scale -xds $(BIN)/xds
+	go run ./test/bench/scale -xds $(BIN)/xds -max-change 250ms -max-first-sync 5s -max-memory 256
+	go run ./test/bench/scale -xds $(BIN)/xds -servers 100 -clients 5 -changes 1001
 	go run ./test/bench/scale -xds $(BIN)/xds -servers 10000 -clients 1 -changes 0
 
 .PHONY: conformance

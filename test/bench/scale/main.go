@@ -24,6 +24,8 @@ type plan struct {
 	servers, clients, changes int
 	// envoy checks revisions where it is not empty.
 	envoy string
+	// calibrate measures the machine between changes.
+	calibrate bool
 }
 
 // figures are what came of it.
@@ -35,6 +37,9 @@ type figures struct {
 	// idleKB is the memory before the first client, peakKB the most there was.
 	idleKB, peakKB int
 	clients        []*client
+	// usage after some changes, for growth.
+	usage       []usage
+	calibration *calibration
 }
 
 func main() {
@@ -46,17 +51,25 @@ func main() {
 	xds := flag.String("xds", "bin/xds", "control plane to measure")
 	flag.IntVar(&p.servers, "servers", 1000, "MCPServers, each with three regions of one endpoint")
 	flag.IntVar(&p.clients, "clients", 50, "nodes that connect at once")
-	flag.IntVar(&p.changes, "changes", 30, "changes of one server, one after the other")
+	flag.IntVar(&p.changes, "changes", 100, "changes of one server, one after the other")
 	flag.StringVar(&p.envoy, "envoy", "", "Envoy binary that checks every revision (default: no check)")
+	var b bounds
+	flag.DurationVar(&b.change, "max-change", 0, "p99 from apply to the last ACK that must not be exceeded on a quiet machine (0: any)")
+	flag.DurationVar(&b.firstSync, "max-first-sync", 0, "likewise until all clients have everything")
+	flag.IntVar(&b.memory, "max-memory", 0, "most `MB` of memory (0: any)")
 	flag.Parse()
+	p.calibrate = true
 	f, err := run(ctx, *xds, p)
+	if f != nil {
+		f.print(p)
+		err = errors.Join(err, b.missed(f))
+	}
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "scale: %v\n", err)
 		stop()
 		cancel()
 		os.Exit(1) //nolint:gocritic // the contexts have been ended
 	}
-	f.print(p)
 }
 
 func (f *figures) print(p plan) {
@@ -66,6 +79,12 @@ func (f *figures) print(p plan) {
 	if len(f.changes) > 0 {
 		fmt.Printf("change to last ACK        p50 %s, p99 %s\n", percentile(f.changes, 50), percentile(f.changes, 99))
 		fmt.Printf("of which the apply call   p50 %s, p99 %s\n", percentile(f.applies, 50), percentile(f.applies, 99))
+	}
+	if len(f.usage) > 1 {
+		fmt.Printf("use after changes         %s\n", f.growth())
+	}
+	if len(f.calibration.took) > 0 {
+		fmt.Printf("machine                   %.1f times slower than a quiet one\n", f.calibration.factor())
 	}
 	fmt.Printf("memory before clients     %d MiB\n", f.idleKB/1024)
 	fmt.Printf("memory at most            %d MiB\n", f.peakKB/1024)
@@ -88,9 +107,10 @@ func run(ctx context.Context, xds string, p plan) (f *figures, err error) {
 	if err := writeConfig(config, p.servers); err != nil {
 		return nil, err
 	}
-	f = &figures{}
+	f = &figures{calibration: newCalibration()}
 	began := time.Now()
-	plane, err := startPlane(ctx, xds, config, filepath.Join(dir, "state"), p.envoy)
+	state := filepath.Join(dir, "state")
+	plane, err := startPlane(ctx, xds, config, state, p.envoy)
 	if err != nil {
 		return nil, err
 	}
@@ -113,7 +133,7 @@ func run(ctx context.Context, xds string, p plan) (f *figures, err error) {
 		return nil, fmt.Errorf("first sync: %w", err)
 	}
 	f.firstSync = time.Since(began)
-	if err := f.change(ctx, p, plane, fleet); err != nil {
+	if err := f.change(ctx, p, plane, fleet, state); err != nil {
 		return nil, err
 	}
 	f.clients = fleet.clients
@@ -122,10 +142,18 @@ func run(ctx context.Context, xds string, p plan) (f *figures, err error) {
 }
 
 // change applies one server again and again, the first time to make it.
-func (f *figures) change(ctx context.Context, p plan, plane *plane, fleet *fleet) error {
+func (f *figures) change(ctx context.Context, p plan, plane *plane, fleet *fleet, state string) error {
 	for n := 0; n <= p.changes && p.changes > 0; n++ {
 		if err := plane.settled(ctx); err != nil {
 			return err
+		}
+		if p.calibrate {
+			f.calibration.measure()
+		}
+		if n > 0 && n%growAfter == 0 {
+			if err := f.use(plane, state, n); err != nil {
+				return err
+			}
 		}
 		began := time.Now()
 		if err := plane.apply(ctx, n); err != nil {

@@ -137,16 +137,19 @@ func (p *plane) apply(ctx context.Context, n int) error {
 }
 
 // peakKB is the most memory that the process has had.
-func (p *plane) peakKB() (int, error) {
+func (p *plane) peakKB() (int, error) { return p.memoryKB("VmHWM") }
+
+// memoryKB is a line of proc_pid_status(5), such as VmRSS.
+func (p *plane) memoryKB(field string) (int, error) {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
 	if err != nil {
 		return 0, fmt.Errorf("reading the memory: %w", err)
 	}
 	for line := range strings.Lines(string(text)) {
 		var kb int
-		if n, _ := fmt.Sscanf(line, "VmHWM: %d kB", &kb); n == 1 {
+		if n, _ := fmt.Sscanf(line, field+": %d kB", &kb); n == 1 {
 			return kb, nil
 		}
 	}
-	return 0, errors.New("reading the memory: no VmHWM")
+	return 0, errors.New("reading the memory: no " + field)
 }
