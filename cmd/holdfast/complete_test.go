@@ -26,7 +26,7 @@ func TestCompletion(t *testing.T) {
 		{"nodes", append([]string{"get", "envoy"}, append(server, "")...), []string{"envoy-mumbai-1"}},
 		{"revisions", append([]string{"rollback"}, append(server, "1")...), []string{"12", "11", "10"}},
 		{"one revision only", append([]string{"rollback", "12"}, append(server, "")...), nil},
-		{"from", append([]string{"diff"}, append(server, "--from", "")...), []string{"12", "11", "10"}},
+		{"from", append([]string{"diff"}, append(server, "--from", "")...), []string{"12", "11", "10", "9"}},
 		{"base", append([]string{"apply"}, append(server, "--base", "12")...), []string{"12"}},
 		{"remove", append([]string{"apply"}, append(server, "--remove", "route")...), []string{"route/shop"}},
 		{"servers", append([]string{"status"}, append(server, "")...), []string{"orders"}},
