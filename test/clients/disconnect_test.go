@@ -34,7 +34,8 @@ func TestDisconnect(t *testing.T) {
 		{"2026-07-28", testbed.CallTool("1", "wait", "{}"), testbed.ModernHeaders("tools/call", "wait"), true},
 		{
 			"2025-11-25", `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"wait","arguments":{}}}`,
-			http.Header{"Content-Type": {"application/json"}, "Accept": {"application/json, text/event-stream"}, "Mcp-Protocol-Version": {"2025-11-25"}}, false,
+			http.Header{"Content-Type": {"application/json"}, "Accept": {"application/json, text/event-stream"}, "Mcp-Protocol-Version": {"2025-11-25"}},
+			false,
 		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
