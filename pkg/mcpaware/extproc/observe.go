@@ -14,7 +14,7 @@ import (
 func (a *attempt) observe(class outcome.Class) outcome.Verdict {
 	verdict := a.service.opts.Window.Observe(a.asked(), class)
 	if class == outcome.Failed {
-		a.consider(verdict)
+		a.consider(a.asked())
 	}
 	return verdict
 }
@@ -22,7 +22,7 @@ func (a *attempt) observe(class outcome.Class) outcome.Verdict {
 // observeBroken counts an answer whose HTTP status says that the endpoint is broken.
 func (a *attempt) observeBroken() outcome.Verdict {
 	verdict := a.service.opts.Window.ObserveBroken(a.asked())
-	a.consider(verdict)
+	a.consider(a.asked())
 	return verdict
 }
 
@@ -43,17 +43,13 @@ func (a *attempt) asked() outcome.Call {
 	}
 }
 
-// consider opens the tool's breaker where it is time. What is the endpoint's failure
-// is left to Envoy for ten seconds, so that it ejects it: were its tools kept away one
-// by one, too few failures would be left for that.
-func (a *attempt) consider(verdict outcome.Verdict) {
-	if a.call.GetTool() == "" || (verdict == outcome.EndpointFailed && !a.service.opts.Window.Lingers(a.asked())) {
+// consider opens the breaker of a tool where it is time. While an endpoint's failure is left
+// to Envoy, which ejects it, its breakers stay as they are: were its tools kept away one by
+// one, too few failures would be left for that.
+func (a *attempt) consider(c outcome.Call) {
+	if c.Tool == "" || a.service.opts.Window.LeftToEnvoy(c) {
 		return
 	}
-	a.considerTool(a.asked())
-}
-
-func (a *attempt) considerTool(c outcome.Call) {
 	key := breaker.Key{Server: c.Server, Tool: c.Tool, Region: c.Region}
 	a.service.opts.Breakers.Failed(key, breakerSettings(a.endpoint.server), func(since time.Time) outcome.Tally {
 		return a.service.opts.Window.Tool(key.Server, key.Tool, key.Region, since)

@@ -41,5 +41,5 @@ func (a *attempt) witness(class outcome.Class) {
 	there := a.asked()
 	there.Endpoint, there.Region = a.failedAddress, a.failedRegion
 	a.service.opts.Window.Confirm(there)
-	a.considerTool(there)
+	a.consider(there)
 }

@@ -198,8 +198,8 @@ func TestOneCaller(t *testing.T) {
 	}
 }
 
-// TestLingers: an endpoint that Envoy does not eject loses its broken tools one by one.
-func TestLingers(t *testing.T) {
+// TestLeftToEnvoy: an endpoint that Envoy does not eject loses its broken tools one by one.
+func TestLeftToEnvoy(t *testing.T) {
 	t.Parallel()
 	c := newClock()
 	w := NewWindow(c.now)
@@ -209,14 +209,14 @@ func TestLingers(t *testing.T) {
 				w.Observe(getOrder(func(c *Call) { c.Tool = tool }), Failed)
 			}
 		}
-		if got, want := w.Lingers(getOrder(nil)), second >= 10; got != want {
+		if got, want := w.LeftToEnvoy(getOrder(nil)), second < 10; got != want {
 			t.Fatalf("after %d s: %v", second, got)
 		}
 		c.at = c.at.Add(time.Second)
 	}
 	c.at = c.at.Add(windowSpan)
-	if w.Lingers(getOrder(nil)) {
-		t.Error("it lingers though nothing fails")
+	if w.Observe(getOrder(nil), Failed); w.LeftToEnvoy(getOrder(nil)) {
+		t.Error("one failure, long after, is left to Envoy")
 	}
 }
 

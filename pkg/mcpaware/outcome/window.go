@@ -121,15 +121,15 @@ func (w *Window) ObserveBroken(c Call) Verdict {
 // handOver is how long Envoy is given to eject an endpoint that is called failed.
 const handOver = 10 * time.Second
 
-// Lingers says that an endpoint has been called failed for ten seconds and is called
-// still: too little of what it does fails for Envoy to eject it, and its broken tools
-// have to be kept away from it one by one.
-func (w *Window) Lingers(c Call) bool {
+// LeftToEnvoy says that an endpoint is called failed, and Envoy still has time to eject
+// it. Where it has not in ten seconds, too little of what the endpoint does fails for that, and
+// its broken tools have to be kept away from it one by one.
+func (w *Window) LeftToEnvoy(c Call) bool {
 	at := w.clock()
 	e := w.endpoint(endpointKey{c.Server, c.Endpoint}, c.Region)
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return e.lastly > 0 && at-e.lastly <= windowSpan && at-e.condemned >= handOver
+	return e.lastly > 0 && at-e.lastly <= windowSpan && at-e.condemned < handOver
 }
 
 // record counts an answer where the verdicts on the endpoint, and on the tool in
