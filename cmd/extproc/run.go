@@ -23,6 +23,7 @@ import (
 	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/catalog"
 	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/extproc"
 	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/policy"
+	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/session"
 	"github.com/holdfast-mcp/holdfast/pkg/telemetry"
 )
 
@@ -76,9 +77,13 @@ func serve(ctx context.Context, s settings, logger *slog.Logger, conn *grpc.Clie
 	if err != nil {
 		return errors.Join(err, grpcListener.Close(), httpListener.Close())
 	}
+	store, closeStore, err := sessionStore(s, logger)
+	if err != nil {
+		return errors.Join(err, grpcListener.Close(), httpListener.Close())
+	}
 	pressure := &admit.Pressure{}
 	service := extproc.New(extproc.Options{
-		Table: policies.Table, Keyring: policies.Keyring, Catalog: lists, Window: outcomes.window, Breakers: outcomes.breakers,
+		Table: policies.Table, Keyring: policies.Keyring, Reopener: session.NewReopener(store, nil), Catalog: lists, Window: outcomes.window, Breakers: outcomes.breakers,
 		Budget: outcomes.budget, Report: reporter.Offer, Pressure: pressure, Live: outcomes.fleet.Processors, Logger: logger,
 	})
 	state := newState(policies, service.Streams)
@@ -110,7 +115,7 @@ func serve(ctx context.Context, s settings, logger *slog.Logger, conn *grpc.Clie
 		return nil
 	})
 	logger.Info("listening", "grpc", s.listen, "http", s.http, "xds", s.xds, "node", s.nodeID, "region", s.region)
-	err = group.Wait()
+	err = errors.Join(group.Wait(), closeStore())
 	logger.Info("stopped")
 	return err
 }

@@ -105,6 +105,7 @@ func (s *MCPServer) applyDefaults() {
 	setDefault(&spec.Failover.Mode, ActivePassive)
 	setDefault(&spec.ConnectTimeout, DefaultConnectTimeout)
 	spec.Concurrency.applyDefaults()
+	setDefault(&spec.Sessions, SessionsEnd)
 	setDefault(&spec.SessionPrincipal, DefaultSessionPrincipal)
 	setDefault(&spec.SessionMaxAge, DefaultSessionMaxAge)
 	setDefault(&spec.HealthCheck.Path, DefaultHealthPath)

@@ -12,6 +12,9 @@ type enum interface{ values() []string }
 func (FailoverMode) values() []string {
 	return []string{string(ActivePassive), string(ActiveActive), string(Nearest)}
 }
+func (SessionLoss) values() []string {
+	return []string{string(SessionsEnd), string(SessionsReinitialize)}
+}
 func (ErrorStyle) values() []string       { return []string{string(ErrorsMCP), string(ErrorsHTTP)} }
 func (Switch) values() []string           { return []string{string(On), string(Off)} }
 func (ProcessorFailure) values() []string { return []string{string(Refuse), string(Pass)} }

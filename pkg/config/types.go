@@ -85,6 +85,10 @@ type MCPServerSpec struct {
 	HealthCheck HealthCheck `yaml:"healthCheck,omitempty" json:"healthCheck,omitempty"`
 	// ConnectTimeout to an endpoint, 1ms to 30s. Default 1s.
 	ConnectTimeout Duration `yaml:"connectTimeout,omitempty" json:"connectTimeout,omitempty"`
+	// Sessions says what becomes of a session whose endpoint is lost. "end": its client is told that it is gone.
+	// "reinitialize": it is opened again on another endpoint, with the client's own initialize, log level and
+	// subscriptions, and the client notices nothing; for servers that keep nothing else in a session. Default end.
+	Sessions SessionLoss `yaml:"sessions,omitempty" json:"sessions,omitempty"`
 	// SessionPrincipal is the request header, in lower case, whose value a session is bound to: a session that was
 	// opened with it is only found with the same value. "none" binds no session, which suits callers whose credentials
 	// change while their session lasts. Default authorization.
@@ -148,6 +152,17 @@ type RetryBudget struct {
 	// Floor is how many retries are allowed on top of the ratio, 0 to 100000, for all calls of the server together. Default 100.
 	Floor *int `yaml:"floor,omitempty" json:"floor,omitempty"` // a pointer: 0 differs from nothing written
 }
+
+// SessionLoss is the value of MCPServerSpec.Sessions.
+type SessionLoss string
+
+// Values of SessionLoss.
+const (
+	// SessionsEnd with their endpoint.
+	SessionsEnd SessionLoss = "end"
+	// SessionsReinitialize on another endpoint.
+	SessionsReinitialize SessionLoss = "reinitialize"
+)
 
 // SessionUnbound is the value of MCPServerSpec.SessionPrincipal that binds no session.
 const SessionUnbound = "none"

@@ -24,6 +24,7 @@ func (b *builder) action(route, server string, class Class, l limits) Action {
 	a := Action{
 		Server: server, Class: class, Timeout: time.Duration(l.timeout), IdleTimeout: time.Duration(l.idle),
 		PerTryTimeout: time.Duration(l.retry.PerTryTimeout), Attempts: l.retry.Attempts,
+		Reopen:  b.reopens[server],
 		BackOff: BackOff{Base: time.Duration(l.retry.BackOff.Base), Max: time.Duration(l.retry.BackOff.Max)},
 	}
 	switch class {
@@ -42,8 +43,12 @@ func (b *builder) action(route, server string, class Class, l limits) Action {
 
 // stamp names an Envoy route by a hash of everything that it does.
 func (b *builder) stamp(route, class string, a Action) string {
-	sum := sha256.Sum256(fmt.Appendf(nil, "%s|%s|%s|%s|%d|%d|%d|%d|%d|%d",
-		route, a.Server, b.paths[a.Server], class, a.Timeout, a.PerTryTimeout, a.Attempts, a.IdleTimeout, a.BackOff.Base, a.BackOff.Max))
+	meaning := fmt.Appendf(nil, "%s|%s|%s|%s|%d|%d|%d|%d|%d|%d",
+		route, a.Server, b.paths[a.Server], class, a.Timeout, a.PerTryTimeout, a.Attempts, a.IdleTimeout, a.BackOff.Base, a.BackOff.Max)
+	if a.Reopen {
+		meaning = append(meaning, "|reopen"...)
+	}
+	sum := sha256.Sum256(meaning)
 	return fmt.Sprintf("%s.%s.%s.%s", route, a.Server, class, hex.EncodeToString(sum[:6]))
 }
 

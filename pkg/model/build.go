@@ -28,12 +28,13 @@ type Options struct {
 // error; what can still fail is said with the resource's name. Build is pure and
 // safe for concurrent use.
 func Build(cfg *config.Config, opts Options) (*Model, error) {
-	b := builder{opts: opts, paths: map[string]string{}}
+	b := builder{opts: opts, paths: map[string]string{}, reopens: map[string]bool{}}
 	m := &Model{Region: opts.Region}
 	m.Gateway = b.gateway(cfg.Gateway)
 	for _, s := range cfg.Servers {
 		m.Servers = append(m.Servers, b.server(s))
 		b.paths[s.Metadata.Name] = s.Spec.Path
+		b.reopens[s.Metadata.Name] = s.Spec.Sessions == config.SessionsReinitialize
 	}
 	for _, r := range cfg.Routes {
 		m.Routes = append(m.Routes, b.route(r))
@@ -47,7 +48,9 @@ type builder struct {
 	opts Options
 	// paths of servers by name, part of what a stamp stands for.
 	paths map[string]string
-	errs  []error
+	// reopens says which servers' sessions are opened again where they are lost.
+	reopens map[string]bool
+	errs    []error
 }
 
 func (b *builder) address(owner, address string) (string, uint32) {
@@ -112,7 +115,10 @@ func (b *builder) server(s config.MCPServer) Server {
 			Percent: uint32(*s.Spec.RetryBudget.Ratio), //nolint:gosec // 0 to 100
 			Floor:   uint32(*s.Spec.RetryBudget.Floor), //nolint:gosec // 0 to 100000
 		},
-		Sessions: Sessions{MaxAge: time.Duration(s.Spec.SessionMaxAge)},
+		Sessions: Sessions{
+			MaxAge:       time.Duration(s.Spec.SessionMaxAge),
+			Reinitialize: s.Spec.Sessions == config.SessionsReinitialize,
+		},
 	}
 	if s.Spec.SessionPrincipal != config.SessionUnbound {
 		out.Sessions.PrincipalHeader = s.Spec.SessionPrincipal

@@ -201,6 +201,8 @@ type Action struct {
 	BackOff     BackOff
 	// Unretried is the stamp of the action's twin; see Twin. Safe actions with more than one try have one.
 	Unretried string
+	// Reopen: a session that the endpoint does not know any more moves to another one.
+	Reopen bool
 }
 
 // BackOff is the wait before a retry, random below a limit that doubles from Base to Max.

@@ -8,4 +8,6 @@ type Sessions struct {
 	MaxAge time.Duration
 	// PrincipalHeader, lower-case, has what sessions are bound to; empty: they are not bound.
 	PrincipalHeader string
+	// Reinitialize opens lost sessions again on another endpoint.
+	Reinitialize bool
 }

@@ -123,6 +123,10 @@ const (
 	StatusBusy = 429
 	// StatusGiveUp is neither tried again nor counted: no time is left for another try.
 	StatusGiveUp = 408
+	// StatusSessionLost moves a call whose session the endpoint does not know any more, so
+	// that it has not run; on routes of servers whose sessions are opened again. It is no
+	// status of HTTP.
+	StatusSessionLost = 442
 	// StatusEndpointFailed moves the call and is counted.
 	StatusEndpointFailed = 503
 )

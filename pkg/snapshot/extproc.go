@@ -36,6 +36,9 @@ const (
 // endpoint; far above what a decision takes on a busy machine.
 const messageTimeout = 500 * time.Millisecond
 
+// maxMessageTimeout is how far a processor may put that off for one message.
+const maxMessageTimeout = 10 * time.Second
+
 // maxQueueWait is the longest that a call may wait for its turn (config.Concurrency).
 const maxQueueWait = 30 * time.Second
 
@@ -87,6 +90,8 @@ func attemptFilter() (*hcmv3.HttpFilter, error) {
 		// Written too: a try that fails leaves word for the next one.
 		MetadataOptions: &extprocv3.MetadataOptions{ForwardingNamespaces: callNamespace(), ReceivingNamespaces: callNamespace()},
 		MessageTimeout:  duration(messageTimeout),
+		// What the attempt point may ask for while it opens a session again.
+		MaxMessageTimeout: duration(maxMessageTimeout),
 		// The verdict travels in :status.
 		MutationRules: &mutationrulesv3.HeaderMutationRules{DisallowSystem: boolean(false), AllowAllRouting: boolean(true)},
 		// Unchanged JSON answers keep their content-length and are not chunked.

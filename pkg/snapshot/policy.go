@@ -66,6 +66,7 @@ func policyServer(m *model.Model, name string) *policyv1.Server {
 		out.Concurrency = policyConcurrency(s.Concurrency)
 		out.SessionMaxAge, out.SessionPrincipalHeader = duration(s.Sessions.MaxAge), s.Sessions.PrincipalHeader
 		out.Breaker = breaker(s.Breaker)
+		out.ReinitializeSessions = s.Sessions.Reinitialize
 		for _, localities := range s.Priorities {
 			for _, l := range localities {
 				for _, e := range l.Endpoints {

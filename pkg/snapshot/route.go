@@ -122,7 +122,8 @@ func (b *routeBuilder) add(r model.Route) error {
 				return err
 			}
 			route.TypedPerFilterConfig = perFilter
-		} else {
+		}
+		if a.Class != model.Stream || a.Reopen {
 			retry, err := retryPolicy(a)
 			if err != nil {
 				return err
@@ -184,6 +185,9 @@ func retryPolicy(a model.Action) (*routev3.RetryPolicy, error) {
 		RetryBackOff: &routev3.RetryPolicy_RetryBackOff{
 			BaseInterval: duration(a.BackOff.Base), MaxInterval: duration(a.BackOff.Max),
 		},
+	}
+	if a.Reopen {
+		reopen(a, out)
 	}
 	if a.Class == model.Safe {
 		out.RateLimitedRetryBackOff = &routev3.RetryPolicy_RateLimitedRetryBackOff{

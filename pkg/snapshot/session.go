@@ -2,6 +2,7 @@ package snapshot
 
 import (
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	statefulv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/stateful_session/v3"
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
 	headerv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/http/stateful_session/header/v3"
@@ -71,4 +72,15 @@ func replicated(m *model.Model) bool {
 		}
 	}
 	return false
+}
+
+// reopen lets calls of a lost session move on: the endpoint that does not know it has
+// not run them.
+func reopen(a model.Action, retry *routev3.RetryPolicy) {
+	retry.RetryOn = retryOnUnsafe + ",retriable-status-codes"
+	retry.RetriableStatusCodes = []uint32{names.StatusSessionLost}
+	if a.Class == model.Stream {
+		// A stream may be silent for as long as it likes.
+		retry.PerTryTimeout = nil
+	}
 }

@@ -123,7 +123,7 @@ type sessions struct {
 }
 
 // startSessions runs a server in two regions with two endpoints each; extra is added to its spec.
-func startSessions(t *testing.T, mode, extra string) *sessions {
+func startSessions(t *testing.T, mode, extra string, extprocArgs ...string) *sessions {
 	t.Helper()
 	out := &sessions{servers: map[string]*stateful{}}
 	address := func(name string) string {
@@ -154,7 +154,7 @@ spec:
   timeout: 10s
   tools: [{match: {name: where}, safe: true}]
 `, address("mumbai-a"), address("mumbai-b"), address("delhi-a"), address("delhi-b"), mode, extra)
-	out.Bed = testbed.Start(t, testbed.Options{Servers: []demo.Place{}, Config: config, Reachable: legacyPing})
+	out.Bed = testbed.Start(t, testbed.Options{Servers: []demo.Place{}, Config: config, Reachable: legacyPing, ExtprocArgs: extprocArgs})
 	return out
 }
 

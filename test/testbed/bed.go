@@ -46,6 +46,8 @@ type Options struct {
 	Config string
 	// Reachable says whether requests reach a server; nil: Ping of /mcp does.
 	Reachable func(*Bed) error
+	// ExtprocArgs are added to the command line of the processors.
+	ExtprocArgs []string
 }
 
 // Bed is a running Holdfast.
@@ -62,6 +64,8 @@ type Bed struct {
 	addresses map[string]string
 	servers   []demo.Place
 	reachable func(*Bed) error
+	// extprocArgs are for every processor.
+	extprocArgs []string
 }
 
 // Addr is the host:port of the demo server with that name.
@@ -88,7 +92,7 @@ func Start(t testing.TB, opts Options) *Bed {
 	if opts.Reachable == nil {
 		opts.Reachable = func(b *Bed) error { return b.Ping("/mcp") }
 	}
-	b := &Bed{t: t, servers: opts.Servers, addresses: map[string]string{}, reachable: opts.Reachable}
+	b := &Bed{t: t, servers: opts.Servers, addresses: map[string]string{}, reachable: opts.Reachable, extprocArgs: opts.ExtprocArgs}
 	// Unix sockets have short names at most, so not under t.TempDir.
 	dir, err := os.MkdirTemp("", "hf")
 	if err != nil {

@@ -1386,11 +1386,10 @@ type CallSession struct {
 	UpstreamId string `protobuf:"bytes,3,opt,name=upstream_id,json=upstreamId,proto3" json:"upstream_id,omitempty"`
 	// Another endpoint may open the session again.
 	Reinitialize bool `protobuf:"varint,4,opt,name=reinitialize,proto3" json:"reinitialize,omitempty"`
-	// Of the session's State that these were read from; 0: there is none.
-	Generation uint64 `protobuf:"varint,5,opt,name=generation,proto3" json:"generation,omitempty"`
-	// Part of what a session is opened again with, once the answer is good: the
-	// params of logging/setLevel, resources/subscribe or resources/unsubscribe.
-	Replayed      []byte `protobuf:"bytes,6,opt,name=replayed,proto3" json:"replayed,omitempty"`
+	// What a session is opened again with once the answer to the message is good: the
+	// params of logging/setLevel, or the URI of resources/subscribe or
+	// resources/unsubscribe.
+	Replayed      []byte `protobuf:"bytes,5,opt,name=replayed,proto3" json:"replayed,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1451,13 +1450,6 @@ func (x *CallSession) GetReinitialize() bool {
 		return x.Reinitialize
 	}
 	return false
-}
-
-func (x *CallSession) GetGeneration() uint64 {
-	if x != nil {
-		return x.Generation
-	}
-	return 0
 }
 
 func (x *CallSession) GetReplayed() []byte {
@@ -1755,17 +1747,14 @@ const file_api_policy_v1_policy_proto_rawDesc = "" +
 	"deadlineMs\x12\x16\n" +
 	"\x06budget\x18\x12 \x01(\x06R\x06budget\x12\x1b\n" +
 	"\tbatch_ids\x18\x19 \x03(\fR\bbatchIds\x129\n" +
-	"\asession\x18\x14 \x01(\v2\x1f.holdfast.policy.v1.CallSessionR\asession\"\xc0\x01\n" +
+	"\asession\x18\x14 \x01(\v2\x1f.holdfast.policy.v1.CallSessionR\asession\"\xa0\x01\n" +
 	"\vCallSession\x12\x14\n" +
 	"\x05token\x18\x01 \x01(\tR\x05token\x12\x1a\n" +
 	"\bendpoint\x18\x02 \x01(\tR\bendpoint\x12\x1f\n" +
 	"\vupstream_id\x18\x03 \x01(\tR\n" +
 	"upstreamId\x12\"\n" +
-	"\freinitialize\x18\x04 \x01(\bR\freinitialize\x12\x1e\n" +
-	"\n" +
-	"generation\x18\x05 \x01(\x04R\n" +
-	"generation\x12\x1a\n" +
-	"\breplayed\x18\x06 \x01(\fR\breplayed\"\xb5\x01\n" +
+	"\freinitialize\x18\x04 \x01(\bR\freinitialize\x12\x1a\n" +
+	"\breplayed\x18\x05 \x01(\fR\breplayed\"\xb5\x01\n" +
 	"\fCatalogEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x16\n" +
 	"\x06server\x18\x02 \x01(\tR\x06server\x12\x16\n" +

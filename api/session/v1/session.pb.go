@@ -279,6 +279,8 @@ type State struct {
 	LogLevel []byte `protobuf:"bytes,6,opt,name=log_level,json=logLevel,proto3" json:"log_level,omitempty"`
 	// URIs of resources/subscribe, at most 256, in order.
 	Subscriptions []string `protobuf:"bytes,7,rep,name=subscriptions,proto3" json:"subscriptions,omitempty"`
+	// The endpoint has said that it does not know the session any more.
+	Lost          bool `protobuf:"varint,8,opt,name=lost,proto3" json:"lost,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -362,6 +364,13 @@ func (x *State) GetSubscriptions() []string {
 	return nil
 }
 
+func (x *State) GetLost() bool {
+	if x != nil {
+		return x.Lost
+	}
+	return false
+}
+
 var File_api_session_v1_session_proto protoreflect.FileDescriptor
 
 const file_api_session_v1_session_proto_rawDesc = "" +
@@ -387,7 +396,7 @@ const file_api_session_v1_session_proto_rawDesc = "" +
 	"\tprincipal\x18\b \x01(\fR\tprincipal\x12\x1e\n" +
 	"\n" +
 	"initialize\x18\t \x01(\fR\n" +
-	"initialize\"\xd5\x01\n" +
+	"initialize\"\xe9\x01\n" +
 	"\x05State\x12\x1e\n" +
 	"\n" +
 	"generation\x18\x01 \x01(\x04R\n" +
@@ -398,7 +407,8 @@ const file_api_session_v1_session_proto_rawDesc = "" +
 	"upstreamId\x12\x14\n" +
 	"\x05ended\x18\x05 \x01(\bR\x05ended\x12\x1b\n" +
 	"\tlog_level\x18\x06 \x01(\fR\blogLevel\x12$\n" +
-	"\rsubscriptions\x18\a \x03(\tR\rsubscriptionsB;Z9github.com/holdfast-mcp/holdfast/api/session/v1;sessionv1b\x06proto3"
+	"\rsubscriptions\x18\a \x03(\tR\rsubscriptions\x12\x12\n" +
+	"\x04lost\x18\b \x01(\bR\x04lostB;Z9github.com/holdfast-mcp/holdfast/api/session/v1;sessionv1b\x06proto3"
 
 var (
 	file_api_session_v1_session_proto_rawDescOnce sync.Once

@@ -46,6 +46,9 @@ func (a *attempt) onHeaders(m *extprocv3.HttpHeaders) error {
 	a.over = m.GetEndOfStream() || !a.duplex
 	a.heard()
 	a.held.retryAfter = h.first("retry-after")
+	if a.sessionForgotten() {
+		return a.forgetSession()
+	}
 	if a.verb != "POST" || !awaited(a.call) {
 		return a.pass()
 	}
@@ -206,6 +209,7 @@ func (a *attempt) finish(f *final, last bool) error {
 	}
 	if verdict == outcome.Good {
 		a.remember(f)
+		a.rememberReplayed()
 	}
 	if f.usable {
 		a.stampVia(f)

@@ -2,6 +2,7 @@ package extproc
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"runtime/debug"
 	"sync"
@@ -122,17 +123,18 @@ func (a *attempt) onRequest(req *extprocv3.ProcessingRequest, m *extprocv3.HttpH
 	}
 	a.failedAddress, a.failedRegion = failedBefore(req)
 	a.locate(attributesOf(req))
-	if a.sessionElsewhere() {
-		a.over = true
-		return a.send(immediate(lostSession()))
+	mutation := &extprocv3.HeaderMutation{RemoveHeaders: h.own()}
+	if a.call.GetSession() != nil {
+		if found, err := a.findSession(h, mutation); err != nil || !found {
+			a.over = true
+			return errors.Join(err, a.send(immediate(lostSession())))
+		}
 	}
 	a.countTry()
 	if a.giveUpLater(); a.over {
 		return a.send(immediate(a.outOfTime()))
 	}
-	return a.send(requestHeadersReply(&extprocv3.CommonResponse{
-		HeaderMutation: &extprocv3.HeaderMutation{RemoveHeaders: h.own()},
-	}))
+	return a.send(requestHeadersReply(&extprocv3.CommonResponse{HeaderMutation: mutation}))
 }
 
 // onDeadline ends the wait for an answer that did not come in time.

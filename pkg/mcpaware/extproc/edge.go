@@ -227,6 +227,7 @@ func (e *edge) onResponse(req *extprocv3.ProcessingRequest, m *extprocv3.HttpHea
 		return responseHeadersReply(&extprocv3.HeaderMutation{})
 	}
 	e.learn(h, local, report, judged)
+	e.endSession(local)
 	if e.sessionLost(h, local) {
 		e.debug("session lost", "flags", local.Flags, "details", local.CodeDetails)
 		return immediate(noSession())

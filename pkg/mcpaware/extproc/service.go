@@ -63,6 +63,9 @@ type Options struct {
 	// Keyring gives the keys of session ids, nil while there are none: then no stream is
 	// served. Without the function ids of servers go to clients as they are.
 	Keyring func() *session.Keyring
+	// Reopener opens lost sessions again, and has the store of those; nil: sessions end
+	// with their endpoint.
+	Reopener *session.Reopener
 	// Logger defaults to discarding.
 	Logger *slog.Logger
 }

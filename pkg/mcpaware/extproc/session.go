@@ -76,10 +76,22 @@ func (e *edge) joinSession() bool {
 	}
 	s.token = ids[0]
 	s.call = &policyv1.CallSession{Token: s.token, Endpoint: owner.Endpoint, UpstreamId: owner.UpstreamID}
-	e.decision.SetHeaders = append(e.decision.SetHeaders, decide.HeaderValue{Name: headerSession, Value: owner.UpstreamID})
+	header := names.HeaderEndpointOnly
+	if server.GetReinitializeSessions() && e.service.opts.Reopener != nil {
+		header = names.HeaderEndpointFirst
+		if !e.followSession(&owner) {
+			e.decision.Answer = noSession()
+			return false
+		}
+	}
+	if s.call.GetUpstreamId() == "" {
+		e.decision.RemoveHeaders = append(e.decision.RemoveHeaders, headerSession)
+	} else {
+		e.decision.SetHeaders = append(e.decision.SetHeaders, decide.HeaderValue{Name: headerSession, Value: s.call.GetUpstreamId()})
+	}
 	if !s.alone {
 		e.decision.SetHeaders = append(e.decision.SetHeaders, decide.HeaderValue{
-			Name: names.HeaderEndpointOnly, Value: base64.StdEncoding.EncodeToString([]byte(owner.Endpoint)),
+			Name: header, Value: base64.StdEncoding.EncodeToString([]byte(s.call.GetEndpoint())),
 		})
 	}
 	return true
@@ -111,7 +123,10 @@ func (e *edge) newSession(server *policyv1.Server) *session.Session {
 	s := session.New()
 	s.Server, s.Revision, s.Principal = server.GetName(), e.decision.Revision, e.principal(server)
 	if server.GetReinitializeSessions() {
-		s.Initialize = bytes.Clone(e.decision.Message.Params)
+		if s.Initialize = bytes.Clone(e.decision.Message.Params); len(s.Initialize) > session.MaxInitializeBytes {
+			e.service.log.Warn("initialize is too long to be repeated, so the session ends with its endpoint", "server", s.Server, "bytes", len(s.Initialize))
+			s.Initialize = nil
+		}
 	}
 	return &s
 }
@@ -162,24 +177,13 @@ func (e *edge) sessionLost(h headers, local degrade.Local) bool {
 		return false
 	case h.first(names.HeaderSession) != "":
 		return true
+	case s.call.GetReinitialize() && local.CodeDetails != viaUpstream:
+		// It is not lost with its endpoint.
+		return false
 	case local.CodeDetails == viaUpstream:
 		return local.Status == http.StatusNotFound
 	case s.alone:
 		return false
 	}
 	return local.Unreachable()
-}
-
-// lostSession is noSession from the attempt point: Envoy sends it down untried, and
-// the edge point knows it by the header.
-func lostSession() *degrade.Answer {
-	answer := noSession()
-	answer.Headers = []degrade.HeaderValue{{Name: names.HeaderSession, Value: "lost"}}
-	return answer
-}
-
-// sessionElsewhere says that the try has landed where the session of its request is not.
-func (a *attempt) sessionElsewhere() bool {
-	s := a.call.GetSession()
-	return s != nil && a.endpoint.address != "" && s.GetEndpoint() != a.endpoint.address
 }

@@ -1,0 +1,219 @@
+package extproc
+
+import (
+	"context"
+	"net/http"
+	"slices"
+	"strconv"
+	"time"
+
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	sessionv1 "github.com/holdfast-mcp/holdfast/api/session/v1"
+	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/degrade"
+	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/session"
+	"github.com/holdfast-mcp/holdfast/pkg/names"
+)
+
+// Methods that make part of what a session is opened again with.
+const (
+	methodSetLevel    = "logging/setLevel"
+	methodSubscribe   = "resources/subscribe"
+	methodUnsubscribe = "resources/unsubscribe"
+)
+
+// followSession finds where a session is that may have been opened again elsewhere.
+// false: its client has ended it.
+func (e *edge) followSession(owner *session.Session) bool {
+	call := e.session.call
+	call.Reinitialize = true
+	// The store answers within its own time limit, or from memory.
+	state, err := e.service.opts.Reopener.Store().Get(context.Background(), owner.Key(owner.Server))
+	if err != nil {
+		e.service.log.Warn("session not looked up", "error", err)
+	}
+	if state.GetEnded() {
+		return false
+	}
+	if state.GetEndpoint() != "" {
+		call.Endpoint, call.UpstreamId = state.GetEndpoint(), state.GetUpstreamId()
+	}
+	switch e.decision.Call.GetMethod() {
+	case methodSetLevel:
+		if p := e.decision.Message.Params; len(p) <= session.MaxLogLevelBytes {
+			call.Replayed = slices.Clone(p)
+		}
+	case methodSubscribe, methodUnsubscribe:
+		call.Replayed = []byte(e.decision.Message.URI)
+	}
+	return true
+}
+
+// endSession notes that a client has ended its session, so that nobody opens it again.
+func (e *edge) endSession(local degrade.Local) {
+	s := &e.session
+	if e.request.Verb != http.MethodDelete || !s.call.GetReinitialize() || local.CodeDetails != viaUpstream || local.Status == http.StatusMethodNotAllowed {
+		return
+	}
+	owner, err := s.keyring.Open(s.token)
+	if err != nil {
+		return
+	}
+	_, err = session.Change(context.Background(), e.service.opts.Reopener.Store(), owner.Key(owner.Server), func(state *sessionv1.State) bool {
+		state.Ended = true
+		return true
+	})
+	if err != nil {
+		e.service.log.Warn("the end of a session is not kept", "error", err)
+	}
+}
+
+// lostSession is noSession from the attempt point: Envoy sends it down untried, and
+// the edge point knows it by the header.
+func lostSession() *degrade.Answer {
+	answer := noSession()
+	answer.Headers = []degrade.HeaderValue{{Name: names.HeaderSession, Value: "lost"}}
+	return answer
+}
+
+// findSession makes sure that the endpoint which Envoy picked has the session of the
+// request, and opens it there where that is wanted. false: the session is lost.
+func (a *attempt) findSession(h headers, mutation *extprocv3.HeaderMutation) (bool, error) {
+	s := a.call.GetSession()
+	here := a.endpoint.address == "" || s.GetEndpoint() == a.endpoint.address
+	reopener := a.service.opts.Reopener
+	switch {
+	case here && (!s.GetReinitialize() || a.endpoint.attempt <= 1):
+		return true, nil
+	case !s.GetReinitialize() || reopener == nil || a.verb == http.MethodDelete || a.service.opts.Keyring == nil:
+		return here, nil
+	}
+	ring := a.service.opts.Keyring()
+	if ring == nil {
+		return false, nil
+	}
+	owner, err := ring.Open(s.GetToken())
+	if err != nil {
+		return false, nil //nolint:nilerr // the key has gone since the edge point used it
+	}
+	if here {
+		// A try before this one was not made, or told that the session is lost.
+		state, err := reopener.Store().Get(a.stream.Context(), owner.Key(owner.Server))
+		if err != nil || !state.GetLost() {
+			return true, nil //nolint:nilerr // then it is where it was
+		}
+	}
+	// Envoy waits half a second for an answer, in which not every server opens a session.
+	if err := a.send(&extprocv3.ProcessingResponse{OverrideMessageTimeout: durationpb.New(session.ReopenTimeout + time.Second)}); err != nil {
+		return false, err
+	}
+	began := time.Now()
+	state, err := reopener.Reopen(a.stream.Context(), &owner, owner.Server, session.Target{
+		Address: a.endpoint.address, Region: a.endpoint.region, Path: h.first(":path"), Host: h.first(":authority"),
+		Header: h.forwarded(), Version: h.first("mcp-protocol-version"),
+	})
+	if session.Unreachable(err) {
+		// Nor will Envoy reach it; it has other endpoints to try.
+		return true, nil
+	}
+	if err != nil {
+		a.service.log.Warn("session not opened again", "server", a.call.GetServer(), "endpoint", a.endpoint.name, "error", err)
+		return false, nil
+	}
+	a.debug("session opened again", "elapsed", time.Since(began))
+	if state.GetUpstreamId() == "" {
+		mutation.RemoveHeaders = append(mutation.RemoveHeaders, headerSession)
+	} else {
+		mutation.SetHeaders = append(mutation.SetHeaders, setHeader(headerSession, state.GetUpstreamId()))
+	}
+	return true, nil
+}
+
+// forwarded are the headers of a request that go along when a session is opened in its
+// place: all but those of the message and the connection.
+func (h headers) forwarded() http.Header {
+	out := http.Header{}
+	for _, v := range h {
+		switch name := v.GetKey(); {
+		case name == "" || name[0] == ':':
+		case slices.Contains([]string{
+			"content-length", "content-type", "content-encoding", "transfer-encoding", "connection", "keep-alive", "upgrade", "te", "trailer",
+			"expect", "host", "accept", "accept-encoding", "last-event-id",
+		}, name):
+		case hasAnyPrefix(name, "mcp-", names.HeaderPrefix, names.EnvoyHeaderPrefix):
+		default:
+			out.Add(name, headerValue(v))
+		}
+	}
+	return out
+}
+
+func hasAnyPrefix(s string, prefixes ...string) bool {
+	return slices.ContainsFunc(prefixes, func(p string) bool { return len(s) >= len(p) && s[:len(p)] == p })
+}
+
+// sessionForgotten says that the endpoint has answered that it does not know the session,
+// which can be opened again.
+func (a *attempt) sessionForgotten() bool {
+	return a.held.status == http.StatusNotFound && a.verb != http.MethodDelete && a.call.GetSession().GetReinitialize() && a.service.opts.Reopener != nil
+}
+
+// forgetSession notes it and moves the message on.
+func (a *attempt) forgetSession() error {
+	s := a.call.GetSession()
+	if ring := a.service.opts.Keyring(); ring != nil {
+		if owner, err := ring.Open(s.GetToken()); err == nil {
+			a.changeSession(&owner, func(state *sessionv1.State) bool {
+				if state.GetEndpoint() != "" && state.GetEndpoint() != a.endpoint.address {
+					return false
+				}
+				if state.GetEndpoint() == "" {
+					state.Endpoint, state.UpstreamId = s.GetEndpoint(), s.GetUpstreamId()
+				}
+				state.Lost = true
+				return true
+			})
+		}
+	}
+	a.debug("session forgotten")
+	return a.release([]*corev3.HeaderValueOption{
+		setHeader(":status", strconv.Itoa(names.StatusSessionLost)), setHeader(names.HeaderSession, "lost"),
+	}, false)
+}
+
+// rememberReplayed keeps what a good answer has changed of what a session is opened with.
+func (a *attempt) rememberReplayed() {
+	s := a.call.GetSession()
+	if len(s.GetReplayed()) == 0 || a.service.opts.Reopener == nil {
+		return
+	}
+	ring := a.service.opts.Keyring()
+	if ring == nil {
+		return
+	}
+	owner, err := ring.Open(s.GetToken())
+	if err != nil {
+		return
+	}
+	uri := string(s.GetReplayed())
+	a.changeSession(&owner, func(state *sessionv1.State) bool {
+		switch a.call.GetMethod() {
+		case methodSetLevel:
+			state.LogLevel = s.GetReplayed()
+		case methodSubscribe:
+			return session.Subscribe(state, uri)
+		case methodUnsubscribe:
+			return session.Unsubscribe(state, uri)
+		}
+		return true
+	})
+}
+
+func (a *attempt) changeSession(owner *session.Session, edit func(*sessionv1.State) bool) {
+	ctx := context.WithoutCancel(a.stream.Context())
+	if _, err := session.Change(ctx, a.service.opts.Reopener.Store(), owner.Key(owner.Server), edit); err != nil {
+		a.service.log.Warn("a change of a session is not kept", "server", owner.Server, "error", err)
+	}
+}
