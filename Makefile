@@ -67,6 +67,10 @@ bench-data: build ## what Holdfast costs on the way of a call; writes docs/PERFO
 clients: ## clients and servers of four SDKs through Holdfast, with every fault; fetches them
 	go test -timeout 10m -count=1 -v ./test/thirdparty ./test/clients
 
+.PHONY: drills
+drills: ## failures played on a real Envoy, held to bounds in absolute time
+	go test -timeout 30m -count=1 -v ./test/drills -absolute
+
 .PHONY: lint
 lint: $(GOLANGCI) ## gofumpt, vet and the linters of .golangci.yml
 	$(GOLANGCI) run --allow-parallel-runners ./...

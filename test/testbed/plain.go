@@ -1,0 +1,99 @@
+package testbed
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/holdfast-mcp/holdfast/pkg/supervise"
+	"github.com/holdfast-mcp/holdfast/pkg/supervise/stack"
+)
+
+// plainBootstrap is an Envoy that does nothing but pass calls on to one server.
+const plainBootstrap = `
+admin: {address: {socket_address: {address: 127.0.0.1, port_value: %s}}}
+static_resources:
+  listeners:
+    - address: {socket_address: {address: 127.0.0.1, port_value: %s}}
+      filter_chains:
+        - filters:
+            - name: envoy.filters.network.http_connection_manager
+              typed_config:
+                "@type": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
+                stat_prefix: plain
+                route_config:
+                  virtual_hosts:
+                    - {name: plain, domains: ["*"], routes: [{match: {prefix: /}, route: {cluster: server, timeout: 0s}}]}
+                http_filters:
+                  - name: envoy.filters.http.router
+                    typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router}
+  clusters:
+    - name: server
+      connect_timeout: 1s
+      load_assignment:
+        cluster_name: server
+        endpoints: [{lb_endpoints: [{endpoint: {address: {socket_address: {address: 127.0.0.1, port_value: %s}}}}]}]
+`
+
+// Calibration is how much slower this machine is at the moment than a quiet one, at
+// least 1: the slowest hundredth of calls through a plain Envoy to the named server, at
+// this rate and with as many callers as a Load has, over the time that it takes on a
+// quiet machine of two cores. Bounds in absolute time are multiplied by it.
+func (b *Bed) Calibration(server string, rate int, tool Tool) float64 {
+	b.t.Helper()
+	const quiet, enough = 8 * time.Millisecond, 400
+	load := b.StartLoadAt(b.plainEnvoy(server), "/mcp", rate, tool)
+	b.Until(30*time.Second, "answers through a plain Envoy", func() bool { return len(load.Calls()) >= enough })
+	var took []time.Duration
+	for _, c := range load.Stop() {
+		if c.Good() {
+			took = append(took, c.Took)
+		}
+	}
+	if len(took) < enough {
+		b.t.Fatalf("only %d good answers through a plain Envoy", len(took))
+	}
+	slices.Sort(took)
+	return max(1, float64(took[len(took)*99/100])/float64(quiet))
+}
+
+// plainEnvoy starts a plain Envoy in front of the named server and returns its address.
+func (b *Bed) plainEnvoy(server string) string {
+	b.t.Helper()
+	var ports supervise.Ports
+	defer ports.ReleaseAll()
+	reserve := func() (address, port string) {
+		address, _, err := ports.Reserve("127.0.0.1:0")
+		if err == nil {
+			_, port, err = net.SplitHostPort(address)
+		}
+		if err != nil {
+			b.t.Fatal(err)
+		}
+		return address, port
+	}
+	listen, listenPort := reserve()
+	admin, adminPort := reserve()
+	_, serverPort, err := net.SplitHostPort(b.Addr(server))
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	path := filepath.Join(b.Dir, "plain.yaml")
+	if err := os.WriteFile(path, fmt.Appendf(nil, plainBootstrap, adminPort, listenPort, serverPort), 0o600); err != nil {
+		b.t.Fatal(err)
+	}
+	ports.Release(listen, admin)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	err = b.sup.Start(ctx, stack.Envoy(Parts(b.t).Envoy, stack.EnvoyOptions{
+		Name: "envoy-plain", Bootstrap: path, Admin: admin, Listener: listen, Concurrency: 1,
+	}))
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return listen
+}
