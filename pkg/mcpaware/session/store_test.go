@@ -74,6 +74,7 @@ func TestStores(t *testing.T) {
 type broken struct{}
 
 func (broken) Get(context.Context, string) (*sessionv1.State, error) { return nil, errors.New("away") }
+
 func (broken) Put(context.Context, string, *sessionv1.State) (*sessionv1.State, error) {
 	return nil, errors.New("away")
 }
