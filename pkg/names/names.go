@@ -26,6 +26,19 @@ const (
 	HeaderEndpointFirst = "x-holdfast-endpoint-first"
 )
 
+// A request that Envoy begins again, because its answer was lost with the processor
+// that held it, comes back to the edge point as a GET under another path.
+const (
+	// PathRerun stands before the path of the route.
+	PathRerun = "/.holdfast/rerun"
+	// HeaderRerun carries the content-length that the redirect drops.
+	HeaderRerun = "x-holdfast-rerun"
+	// HeaderProcessor on Envoy's own answer says what became of the processor: ProcessorLost.
+	HeaderProcessor = "x-holdfast-processor"
+	// ProcessorLost: it was gone before it let the answer go.
+	ProcessorLost = "lost"
+)
+
 // Response headers. The attempt point removes every HeaderPrefix header that a
 // server sent and then writes its own.
 const (
@@ -86,6 +99,8 @@ const (
 	// HeaderEndpointFirst.
 	FilterSessionOnly  = "holdfast.session.only"
 	FilterSessionFirst = "holdfast.session.first"
+	// FilterRerun begins a safe call again whose answer was lost with a processor.
+	FilterRerun = "holdfast.rerun"
 )
 
 // Attachment points, as sent by Envoy in the gRPC initial metadata PointKey.

@@ -11,6 +11,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/holdfast-mcp/holdfast/pkg/model"
+	"github.com/holdfast-mcp/holdfast/pkg/names"
 )
 
 // accessFilter refuses foreign Host and Origin headers with 403 (MCP transport,
@@ -38,14 +39,25 @@ func accessFilter(g model.Gateway) *rbacfilterv3.RBAC {
 	if len(all) == 0 {
 		return nil
 	}
+	anything := []*rbacv3.Permission{{Rule: &rbacv3.Permission_Any{Any: true}}}
 	return &rbacfilterv3.RBAC{Rules: &rbacv3.RBAC{
 		Action: rbacv3.RBAC_ALLOW,
-		Policies: map[string]*rbacv3.Policy{"host-and-origin": {
-			Permissions: []*rbacv3.Permission{{Rule: &rbacv3.Permission_Any{Any: true}}},
-			Principals: []*rbacv3.Principal{{Identifier: &rbacv3.Principal_AndIds{
-				AndIds: &rbacv3.Principal_Set{Ids: all},
-			}}},
-		}},
+		Policies: map[string]*rbacv3.Policy{
+			"host-and-origin": {
+				Permissions: anything,
+				Principals: []*rbacv3.Principal{{Identifier: &rbacv3.Principal_AndIds{
+					AndIds: &rbacv3.Principal_Set{Ids: all},
+				}}},
+			},
+			// A request that Envoy begins again was checked the first time, and has
+			// the server's own Host by now.
+			"rerun": {
+				Permissions: anything,
+				Principals: []*rbacv3.Principal{{Identifier: &rbacv3.Principal_Header{Header: &routev3.HeaderMatcher{
+					Name: names.HeaderRerun, HeaderMatchSpecifier: &routev3.HeaderMatcher_PresentMatch{PresentMatch: true},
+				}}}},
+			},
+		},
 	}}
 }
 

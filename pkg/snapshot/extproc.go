@@ -13,6 +13,7 @@ import (
 	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
 	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/ext_proc/v3"
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
+	previoushostsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/retry/host/previous_hosts/v3"
 	httpv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/upstreams/http/v3"
 	"google.golang.org/protobuf/types/known/anypb"
 
@@ -45,8 +46,12 @@ const maxQueueWait = 30 * time.Second
 // edgeFilter is the downstream attachment point. failure_mode_allow is safe: a
 // request that no processor stamped matches no route that reaches a server.
 func edgeFilter() (*hcmv3.HttpFilter, error) {
+	service, err := grpcService(names.PointEdge)
+	if err != nil {
+		return nil, err
+	}
 	return extprocFilter(names.FilterEdge, &extprocv3.ExternalProcessor{
-		GrpcService:      grpcService(names.PointEdge),
+		GrpcService:      service,
 		FailureModeAllow: true,
 		ProcessingMode: &extprocv3.ProcessingMode{
 			RequestHeaderMode: extprocv3.ProcessingMode_SEND,
@@ -73,8 +78,12 @@ func edgeFilter() (*hcmv3.HttpFilter, error) {
 // attemptFilter is the attachment point in the cluster's upstream filter chain,
 // run once a try.
 func attemptFilter() (*hcmv3.HttpFilter, error) {
+	service, err := grpcService(names.PointAttempt)
+	if err != nil {
+		return nil, err
+	}
 	return extprocFilter(names.FilterAttempt, &extprocv3.ExternalProcessor{
-		GrpcService:      grpcService(names.PointAttempt),
+		GrpcService:      service,
 		FailureModeAllow: true,
 		ProcessingMode: &extprocv3.ProcessingMode{
 			RequestHeaderMode:   extprocv3.ProcessingMode_SEND,
@@ -92,8 +101,8 @@ func attemptFilter() (*hcmv3.HttpFilter, error) {
 		MessageTimeout:  duration(messageTimeout),
 		// What the attempt point may ask for while it opens a session again.
 		MaxMessageTimeout: duration(maxMessageTimeout),
-		// The verdict travels in :status.
-		MutationRules: &mutationrulesv3.HeaderMutationRules{DisallowSystem: boolean(false), AllowAllRouting: boolean(true)},
+		// The verdict travels in :status; x-envoy-* of a server is taken off.
+		MutationRules: &mutationrulesv3.HeaderMutationRules{DisallowSystem: boolean(false), AllowAllRouting: boolean(true), AllowEnvoy: boolean(true)},
 		// Unchanged JSON answers keep their content-length and are not chunked.
 		AllowContentLengthHeader: true,
 	})
@@ -130,19 +139,31 @@ func extprocFilter(name string, cfg *extprocv3.ExternalProcessor) (*hcmv3.HttpFi
 	return &hcmv3.HttpFilter{Name: name, ConfigType: &hcmv3.HttpFilter_TypedConfig{TypedConfig: packed}}, nil
 }
 
-func grpcService(point string) *corev3.GrpcService {
+func grpcService(point string) (*corev3.GrpcService, error) {
+	hosts, err := anyOf(&previoushostsv3.PreviousHostsPredicate{})
+	if err != nil {
+		return nil, err
+	}
 	return &corev3.GrpcService{
 		TargetSpecifier: &corev3.GrpcService_EnvoyGrpc_{EnvoyGrpc: &corev3.GrpcService_EnvoyGrpc{
 			ClusterName: names.ClusterExtproc,
 		}},
 		InitialMetadata: []*corev3.HeaderValue{{Key: names.PointKey, Value: point}},
-		// A stream that could not be opened is opened at the other processor.
+		// A stream that could not be opened, or was lost before the first reply, is
+		// opened at the other processor: nothing was done with what it said.
 		RetryPolicy: &corev3.RetryPolicy{
-			RetryOn:      "connect-failure,refused-stream,reset-before-request,unavailable",
-			NumRetries:   u32(2),
-			RetryBackOff: &corev3.BackoffStrategy{BaseInterval: duration(5 * time.Millisecond), MaxInterval: duration(50 * time.Millisecond)},
+			RetryOn:    "connect-failure,refused-stream,reset-before-request,reset,unavailable",
+			NumRetries: u32(3),
+			RetryHostPredicate: []*corev3.RetryPolicy_RetryHostPredicate{{
+				Name:       "envoy.retry_host_predicates.previous_hosts",
+				ConfigType: &corev3.RetryPolicy_RetryHostPredicate_TypedConfig{TypedConfig: hosts},
+			}},
+			// The dead processor has the fewest requests, so the balancer draws it three
+			// times of four: after five draws still in every sixth case.
+			HostSelectionRetryMaxAttempts: 30,
+			RetryBackOff:                  &corev3.BackoffStrategy{BaseInterval: duration(5 * time.Millisecond), MaxInterval: duration(50 * time.Millisecond)},
 		},
-	}
+	}, nil
 }
 
 // extprocCluster holds the processors. One failure ejects one: the other takes

@@ -102,7 +102,11 @@ func httpFilters(m *model.Model) ([]*hcmv3.HttpFilter, error) {
 	if err != nil {
 		return nil, err
 	}
-	filters = append(filters, edge)
+	rerun, err := rerunFilter()
+	if err != nil {
+		return nil, err
+	}
+	filters = append(filters, edge, rerun)
 	if replicated(m) {
 		sessions, err := sessionFilters()
 		if err != nil {

@@ -9,6 +9,8 @@ import (
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
 	"google.golang.org/protobuf/types/known/structpb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	"github.com/holdfast-mcp/holdfast/pkg/names"
 )
 
 // localReplies makes Envoy's own refusals readable for MCP clients: JSON-RPC
@@ -24,6 +26,8 @@ func localReplies() (*hcmv3.LocalReplyConfig, error) {
 		retryAfter int
 		// status in place of Envoy's own; 0: that stays.
 		status uint32
+		// lost: the processor was, with the answer that it held.
+		lost bool
 	}{
 		{
 			expression: `response.code_details.startsWith('rbac_access_denied')`,
@@ -31,7 +35,12 @@ func localReplies() (*hcmv3.LocalReplyConfig, error) {
 			message: "Forbidden: this Host or Origin is not allowed here.",
 		},
 		{
-			expression: `response.code_details == 'direct_response' || response.code_details.startsWith('ext_proc')`,
+			expression: `response.code_details.startsWith('ext_proc')`,
+			code:       1503, reason: "service_unavailable", status: 503, lost: true,
+			message: "Service unavailable - the gateway lost the answer of the server. The call may have been carried out: check before you repeat it.",
+		},
+		{
+			expression: `response.code_details == 'direct_response'`,
 			code:       1503, reason: "service_unavailable", retryable: true, retryAfter: 1000, status: 503,
 			message: "Service unavailable - the gateway cannot check this request right now. Please retry later.",
 		},
@@ -51,6 +60,11 @@ func localReplies() (*hcmv3.LocalReplyConfig, error) {
 		if r.retryAfter > 0 {
 			data["retryAfterMs"] = r.retryAfter
 		}
+		var headers []*corev3.HeaderValueOption
+		if r.lost {
+			data["outcome"] = "unknown"
+			headers = append(headers, &corev3.HeaderValueOption{Header: &corev3.HeaderValue{Key: names.HeaderProcessor, Value: names.ProcessorLost}})
+		}
 		body, err := structpb.NewStruct(map[string]any{
 			"jsonrpc": "2.0", "id": nil,
 			"error": map[string]any{"code": r.code, "message": r.message, "data": data},
@@ -63,7 +77,7 @@ func localReplies() (*hcmv3.LocalReplyConfig, error) {
 			status = u32(r.status)
 		}
 		out.Mappers = append(out.Mappers, &hcmv3.ResponseMapper{
-			Filter: filter, StatusCode: status,
+			Filter: filter, StatusCode: status, HeadersToAdd: headers,
 			BodyFormatOverride: &corev3.SubstitutionFormatString{
 				Format:      &corev3.SubstitutionFormatString_JsonFormat{JsonFormat: body},
 				ContentType: "application/json",

@@ -63,7 +63,11 @@ func routeConfiguration(m *model.Model) (*routev3.RouteConfiguration, error) {
 			b.routes = append(b.routes, pass)
 		}
 	}
-	b.routes = append(b.routes, fallback())
+	again, err := rerunRoute()
+	if err != nil {
+		return nil, err
+	}
+	b.routes = append(b.routes, again, fallback())
 	return &routev3.RouteConfiguration{
 		Name: names.RouteConfigName,
 		VirtualHosts: []*routev3.VirtualHost{{
@@ -129,6 +133,11 @@ func (b *routeBuilder) add(r model.Route) error {
 				return err
 			}
 			route.GetRoute().RetryPolicy = retry
+			if a.Class == model.Safe {
+				if route.TypedPerFilterConfig, err = rerunPerRoute(r.Path); err != nil {
+					return err
+				}
+			}
 		}
 		b.routes = append(b.routes, route)
 	}

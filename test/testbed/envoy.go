@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"regexp"
 	"strconv"
+	"strings"
 )
 
 // Stat is the value of one of Envoy's counters or gauges by its full name; 0
@@ -135,4 +136,40 @@ func (b *Bed) Metrics(address string) (string, error) {
 		err = fmt.Errorf("metrics of %s: %s", address, resp.Status)
 	}
 	return string(body), err
+}
+
+// Processor is one of the two as Envoy sees it.
+type Processor struct {
+	// Streams are those under way, of both attachment points.
+	Streams int
+	// Total counts those since Envoy started.
+	Total uint64
+}
+
+// Processor is what Envoy thinks of the processor of that name.
+func (b *Bed) Processor(name string) Processor {
+	b.t.Helper()
+	body, err := b.admin("/clusters")
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	var p Processor
+	for line := range strings.Lines(string(body)) {
+		rest, ok := strings.CutPrefix(strings.TrimSpace(line), "holdfast.extproc::"+strings.TrimPrefix(b.socket(name), "unix://")+"::")
+		if !ok {
+			continue
+		}
+		key, value, _ := strings.Cut(rest, "::")
+		switch key {
+		case "rq_total":
+			if p.Total, err = strconv.ParseUint(value, 10, 64); err != nil {
+				b.t.Fatal(err)
+			}
+		case "rq_active":
+			if p.Streams, err = strconv.Atoi(value); err != nil {
+				b.t.Fatal(err)
+			}
+		}
+	}
+	return p
 }

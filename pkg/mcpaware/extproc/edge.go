@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strconv"
 
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	filterv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/ext_proc/v3"
 	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
 	"google.golang.org/grpc/codes"
@@ -36,6 +37,8 @@ type edge struct {
 	// ticket is the call's slot; nil where it needs none.
 	ticket  *admit.Ticket
 	session edgeSession
+	// again restores a request that Envoy began again; nil for all others.
+	again []*corev3.HeaderValueOption
 }
 
 func (e *edge) run(stream extprocv3.ExternalProcessor_ProcessServer) error {
@@ -100,6 +103,7 @@ func (e *edge) onHeaders(m *extprocv3.HttpHeaders) (*extprocv3.ProcessingRespons
 	e.request = decide.Request{
 		Verb: h.first(":method"), Path: h.first(":path"), Header: h, RequestID: h.first("x-request-id"),
 	}
+	e.comesAgain(h)
 	decision := e.table.Headers(&e.request)
 	e.decision = decision.Decision
 	switch {
@@ -119,7 +123,7 @@ func (e *edge) onHeaders(m *extprocv3.HttpHeaders) (*extprocv3.ProcessingRespons
 		// No body comes, so the headers' reply is the last word.
 		return e.onBodyAs(nil, requestHeadersReply)
 	}
-	if h.contentLength() < 0 {
+	if h.contentLength() < 0 && e.again == nil {
 		// Envoy holds the whole body before it can be decided on; one of unknown length
 		// would be held without a bound.
 		answer := degrade.Refuse(degrade.Refusal{
@@ -204,7 +208,7 @@ func (e *edge) mutation() *extprocv3.CommonResponse {
 	return &extprocv3.CommonResponse{
 		ClearRouteCache: true,
 		HeaderMutation: &extprocv3.HeaderMutation{
-			SetHeaders:    setHeaders(e.decision.SetHeaders),
+			SetHeaders:    append(setHeaders(e.decision.SetHeaders), e.again...),
 			RemoveHeaders: e.decision.RemoveHeaders,
 		},
 	}

@@ -1,0 +1,25 @@
+package extproc
+
+import (
+	"net/http"
+	"strings"
+
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+
+	"github.com/holdfast-mcp/holdfast/pkg/names"
+)
+
+// comesAgain recognises a call that Envoy begins again because its answer was lost
+// with a processor (names.PathRerun), and takes it for the POST that it was. The
+// header that says so is Envoy's: those of clients never get here.
+func (e *edge) comesAgain(h headers) {
+	length := h.first(names.HeaderRerun)
+	path, ok := strings.CutPrefix(e.request.Path, names.PathRerun)
+	if !ok || length == "" || e.request.Verb != http.MethodGet {
+		return
+	}
+	e.request.Verb, e.request.Path = http.MethodPost, path
+	e.again = []*corev3.HeaderValueOption{
+		setHeader(":method", http.MethodPost), setHeader(":path", path), setHeader("content-length", length),
+	}
+}
