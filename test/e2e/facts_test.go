@@ -149,12 +149,15 @@ func answersWithoutBody(t *testing.T, p *pair) {
 		{"204", "POST", `{"jsonrpc":"2.0","method":"notifications/initialized"}`, 204},
 		{"empty 404 of a lost session", "POST", `{"jsonrpc":"2.0","id":7,"method":"ping"}`, 404},
 		{"DELETE", "DELETE", "", 200},
+		{"204 to DELETE", "DELETE", "", 204},
+		{"empty 404 to DELETE", "DELETE", "", 404},
+		{"HEAD", "HEAD", "", 405},
 		{"405 to GET", "GET", "", 405},
 	} {
 		p.set(statusAnswer(c.status, "", ""), nil)
 		header := http.Header{
 			"Content-Type": {"application/json"}, "Accept": {"application/json, text/event-stream"},
-			"Mcp-Protocol-Version": {"2025-11-25"}, "Mcp-Session-Id": {"s1"},
+			"Mcp-Protocol-Version": {"2025-11-25"},
 		}
 		started := time.Now()
 		got, err := p.Do(c.verb, "/mcp", header, c.body)

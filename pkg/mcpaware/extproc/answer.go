@@ -22,7 +22,7 @@ type answer struct {
 	status int
 	// length is the content-length, -1 where unknown.
 	length int64
-	// foreign are headers of Holdfast's that the server sent.
+	// foreign are headers of Holdfast's and Envoy's that the server sent.
 	foreign []string
 	// body is what is held back or, where kept, all that has gone by.
 	body []byte
@@ -34,6 +34,8 @@ type answer struct {
 	retryAfter string
 	// word is left for the next try; nil for an answer that is good.
 	word *structpb.Struct
+	// large: it passes without having been judged, and counts as good when its end is there.
+	large bool
 	// spliced: body was changed, and length with it.
 	spliced bool
 }
@@ -41,7 +43,7 @@ type answer struct {
 // onHeaders decides whether the answer is judged by its headers or held.
 func (a *attempt) onHeaders(m *extprocv3.HttpHeaders) error {
 	h := headers(m.GetHeaders().GetHeaders())
-	a.held = answer{status: h.status(), length: h.contentLength(), foreign: h.own()}
+	a.held = answer{status: h.status(), length: h.contentLength(), foreign: h.foreign()}
 	a.tests.status = a.held.status
 	a.over = m.GetEndOfStream() || !a.duplex
 	a.heard()
@@ -119,6 +121,7 @@ func (a *attempt) onTrailers() error {
 	case holding:
 		err = a.weigh(nil, true, false)
 	case passing:
+		a.whole(true)
 		if extra := a.epilogue(nil); len(extra) > 0 {
 			err = a.send(responseChunk(extra, false))
 		}
@@ -247,7 +250,8 @@ func (a *attempt) judged(v outcome.Verdict, usable, last bool) error {
 	case outcome.ToolFailed, outcome.Timeout:
 		status = names.StatusToolFailed
 	case outcome.EndpointFailed:
-		if status < 500 {
+		// Envoy knows no failures above 599.
+		if status < 500 || status > 599 {
 			status = names.StatusEndpointFailed
 		}
 	}
@@ -277,7 +281,8 @@ func (a *attempt) pass() error { return a.release(nil, false) }
 // passLarge lets a JSON answer go that is too large to be held. Errors are hardly
 // ever that long.
 func (a *attempt) passLarge() error {
-	a.observe(outcome.Succeeded)
+	a.held.large = true
+	a.whole(a.over)
 	a.held.kept = a.call.GetCatalogKey() != "" && a.held.length <= maxEventBytes
 	return a.release(nil, false)
 }

@@ -59,8 +59,11 @@ type attempt struct {
 	// over: no message is expected after this one.
 	over bool
 	held answer
-	// deadline of the held answer; nil where there is none.
+	// deadline of the held answer, then of the silence between two events; nil where
+	// there is none.
 	deadline *time.Timer
+	// spokeAt is when the last piece of a stream came that is watched for silence.
+	spokeAt time.Time
 }
 
 func newAttempt(s *Service, stream extprocv3.ExternalProcessor_ProcessServer) *attempt {

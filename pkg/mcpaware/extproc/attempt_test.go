@@ -97,6 +97,8 @@ type attemptTest struct {
 	verb  string
 	call  func(*policyv1.CallContext)
 	steps []step
+	// then looks at what comes after the steps; nil for nothing.
+	then func(*testing.T, *exchange)
 }
 
 func (tt *attemptTest) run(t *testing.T) {
@@ -126,6 +128,9 @@ func (tt *attemptTest) run(t *testing.T) {
 			if diff := cmp.Diff(s.want, got); diff != "" {
 				t.Fatalf("step %d: (-want +got)\n%s", i, diff)
 			}
+		}
+		if tt.then != nil {
+			tt.then(t, x)
 		}
 	})
 }

@@ -78,14 +78,18 @@ func (e *events) see(ev *wire.Event, keep bool) {
 	if !ev.IsMessage() {
 		return
 	}
-	e.spoke = true
 	answer, fault := wire.ParseAnswer(ev.Data)
 	if fault != nil {
 		// Clients give up at a message that is none.
-		e.final = &final{class: outcome.Failed}
+		e.spoke, e.final = true, &final{class: outcome.Failed}
 		return
 	}
 	class := e.tests.class(outcome.Judge(&answer, e.id), ev.Data, &answer)
+	if class == outcome.Unrelated && answer.Kind == wire.Response && len(e.id) > 0 {
+		// The answer to another call says nothing to this caller and buys no time.
+		return
+	}
+	e.spoke = true
 	switch {
 	case class != outcome.Unrelated:
 		e.final = &final{

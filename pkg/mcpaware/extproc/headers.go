@@ -88,6 +88,12 @@ func (h headers) mediaType() string {
 // own returns the names of Holdfast's headers that are there.
 func (h headers) own() []string { return h.WithPrefix(names.HeaderPrefix) }
 
+// foreign returns the names of headers that a server may not send: Holdfast's, and those
+// by which Envoys talk to each other, which it would act on or pass to clients.
+func (h headers) foreign() []string {
+	return append(h.own(), h.WithPrefix(names.EnvoyHeaderPrefix)...)
+}
+
 func contains(list []string, s string) bool {
 	for _, v := range list {
 		if v == s {

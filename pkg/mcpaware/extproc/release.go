@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"slices"
 	"strconv"
+	"time"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
@@ -23,6 +24,8 @@ import (
 func (a *attempt) release(set []*corev3.HeaderValueOption, last bool) error {
 	a.stopDeadline()
 	a.phase = passing
+	a.over = a.over || last
+	a.watchSilence()
 	if a.endpoint.region != "" {
 		set = append(set, setHeader(names.HeaderRegion, a.endpoint.region))
 	}
@@ -84,6 +87,10 @@ func (a *attempt) stampVia(f *final) {
 
 // forward sends a chunk on after the headers are out.
 func (a *attempt) forward(chunk []byte, last bool) error {
+	if a.deadline != nil {
+		a.spokeAt = time.Now()
+	}
+	a.whole(last)
 	switch {
 	case a.held.events != nil && last:
 		return a.send(responseChunk(a.epilogue(chunk), true))
@@ -126,9 +133,18 @@ func (a *attempt) epilogue(chunk []byte) []byte {
 		return chunk
 	}
 	a.observe(outcome.Failed)
-	cause := degrade.New(degrade.DependencyFailed, degrade.Unknown, a.call, "")
 	a.debug("event stream ended without an answer")
-	return slices.Concat(chunk, e.cut(), degrade.ErrorEvent(a.call, cause, policyv1.ErrorStyle_ERROR_STYLE_HTTP))
+	return slices.Concat(chunk, a.lastWord(degrade.DependencyFailed))
+}
+
+// whole counts a large answer once its end is there. One that breaks before is not
+// counted: it may have been the caller who went away, and Envoy counts broken
+// connections itself.
+func (a *attempt) whole(last bool) {
+	if a.held.large && last {
+		a.held.large = false
+		a.observe(outcome.Succeeded)
+	}
 }
 
 // cut ends an event that is not whole, under a name that clients pass over.

@@ -1,0 +1,62 @@
+package extproc
+
+import (
+	"log/slog"
+	"runtime/debug"
+	"slices"
+	"time"
+
+	policyv1 "github.com/holdfast-mcp/holdfast/api/policy/v1"
+	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/degrade"
+	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/outcome"
+)
+
+// watchSilence bounds the silence between two pieces of an event stream whose answer
+// is still to come (CallContext.idle_timeout). Streams that are meant to stay open
+// and those of an announced length are left to Envoy's own idle time.
+func (a *attempt) watchSilence() {
+	limit := a.call.GetIdleTimeout().AsDuration()
+	if limit <= 0 || a.over || a.held.events == nil || a.held.events.final != nil || a.held.length >= 0 ||
+		streams(a.call.GetMethod()) {
+		return
+	}
+	a.spokeAt = time.Now()
+	a.deadline = time.AfterFunc(limit, a.onSilence)
+}
+
+// onSilence ends a stream that has been silent for too long. The timer is not set
+// anew with every piece, so it may find that there was one.
+func (a *attempt) onSilence() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	defer func() {
+		if fault := recover(); fault != nil {
+			a.phase = closed
+			a.service.log.Error("silence not ended", "fault", fault, "stack", string(debug.Stack()))
+		}
+	}()
+	if a.phase != passing || a.over || a.held.events.final != nil {
+		return
+	}
+	if left := a.call.GetIdleTimeout().AsDuration() - time.Since(a.spokeAt); left > 0 {
+		a.deadline = time.AfterFunc(left, a.onSilence)
+		return
+	}
+	a.observe(outcome.Failed)
+	a.debug("event stream fell silent")
+	if err := a.send(responseChunk(a.lastWord(degrade.Timeout), true)); err != nil {
+		a.service.log.Debug("end of a silent stream not sent", slog.Any("error", err))
+	}
+	a.phase = closed
+}
+
+// lastWord is what takes the place of an answer that did not come: nothing where the
+// client can come back for it.
+func (a *attempt) lastWord(code degrade.Code) []byte {
+	e := a.held.events
+	if e.lost || e.resumable {
+		return nil
+	}
+	cause := degrade.New(code, degrade.Unknown, a.call, "")
+	return slices.Concat(e.cut(), degrade.ErrorEvent(a.call, cause, policyv1.ErrorStyle_ERROR_STYLE_HTTP))
+}
