@@ -52,6 +52,7 @@ const (
 	maxQueue       = 10_000
 	maxPriority    = 9
 	maxCost        = 100
+	maxMoves       = 32
 	maxHostBytes   = 253
 	maxOriginBytes = 300
 	maxHeaderBytes = 64

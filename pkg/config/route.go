@@ -29,6 +29,7 @@ func checkRouteValues(r loaded[MCPRoute]) {
 		checkRank(r.document, path, rule)
 		checkAnswers(r.document, path+".failWhen", rule.FailWhen)
 		checkAnswers(r.document, path+".okWhen", rule.OkWhen)
+		checkFallbackValues(r.document, path+".fallback", rule.Fallback)
 	}
 }
 
@@ -102,6 +103,7 @@ func checkRoute(r loaded[MCPRoute], cover *coverage) {
 	for i, rule := range spec.Tools {
 		path := item("spec.tools", i)
 		checkPatience(r.document, path, rule)
+		checkFallback(r, path, rule)
 		checkTarget(r, path+".to.server", rule.To)
 	}
 	cover.check(r)

@@ -324,6 +324,8 @@ type ToolRule struct {
 	// Retry bounds the tries of a call. For a tool that is not safe, attempts bound only the tries of
 	// calls provably unsent, and the one try that is sent may take the whole timeout.
 	Retry Retry `yaml:"retry,omitempty" json:"retry,omitempty"`
+	// Fallback names a tool of another server that answers when this one's server cannot. Default: none.
+	Fallback *Fallback `yaml:"fallback,omitempty" json:"fallback,omitempty"`
 	// Concurrency bounds the calls of this rule that are under way at a time, besides the server's
 	// own bound. Default: no bound.
 	Concurrency *Concurrency `yaml:"concurrency,omitempty" json:"concurrency,omitempty"`
@@ -358,6 +360,29 @@ type AnswerMatch struct {
 	// Message is a regular expression in RE2 syntax that is found anywhere in error.message, or in the first
 	// text of the result's content. At most 256 bytes.
 	Message string `yaml:"message,omitempty" json:"message,omitempty"`
+}
+
+// Fallback is a second provider of a tool. It gets a call when no region of the first can answer: all
+// are down, its breakers are open or, for a tool that is safe, every try failed. A call that the first may have carried out
+// is not sent to it, nor is one of a session, one that continues an earlier message, or one above 64KiB.
+type Fallback struct {
+	// Server is another of the route's servers.
+	Server string `yaml:"server" json:"server"`
+	// Tool as that server names it; at most 256 bytes.
+	Tool string `yaml:"tool" json:"tool"`
+	// Arguments of the second tool, made of those of the call; at most 32. Default: the same.
+	Arguments []Move `yaml:"arguments,omitempty" json:"arguments,omitempty"`
+	// Result that the caller gets, made of the second tool's structured content, or of its only text where that is a JSON
+	// object; at most 32. Results above 64KiB are not mapped: the call fails. Default: the same.
+	Result []Move `yaml:"result,omitempty" json:"result,omitempty"`
+}
+
+// Move takes a value from one place to another. A value that is not there is left out.
+type Move struct {
+	// From is a pointer (RFC 6901) to the value, such as /order/id. At most 256 bytes.
+	From string `yaml:"from" json:"from"`
+	// To is a pointer to where it goes, through members of objects only. At most 256 bytes.
+	To string `yaml:"to" json:"to"`
 }
 
 // Concurrency bounds how many requests are under way at a time, and how many wait for their turn.

@@ -43,13 +43,21 @@ func (b *builder) action(route, server string, class Class, l limits) Action {
 
 // stamp names an Envoy route by a hash of everything that it does.
 func (b *builder) stamp(route, class string, a Action) string {
-	meaning := fmt.Appendf(nil, "%s|%s|%s|%s|%d|%d|%d|%d|%d|%d",
-		route, a.Server, b.paths[a.Server], class, a.Timeout, a.PerTryTimeout, a.Attempts, a.IdleTimeout, a.BackOff.Base, a.BackOff.Max)
+	meaning := fmt.Appendf(nil, "%s|%s|%s|%s|%d|%d|%d|%d|%d|%d%s",
+		route, a.Server, b.paths[a.Server], class, a.Timeout, a.PerTryTimeout, a.Attempts, a.IdleTimeout, a.BackOff.Base, a.BackOff.Max, b.further(a))
 	if a.Reopen {
 		meaning = append(meaning, "|reopen"...)
 	}
 	sum := sha256.Sum256(meaning)
 	return fmt.Sprintf("%s.%s.%s.%s", route, a.Server, class, hex.EncodeToString(sum[:6]))
+}
+
+// further is what an action with a second server does.
+func (b *builder) further(a Action) string {
+	if a.Second == "" {
+		return ""
+	}
+	return fmt.Sprintf("|%s|%s|%d", a.Second, b.paths[a.Second], a.Spread)
 }
 
 func outlier(o config.Outlier) Outlier {

@@ -28,11 +28,13 @@ type Options struct {
 // error; what can still fail is said with the resource's name. Build is pure and
 // safe for concurrent use.
 func Build(cfg *config.Config, opts Options) (*Model, error) {
-	b := builder{opts: opts, paths: map[string]string{}, reopens: map[string]bool{}}
+	b := builder{opts: opts, paths: map[string]string{}, servers: map[string]Server{}, reopens: map[string]bool{}}
 	m := &Model{Region: opts.Region}
 	m.Gateway = b.gateway(cfg.Gateway)
 	for _, s := range cfg.Servers {
-		m.Servers = append(m.Servers, b.server(s))
+		resolved := b.server(s)
+		m.Servers = append(m.Servers, resolved)
+		b.servers[s.Metadata.Name] = resolved
 		b.paths[s.Metadata.Name] = s.Spec.Path
 		b.reopens[s.Metadata.Name] = s.Spec.Sessions == config.SessionsReinitialize
 	}
@@ -45,7 +47,8 @@ func Build(cfg *config.Config, opts Options) (*Model, error) {
 }
 
 type builder struct {
-	opts Options
+	opts    Options
+	servers map[string]Server
 	// paths of servers by name, part of what a stamp stands for.
 	paths map[string]string
 	// reopens says which servers' sessions are opened again where they are lost.
@@ -220,6 +223,7 @@ func (b *builder) rule(route, server string, index int, t config.ToolRule) Rule 
 		Action: b.action(route, server, class, own),
 		Once:   b.action(route, server, Unsafe, own),
 	}
+	out.Fallback = b.fallback(route, t, out)
 	out.Concurrency, out.Priority, out.Cost = concurrency(t.Concurrency), *t.Priority, t.Cost
 	out.FailWhen, out.OkWhen = answerMatches(t.FailWhen), answerMatches(t.OkWhen)
 	for _, a := range t.Match.Arguments {

@@ -140,11 +140,26 @@ type Rule struct {
 	Action           Action
 	// Once replaces Action for a message that may never be sent twice.
 	Once Action
+	// Fallback is the second provider; nil where there is none.
+	Fallback *Fallback
 	// Concurrency of the rule's calls; nil where there is no bound.
 	Concurrency *Concurrency
 	// Priority is 0 to 9, Cost at least 1: who is refused when there is not room for all.
 	Priority, Cost int
 }
+
+// Fallback is a tool of another server that answers when the first cannot.
+type Fallback struct {
+	// Server and Path of its MCP endpoint; FirstPath is that of the rule's own server.
+	Server, Path, FirstPath, Tool string
+	Arguments, Result             []Move
+	// Action and Once stand for those of the rule, and go on to the second server; Direct
+	// and DirectOnce go to the second server only.
+	Action, Once, Direct, DirectOnce Action
+}
+
+// Move takes a value from one object to another, by RFC 6901 pointers.
+type Move struct{ From, To string }
 
 // MethodRule is one rule for methods.
 type MethodRule struct {
@@ -199,6 +214,10 @@ type Action struct {
 	IdleTimeout time.Duration
 	Attempts    int
 	BackOff     BackOff
+	// Second is the server whose regions come after those of Server; empty: none.
+	Second string
+	// Spread is how many tries are made among endpoints of the same priority; 0 counts as 1.
+	Spread int
 	// Unretried is the stamp of the action's twin; see Twin. Safe actions with more than one try have one.
 	Unretried string
 	// Reopen: a session that the endpoint does not know any more moves to another one.

@@ -115,6 +115,9 @@ const (
 const (
 	ClusterExtproc = "holdfast.extproc"
 	ClusterXDS     = "holdfast.xds"
+	// ClusterFallbackPrefix begins the names of clusters that join two servers, followed by
+	// their names.
+	ClusterFallbackPrefix = "holdfast.fallback."
 )
 
 // RouteConfigName is the one RDS resource that a Gateway's listener names.

@@ -66,6 +66,14 @@ func build(m *model.Model, server func(serverInput) (*serverOutput, error)) (*Re
 		r.Endpoints[out.endpoints.GetClusterName()] = out.endpoints
 		errs = append(errs, out.invalid)
 	}
+	joined, err := fallbackClusters(m)
+	if err != nil {
+		return nil, err
+	}
+	for _, c := range joined {
+		r.Clusters[c.GetName()] = c
+		errs = append(errs, valid("cluster", c.GetName(), c))
+	}
 	for _, route := range m.Routes {
 		r.Policies[route.Name] = policy(m, route)
 	}

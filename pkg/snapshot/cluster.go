@@ -141,7 +141,9 @@ func loadAssignment(s model.Server, service string) *endpointv3.ClusterLoadAssig
 	for priority, localities := range s.Priorities {
 		for _, l := range localities {
 			group := &endpointv3.LocalityLbEndpoints{
-				Locality: &corev3.Locality{Region: l.Region},
+				// The attempt point reads there whose endpoint a try goes to, where a cluster
+				// joins those of two servers.
+				Locality: &corev3.Locality{Region: l.Region, SubZone: s.Name},
 				Priority: uint32(priority), //nolint:gosec // at most 16 regions
 			}
 			for _, e := range l.Endpoints {

@@ -43,6 +43,7 @@ func policy(m *model.Model, r model.Route) *policyv1.RoutePolicy {
 			Id: rule.ID, Glob: rule.Glob, Regex: rule.Regex,
 			Action: policyAction(rule.Action), Once: policyAction(rule.Once),
 		}
+		offer(rule.Fallback, p.GetAction(), p.GetOnce())
 		rank(rule, p.GetAction(), p.GetOnce())
 		p.FailWhen, p.OkWhen = answerMatches(rule.FailWhen), answerMatches(rule.OkWhen)
 		for _, a := range rule.Arguments {

@@ -92,6 +92,9 @@ func actions(r model.Route) []model.Action {
 	all := make([]model.Action, 0, 6+2*len(r.Rules)+2*len(r.Methods))
 	for _, rule := range r.Rules {
 		all = append(all, rule.Action, rule.Once)
+		if f := rule.Fallback; f != nil {
+			all = append(all, f.Action, f.Once, f.Direct, f.DirectOnce)
+		}
 	}
 	for _, rule := range r.Methods {
 		all = append(all, rule.Safe, rule.Once)
@@ -153,7 +156,7 @@ func removedUpstream() []string {
 
 func (b *routeBuilder) action(a model.Action) *routev3.RouteAction {
 	out := &routev3.RouteAction{
-		ClusterSpecifier:     &routev3.RouteAction_Cluster{Cluster: a.Server},
+		ClusterSpecifier:     &routev3.RouteAction_Cluster{Cluster: clusterOf(a)},
 		PrefixRewrite:        b.paths[a.Server],
 		HostRewriteSpecifier: &routev3.RouteAction_AutoHostRewrite{AutoHostRewrite: boolean(true)},
 		// Envoy's route timeout covers the whole answer and cuts streams in
@@ -170,7 +173,7 @@ func (b *routeBuilder) action(a model.Action) *routev3.RouteAction {
 }
 
 func retryPolicy(a model.Action) (*routev3.RetryPolicy, error) {
-	priorities, err := anyOf(&previousprioritiesv3.PreviousPrioritiesConfig{UpdateFrequency: 1})
+	priorities, err := anyOf(&previousprioritiesv3.PreviousPrioritiesConfig{UpdateFrequency: int32(max(a.Spread, 1))}) //nolint:gosec // at most 16
 	if err != nil {
 		return nil, err
 	}

@@ -3,6 +3,9 @@ package e2e
 import (
 	"fmt"
 	"net/http"
+	"os"
+	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -61,8 +64,11 @@ spec:
 		})
 	}
 	wg.Wait()
-	if got := most.Load(); got > 2 {
-		t.Errorf("%d calls at the server at a time, the limit is 2", got)
+	// Where Envoy gives up on the processor, which a machine under load can make it do, the
+	// slot of that call is free before its answer ends.
+	lost := bed.Stat("http.holdfast.ext_proc.message_timeouts")
+	if got := most.Load(); got > 2+int64(lost) { //nolint:gosec // a handful
+		t.Errorf("%d calls at the server at a time, the limit is 2 and Envoy gave up on %d", got, lost)
 	}
 	if took := time.Since(begin); took < calls/2*300*time.Millisecond {
 		t.Errorf("all done after %v: too early for two at a time", took)
@@ -70,4 +76,129 @@ spec:
 	if got := len(server.requests()); got != calls {
 		t.Errorf("the server saw %d requests, want each of %d calls once", got, calls)
 	}
+}
+
+// burstConfig: at most four calls at a time, each of 100 ms, so 40 a second.
+const burstConfig = `
+kind: Gateway
+metadata: {name: test}
+spec: {address: "${gateway}"}
+---
+kind: MCPServer
+metadata: {name: orders}
+spec:
+  concurrency: {limit: 4, queue: 20, maxWait: 1s}
+  regions: [{name: asia-south1, endpoints: [{name: primary-mumbai, address: "${primary-mumbai}"}]}]
+---
+kind: MCPRoute
+metadata: {name: orders}
+spec:
+  servers: [{name: orders}]
+  tools:
+    - {match: {name: create_order}, timeout: 3s, priority: 9}
+    - {match: {name: report}, safe: true, timeout: 3s, retry: {attempts: 1}, priority: 2}
+`
+
+// TestBurst: ten times the usual calls for five seconds, four times what the server can
+// do. One in six has priority.
+func TestBurst(t *testing.T) {
+	const usual, burst = 15, 150
+	bed := testbed.Start(t, testbed.Options{Servers: testbed.OrdersServers()[:1], Config: burstConfig})
+	mix := func(n int) (string, map[string]any) {
+		if n%6 == 0 {
+			return "create_order", map[string]any{"customer_id": "C-1201", "total_rs": 100, "delay_ms": 100}
+		}
+		return "report", map[string]any{"delay_ms": 100}
+	}
+	before := bed.StartLoad("/mcp", usual, mix)
+	bed.Until(30*time.Second, "the usual load is served", func() bool { return len(before.Calls()) >= 30 })
+	memory := processorMemory(t, bed)
+
+	load := bed.StartLoad("/mcp", burst, mix)
+	longest := 0
+	timer := time.NewTimer(5 * time.Second)
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for running := true; running; {
+		select {
+		case <-tick.C:
+			longest = max(longest, load.InFlight())
+		case <-timer.C:
+			running = false
+		}
+	}
+	calls := load.Stop()
+	before.Stop()
+	important, rest := judgeBurst(t, calls)
+	if important.good < important.all*95/100 {
+		t.Errorf("%d of %d calls with priority were served", important.good, important.all)
+	}
+	if rest.good == 0 || rest.refused < rest.all/4 {
+		t.Errorf("of %d others %d were served and %d refused: this was no burst", rest.all, rest.good, rest.refused)
+	}
+	// Without a bound several hundred would wait in the end.
+	if longest > len(calls)/3 {
+		t.Errorf("%d of %d calls waited at a time", longest, len(calls))
+	}
+	if now := processorMemory(t, bed); now > memory+64<<20 {
+		t.Errorf("the processors grew from %d to %d MiB", memory>>20, now>>20)
+	}
+	t.Logf("with priority %+v, others %+v, at most %d at a time", important, rest, longest)
+	bed.Until(10*time.Second, "the usual load is served again", func() bool {
+		name, arguments := mix(1)
+		return testbed.Do(bed.Connect("/mcp"), "after", name, arguments).Good()
+	})
+}
+
+type share struct {
+	all, good, refused int
+	p99                time.Duration
+}
+
+// judgeBurst parts the calls by priority, and holds those served against their timeout.
+func judgeBurst(t *testing.T, calls []testbed.Call) (important, rest share) {
+	t.Helper()
+	took := map[*share][]time.Duration{}
+	for _, call := range calls {
+		of := &rest
+		if call.Tool == "create_order" {
+			of = &important
+		}
+		of.all++
+		switch {
+		case call.Good():
+			of.good++
+			took[of] = append(took[of], call.Took)
+		case call.Degraded && (strings.HasPrefix(call.Text, "Rate limited") || strings.HasPrefix(call.Text, "Service unavailable - orders takes")):
+			of.refused++
+		default:
+			t.Errorf("neither served nor refused: %v", call)
+		}
+	}
+	for of, times := range took {
+		slices.Sort(times)
+		of.p99 = times[len(times)*99/100]
+		if of.p99 > 3*time.Second {
+			t.Errorf("p99 of the calls served is %v, their timeout 3s", of.p99)
+		}
+	}
+	return important, rest
+}
+
+// processorMemory is the resident memory of both processors.
+func processorMemory(t *testing.T, bed *testbed.Bed) int {
+	t.Helper()
+	total := 0
+	for _, name := range []string{testbed.Extproc1, testbed.Extproc2} {
+		statm, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", bed.Child(name).Status().PID))
+		if err != nil {
+			t.Fatal(err)
+		}
+		pages, err := strconv.Atoi(strings.Fields(string(statm))[1])
+		if err != nil {
+			t.Fatal(err)
+		}
+		total += pages * os.Getpagesize()
+	}
+	return total
 }

@@ -874,7 +874,9 @@ type Action struct {
 	Priority uint32 `protobuf:"varint,11,opt,name=priority,proto3" json:"priority,omitempty"`
 	// What a refused call is worth: of those with one priority the cheapest are
 	// refused first.
-	Cost          uint32 `protobuf:"varint,12,opt,name=cost,proto3" json:"cost,omitempty"`
+	Cost uint32 `protobuf:"varint,12,opt,name=cost,proto3" json:"cost,omitempty"`
+	// Where the call goes when its server cannot answer it; unset: nowhere.
+	Fallback      *Fallback `protobuf:"bytes,13,opt,name=fallback,proto3" json:"fallback,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -993,6 +995,182 @@ func (x *Action) GetCost() uint32 {
 	return 0
 }
 
+func (x *Action) GetFallback() *Fallback {
+	if x != nil {
+		return x.Fallback
+	}
+	return nil
+}
+
+// Fallback is a tool of another server that stands in for one whose server cannot answer.
+type Fallback struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Server string                 `protobuf:"bytes,1,opt,name=server,proto3" json:"server,omitempty"`
+	Tool   string                 `protobuf:"bytes,2,opt,name=tool,proto3" json:"tool,omitempty"`
+	// Of the MCP endpoint on that server.
+	Path string `protobuf:"bytes,3,opt,name=path,proto3" json:"path,omitempty"`
+	// Name of the Envoy route that goes on to the second server after the regions of
+	// the first, and of the one that goes to the second only.
+	Route  string `protobuf:"bytes,4,opt,name=route,proto3" json:"route,omitempty"`
+	Direct string `protobuf:"bytes,5,opt,name=direct,proto3" json:"direct,omitempty"`
+	// Empty: they are the same.
+	Arguments []*Move `protobuf:"bytes,6,rep,name=arguments,proto3" json:"arguments,omitempty"`
+	Result    []*Move `protobuf:"bytes,7,rep,name=result,proto3" json:"result,omitempty"`
+	// Name of the Envoy route like route that goes on only with what provably never reached
+	// a server, for when the retry budget is spent.
+	Unretried string `protobuf:"bytes,9,opt,name=unretried,proto3" json:"unretried,omitempty"`
+	// Of the MCP endpoint on the first server.
+	FirstPath     string `protobuf:"bytes,8,opt,name=first_path,json=firstPath,proto3" json:"first_path,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Fallback) Reset() {
+	*x = Fallback{}
+	mi := &file_api_policy_v1_policy_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Fallback) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Fallback) ProtoMessage() {}
+
+func (x *Fallback) ProtoReflect() protoreflect.Message {
+	mi := &file_api_policy_v1_policy_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Fallback.ProtoReflect.Descriptor instead.
+func (*Fallback) Descriptor() ([]byte, []int) {
+	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *Fallback) GetServer() string {
+	if x != nil {
+		return x.Server
+	}
+	return ""
+}
+
+func (x *Fallback) GetTool() string {
+	if x != nil {
+		return x.Tool
+	}
+	return ""
+}
+
+func (x *Fallback) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+func (x *Fallback) GetRoute() string {
+	if x != nil {
+		return x.Route
+	}
+	return ""
+}
+
+func (x *Fallback) GetDirect() string {
+	if x != nil {
+		return x.Direct
+	}
+	return ""
+}
+
+func (x *Fallback) GetArguments() []*Move {
+	if x != nil {
+		return x.Arguments
+	}
+	return nil
+}
+
+func (x *Fallback) GetResult() []*Move {
+	if x != nil {
+		return x.Result
+	}
+	return nil
+}
+
+func (x *Fallback) GetUnretried() string {
+	if x != nil {
+		return x.Unretried
+	}
+	return ""
+}
+
+func (x *Fallback) GetFirstPath() string {
+	if x != nil {
+		return x.FirstPath
+	}
+	return ""
+}
+
+// Move takes a value from one object to another, by RFC 6901 pointers.
+type Move struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	From          string                 `protobuf:"bytes,1,opt,name=from,proto3" json:"from,omitempty"`
+	To            string                 `protobuf:"bytes,2,opt,name=to,proto3" json:"to,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Move) Reset() {
+	*x = Move{}
+	mi := &file_api_policy_v1_policy_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Move) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Move) ProtoMessage() {}
+
+func (x *Move) ProtoReflect() protoreflect.Message {
+	mi := &file_api_policy_v1_policy_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Move.ProtoReflect.Descriptor instead.
+func (*Move) Descriptor() ([]byte, []int) {
+	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *Move) GetFrom() string {
+	if x != nil {
+		return x.From
+	}
+	return ""
+}
+
+func (x *Move) GetTo() string {
+	if x != nil {
+		return x.To
+	}
+	return ""
+}
+
 // BackOff is the wait before a retry: random below a limit, which is base for the first
 // and doubles up to max.
 type BackOff struct {
@@ -1005,7 +1183,7 @@ type BackOff struct {
 
 func (x *BackOff) Reset() {
 	*x = BackOff{}
-	mi := &file_api_policy_v1_policy_proto_msgTypes[9]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1017,7 +1195,7 @@ func (x *BackOff) String() string {
 func (*BackOff) ProtoMessage() {}
 
 func (x *BackOff) ProtoReflect() protoreflect.Message {
-	mi := &file_api_policy_v1_policy_proto_msgTypes[9]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1030,7 +1208,7 @@ func (x *BackOff) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BackOff.ProtoReflect.Descriptor instead.
 func (*BackOff) Descriptor() ([]byte, []int) {
-	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{9}
+	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *BackOff) GetBase() *durationpb.Duration {
@@ -1064,7 +1242,7 @@ type MethodRule struct {
 
 func (x *MethodRule) Reset() {
 	*x = MethodRule{}
-	mi := &file_api_policy_v1_policy_proto_msgTypes[10]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1076,7 +1254,7 @@ func (x *MethodRule) String() string {
 func (*MethodRule) ProtoMessage() {}
 
 func (x *MethodRule) ProtoReflect() protoreflect.Message {
-	mi := &file_api_policy_v1_policy_proto_msgTypes[10]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1089,7 +1267,7 @@ func (x *MethodRule) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MethodRule.ProtoReflect.Descriptor instead.
 func (*MethodRule) Descriptor() ([]byte, []int) {
-	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{10}
+	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *MethodRule) GetId() string {
@@ -1133,7 +1311,7 @@ type RetryBudget struct {
 
 func (x *RetryBudget) Reset() {
 	*x = RetryBudget{}
-	mi := &file_api_policy_v1_policy_proto_msgTypes[11]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1145,7 +1323,7 @@ func (x *RetryBudget) String() string {
 func (*RetryBudget) ProtoMessage() {}
 
 func (x *RetryBudget) ProtoReflect() protoreflect.Message {
-	mi := &file_api_policy_v1_policy_proto_msgTypes[11]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1158,7 +1336,7 @@ func (x *RetryBudget) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RetryBudget.ProtoReflect.Descriptor instead.
 func (*RetryBudget) Descriptor() ([]byte, []int) {
-	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{11}
+	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *RetryBudget) GetPercent() uint32 {
@@ -1214,14 +1392,16 @@ type CallContext struct {
 	// then empty.
 	BatchIds [][]byte `protobuf:"bytes,25,rep,name=batch_ids,json=batchIds,proto3" json:"batch_ids,omitempty"`
 	// The session of a legacy message that has one.
-	Session       *CallSession `protobuf:"bytes,20,opt,name=session,proto3" json:"session,omitempty"`
+	Session *CallSession `protobuf:"bytes,20,opt,name=session,proto3" json:"session,omitempty"`
+	// The same call for its second provider; unset: there is none.
+	Second        *SecondCall `protobuf:"bytes,30,opt,name=second,proto3" json:"second,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *CallContext) Reset() {
 	*x = CallContext{}
-	mi := &file_api_policy_v1_policy_proto_msgTypes[12]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1233,7 +1413,7 @@ func (x *CallContext) String() string {
 func (*CallContext) ProtoMessage() {}
 
 func (x *CallContext) ProtoReflect() protoreflect.Message {
-	mi := &file_api_policy_v1_policy_proto_msgTypes[12]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1246,7 +1426,7 @@ func (x *CallContext) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CallContext.ProtoReflect.Descriptor instead.
 func (*CallContext) Descriptor() ([]byte, []int) {
-	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{12}
+	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *CallContext) GetPolicy() string {
@@ -1375,6 +1555,13 @@ func (x *CallContext) GetSession() *CallSession {
 	return nil
 }
 
+func (x *CallContext) GetSecond() *SecondCall {
+	if x != nil {
+		return x.Second
+	}
+	return nil
+}
+
 // CallSession says which session a message belongs to.
 type CallSession struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1396,7 +1583,7 @@ type CallSession struct {
 
 func (x *CallSession) Reset() {
 	*x = CallSession{}
-	mi := &file_api_policy_v1_policy_proto_msgTypes[13]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1408,7 +1595,7 @@ func (x *CallSession) String() string {
 func (*CallSession) ProtoMessage() {}
 
 func (x *CallSession) ProtoReflect() protoreflect.Message {
-	mi := &file_api_policy_v1_policy_proto_msgTypes[13]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1421,7 +1608,7 @@ func (x *CallSession) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CallSession.ProtoReflect.Descriptor instead.
 func (*CallSession) Descriptor() ([]byte, []int) {
-	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{13}
+	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *CallSession) GetToken() string {
@@ -1459,6 +1646,94 @@ func (x *CallSession) GetReplayed() []byte {
 	return nil
 }
 
+// SecondCall is what a try at the second provider of a call needs.
+type SecondCall struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Server string                 `protobuf:"bytes,1,opt,name=server,proto3" json:"server,omitempty"`
+	Tool   string                 `protobuf:"bytes,2,opt,name=tool,proto3" json:"tool,omitempty"`
+	Path   string                 `protobuf:"bytes,3,opt,name=path,proto3" json:"path,omitempty"`
+	// The whole JSON-RPC request.
+	Body []byte `protobuf:"bytes,4,opt,name=body,proto3" json:"body,omitempty"`
+	// How the answer is to be changed.
+	Result []*Move `protobuf:"bytes,5,rep,name=result,proto3" json:"result,omitempty"`
+	// Path of the first provider, for a try that comes back to it.
+	FirstPath     string `protobuf:"bytes,6,opt,name=first_path,json=firstPath,proto3" json:"first_path,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SecondCall) Reset() {
+	*x = SecondCall{}
+	mi := &file_api_policy_v1_policy_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SecondCall) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SecondCall) ProtoMessage() {}
+
+func (x *SecondCall) ProtoReflect() protoreflect.Message {
+	mi := &file_api_policy_v1_policy_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SecondCall.ProtoReflect.Descriptor instead.
+func (*SecondCall) Descriptor() ([]byte, []int) {
+	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *SecondCall) GetServer() string {
+	if x != nil {
+		return x.Server
+	}
+	return ""
+}
+
+func (x *SecondCall) GetTool() string {
+	if x != nil {
+		return x.Tool
+	}
+	return ""
+}
+
+func (x *SecondCall) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+func (x *SecondCall) GetBody() []byte {
+	if x != nil {
+		return x.Body
+	}
+	return nil
+}
+
+func (x *SecondCall) GetResult() []*Move {
+	if x != nil {
+		return x.Result
+	}
+	return nil
+}
+
+func (x *SecondCall) GetFirstPath() string {
+	if x != nil {
+		return x.FirstPath
+	}
+	return ""
+}
+
 // CatalogEntry is the last good answer to a list or server/discover request,
 // kept for the time when its server is down. Its xDS resource name is `key`.
 type CatalogEntry struct {
@@ -1479,7 +1754,7 @@ type CatalogEntry struct {
 
 func (x *CatalogEntry) Reset() {
 	*x = CatalogEntry{}
-	mi := &file_api_policy_v1_policy_proto_msgTypes[14]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1491,7 +1766,7 @@ func (x *CatalogEntry) String() string {
 func (*CatalogEntry) ProtoMessage() {}
 
 func (x *CatalogEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_api_policy_v1_policy_proto_msgTypes[14]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1504,7 +1779,7 @@ func (x *CatalogEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CatalogEntry.ProtoReflect.Descriptor instead.
 func (*CatalogEntry) Descriptor() ([]byte, []int) {
-	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{14}
+	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *CatalogEntry) GetKey() string {
@@ -1558,7 +1833,7 @@ type ReportRequest struct {
 
 func (x *ReportRequest) Reset() {
 	*x = ReportRequest{}
-	mi := &file_api_policy_v1_policy_proto_msgTypes[15]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1570,7 +1845,7 @@ func (x *ReportRequest) String() string {
 func (*ReportRequest) ProtoMessage() {}
 
 func (x *ReportRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_api_policy_v1_policy_proto_msgTypes[15]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1583,7 +1858,7 @@ func (x *ReportRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReportRequest.ProtoReflect.Descriptor instead.
 func (*ReportRequest) Descriptor() ([]byte, []int) {
-	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{15}
+	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *ReportRequest) GetEntries() []*CatalogEntry {
@@ -1601,7 +1876,7 @@ type ReportResponse struct {
 
 func (x *ReportResponse) Reset() {
 	*x = ReportResponse{}
-	mi := &file_api_policy_v1_policy_proto_msgTypes[16]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1613,7 +1888,7 @@ func (x *ReportResponse) String() string {
 func (*ReportResponse) ProtoMessage() {}
 
 func (x *ReportResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_api_policy_v1_policy_proto_msgTypes[16]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1626,7 +1901,7 @@ func (x *ReportResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReportResponse.ProtoReflect.Descriptor instead.
 func (*ReportResponse) Descriptor() ([]byte, []int) {
-	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{16}
+	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{19}
 }
 
 var File_api_policy_v1_policy_proto protoreflect.FileDescriptor
@@ -1699,7 +1974,7 @@ const file_api_policy_v1_policy_proto_rawDesc = "" +
 	"\apointer\x18\x02 \x01(\tR\apointer\x12\x0e\n" +
 	"\x02in\x18\x03 \x03(\tR\x02in\x12\x14\n" +
 	"\x05regex\x18\x04 \x01(\tR\x05regex\x12\x18\n" +
-	"\amessage\x18\x05 \x01(\tR\amessage\"\xe5\x03\n" +
+	"\amessage\x18\x05 \x01(\tR\amessage\"\x9f\x04\n" +
 	"\x06Action\x12\x14\n" +
 	"\x05route\x18\x01 \x01(\tR\x05route\x12\x16\n" +
 	"\x06server\x18\x02 \x01(\tR\x06server\x12\x12\n" +
@@ -1713,7 +1988,22 @@ const file_api_policy_v1_policy_proto_rawDesc = "" +
 	"\vconcurrency\x18\n" +
 	" \x01(\v2\x1f.holdfast.policy.v1.ConcurrencyR\vconcurrency\x12\x1a\n" +
 	"\bpriority\x18\v \x01(\rR\bpriority\x12\x12\n" +
-	"\x04cost\x18\f \x01(\rR\x04cost\"e\n" +
+	"\x04cost\x18\f \x01(\rR\x04cost\x128\n" +
+	"\bfallback\x18\r \x01(\v2\x1c.holdfast.policy.v1.FallbackR\bfallback\"\x9f\x02\n" +
+	"\bFallback\x12\x16\n" +
+	"\x06server\x18\x01 \x01(\tR\x06server\x12\x12\n" +
+	"\x04tool\x18\x02 \x01(\tR\x04tool\x12\x12\n" +
+	"\x04path\x18\x03 \x01(\tR\x04path\x12\x14\n" +
+	"\x05route\x18\x04 \x01(\tR\x05route\x12\x16\n" +
+	"\x06direct\x18\x05 \x01(\tR\x06direct\x126\n" +
+	"\targuments\x18\x06 \x03(\v2\x18.holdfast.policy.v1.MoveR\targuments\x120\n" +
+	"\x06result\x18\a \x03(\v2\x18.holdfast.policy.v1.MoveR\x06result\x12\x1c\n" +
+	"\tunretried\x18\t \x01(\tR\tunretried\x12\x1d\n" +
+	"\n" +
+	"first_path\x18\b \x01(\tR\tfirstPath\"*\n" +
+	"\x04Move\x12\x12\n" +
+	"\x04from\x18\x01 \x01(\tR\x04from\x12\x0e\n" +
+	"\x02to\x18\x02 \x01(\tR\x02to\"e\n" +
 	"\aBackOff\x12-\n" +
 	"\x04base\x18\x01 \x01(\v2\x19.google.protobuf.DurationR\x04base\x12+\n" +
 	"\x03max\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x03max\"\x90\x01\n" +
@@ -1725,7 +2015,7 @@ const file_api_policy_v1_policy_proto_rawDesc = "" +
 	"\x04once\x18\x04 \x01(\v2\x1a.holdfast.policy.v1.ActionR\x04once\"=\n" +
 	"\vRetryBudget\x12\x18\n" +
 	"\apercent\x18\x01 \x01(\rR\apercent\x12\x14\n" +
-	"\x05floor\x18\x02 \x01(\rR\x05floor\"\xc8\x04\n" +
+	"\x05floor\x18\x02 \x01(\rR\x05floor\"\x80\x05\n" +
 	"\vCallContext\x12\x16\n" +
 	"\x06policy\x18\x01 \x01(\tR\x06policy\x12\x16\n" +
 	"\x06server\x18\x02 \x01(\tR\x06server\x12\x16\n" +
@@ -1747,14 +2037,24 @@ const file_api_policy_v1_policy_proto_rawDesc = "" +
 	"deadlineMs\x12\x16\n" +
 	"\x06budget\x18\x12 \x01(\x06R\x06budget\x12\x1b\n" +
 	"\tbatch_ids\x18\x19 \x03(\fR\bbatchIds\x129\n" +
-	"\asession\x18\x14 \x01(\v2\x1f.holdfast.policy.v1.CallSessionR\asession\"\xa0\x01\n" +
+	"\asession\x18\x14 \x01(\v2\x1f.holdfast.policy.v1.CallSessionR\asession\x126\n" +
+	"\x06second\x18\x1e \x01(\v2\x1e.holdfast.policy.v1.SecondCallR\x06second\"\xa0\x01\n" +
 	"\vCallSession\x12\x14\n" +
 	"\x05token\x18\x01 \x01(\tR\x05token\x12\x1a\n" +
 	"\bendpoint\x18\x02 \x01(\tR\bendpoint\x12\x1f\n" +
 	"\vupstream_id\x18\x03 \x01(\tR\n" +
 	"upstreamId\x12\"\n" +
 	"\freinitialize\x18\x04 \x01(\bR\freinitialize\x12\x1a\n" +
-	"\breplayed\x18\x05 \x01(\fR\breplayed\"\xb5\x01\n" +
+	"\breplayed\x18\x05 \x01(\fR\breplayed\"\xb1\x01\n" +
+	"\n" +
+	"SecondCall\x12\x16\n" +
+	"\x06server\x18\x01 \x01(\tR\x06server\x12\x12\n" +
+	"\x04tool\x18\x02 \x01(\tR\x04tool\x12\x12\n" +
+	"\x04path\x18\x03 \x01(\tR\x04path\x12\x12\n" +
+	"\x04body\x18\x04 \x01(\fR\x04body\x120\n" +
+	"\x06result\x18\x05 \x03(\v2\x18.holdfast.policy.v1.MoveR\x06result\x12\x1d\n" +
+	"\n" +
+	"first_path\x18\x06 \x01(\tR\tfirstPath\"\xb5\x01\n" +
 	"\fCatalogEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x16\n" +
 	"\x06server\x18\x02 \x01(\tR\x06server\x12\x16\n" +
@@ -1786,7 +2086,7 @@ func file_api_policy_v1_policy_proto_rawDescGZIP() []byte {
 }
 
 var file_api_policy_v1_policy_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_api_policy_v1_policy_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
+var file_api_policy_v1_policy_proto_msgTypes = make([]protoimpl.MessageInfo, 20)
 var file_api_policy_v1_policy_proto_goTypes = []any{
 	(ErrorStyle)(0),               // 0: holdfast.policy.v1.ErrorStyle
 	(*RoutePolicy)(nil),           // 1: holdfast.policy.v1.RoutePolicy
@@ -1798,16 +2098,19 @@ var file_api_policy_v1_policy_proto_goTypes = []any{
 	(*ArgumentMatch)(nil),         // 7: holdfast.policy.v1.ArgumentMatch
 	(*AnswerMatch)(nil),           // 8: holdfast.policy.v1.AnswerMatch
 	(*Action)(nil),                // 9: holdfast.policy.v1.Action
-	(*BackOff)(nil),               // 10: holdfast.policy.v1.BackOff
-	(*MethodRule)(nil),            // 11: holdfast.policy.v1.MethodRule
-	(*RetryBudget)(nil),           // 12: holdfast.policy.v1.RetryBudget
-	(*CallContext)(nil),           // 13: holdfast.policy.v1.CallContext
-	(*CallSession)(nil),           // 14: holdfast.policy.v1.CallSession
-	(*CatalogEntry)(nil),          // 15: holdfast.policy.v1.CatalogEntry
-	(*ReportRequest)(nil),         // 16: holdfast.policy.v1.ReportRequest
-	(*ReportResponse)(nil),        // 17: holdfast.policy.v1.ReportResponse
-	(*durationpb.Duration)(nil),   // 18: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil), // 19: google.protobuf.Timestamp
+	(*Fallback)(nil),              // 10: holdfast.policy.v1.Fallback
+	(*Move)(nil),                  // 11: holdfast.policy.v1.Move
+	(*BackOff)(nil),               // 12: holdfast.policy.v1.BackOff
+	(*MethodRule)(nil),            // 13: holdfast.policy.v1.MethodRule
+	(*RetryBudget)(nil),           // 14: holdfast.policy.v1.RetryBudget
+	(*CallContext)(nil),           // 15: holdfast.policy.v1.CallContext
+	(*CallSession)(nil),           // 16: holdfast.policy.v1.CallSession
+	(*SecondCall)(nil),            // 17: holdfast.policy.v1.SecondCall
+	(*CatalogEntry)(nil),          // 18: holdfast.policy.v1.CatalogEntry
+	(*ReportRequest)(nil),         // 19: holdfast.policy.v1.ReportRequest
+	(*ReportResponse)(nil),        // 20: holdfast.policy.v1.ReportResponse
+	(*durationpb.Duration)(nil),   // 21: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil), // 22: google.protobuf.Timestamp
 }
 var file_api_policy_v1_policy_proto_depIdxs = []int32{
 	2,  // 0: holdfast.policy.v1.RoutePolicy.servers:type_name -> holdfast.policy.v1.Server
@@ -1818,44 +2121,49 @@ var file_api_policy_v1_policy_proto_depIdxs = []int32{
 	9,  // 5: holdfast.policy.v1.RoutePolicy.stream:type_name -> holdfast.policy.v1.Action
 	9,  // 6: holdfast.policy.v1.RoutePolicy.delete:type_name -> holdfast.policy.v1.Action
 	0,  // 7: holdfast.policy.v1.RoutePolicy.errors:type_name -> holdfast.policy.v1.ErrorStyle
-	18, // 8: holdfast.policy.v1.RoutePolicy.stale_list_max_age:type_name -> google.protobuf.Duration
+	21, // 8: holdfast.policy.v1.RoutePolicy.stale_list_max_age:type_name -> google.protobuf.Duration
 	9,  // 9: holdfast.policy.v1.RoutePolicy.unmatched_tool_once:type_name -> holdfast.policy.v1.Action
 	9,  // 10: holdfast.policy.v1.RoutePolicy.safe_method_once:type_name -> holdfast.policy.v1.Action
-	11, // 11: holdfast.policy.v1.RoutePolicy.methods:type_name -> holdfast.policy.v1.MethodRule
+	13, // 11: holdfast.policy.v1.RoutePolicy.methods:type_name -> holdfast.policy.v1.MethodRule
 	5,  // 12: holdfast.policy.v1.Server.endpoints:type_name -> holdfast.policy.v1.Endpoint
 	4,  // 13: holdfast.policy.v1.Server.breaker:type_name -> holdfast.policy.v1.Breaker
-	12, // 14: holdfast.policy.v1.Server.retry_budget:type_name -> holdfast.policy.v1.RetryBudget
-	18, // 15: holdfast.policy.v1.Server.session_max_age:type_name -> google.protobuf.Duration
+	14, // 14: holdfast.policy.v1.Server.retry_budget:type_name -> holdfast.policy.v1.RetryBudget
+	21, // 15: holdfast.policy.v1.Server.session_max_age:type_name -> google.protobuf.Duration
 	3,  // 16: holdfast.policy.v1.Server.concurrency:type_name -> holdfast.policy.v1.Concurrency
-	18, // 17: holdfast.policy.v1.Concurrency.max_wait:type_name -> google.protobuf.Duration
-	18, // 18: holdfast.policy.v1.Breaker.open_for:type_name -> google.protobuf.Duration
-	18, // 19: holdfast.policy.v1.Breaker.max_open_for:type_name -> google.protobuf.Duration
+	21, // 17: holdfast.policy.v1.Concurrency.max_wait:type_name -> google.protobuf.Duration
+	21, // 18: holdfast.policy.v1.Breaker.open_for:type_name -> google.protobuf.Duration
+	21, // 19: holdfast.policy.v1.Breaker.max_open_for:type_name -> google.protobuf.Duration
 	7,  // 20: holdfast.policy.v1.ToolRule.arguments:type_name -> holdfast.policy.v1.ArgumentMatch
 	9,  // 21: holdfast.policy.v1.ToolRule.action:type_name -> holdfast.policy.v1.Action
 	9,  // 22: holdfast.policy.v1.ToolRule.once:type_name -> holdfast.policy.v1.Action
 	8,  // 23: holdfast.policy.v1.ToolRule.fail_when:type_name -> holdfast.policy.v1.AnswerMatch
 	8,  // 24: holdfast.policy.v1.ToolRule.ok_when:type_name -> holdfast.policy.v1.AnswerMatch
-	18, // 25: holdfast.policy.v1.Action.timeout:type_name -> google.protobuf.Duration
-	18, // 26: holdfast.policy.v1.Action.per_try_timeout:type_name -> google.protobuf.Duration
-	18, // 27: holdfast.policy.v1.Action.idle_timeout:type_name -> google.protobuf.Duration
-	10, // 28: holdfast.policy.v1.Action.back_off:type_name -> holdfast.policy.v1.BackOff
+	21, // 25: holdfast.policy.v1.Action.timeout:type_name -> google.protobuf.Duration
+	21, // 26: holdfast.policy.v1.Action.per_try_timeout:type_name -> google.protobuf.Duration
+	21, // 27: holdfast.policy.v1.Action.idle_timeout:type_name -> google.protobuf.Duration
+	12, // 28: holdfast.policy.v1.Action.back_off:type_name -> holdfast.policy.v1.BackOff
 	3,  // 29: holdfast.policy.v1.Action.concurrency:type_name -> holdfast.policy.v1.Concurrency
-	18, // 30: holdfast.policy.v1.BackOff.base:type_name -> google.protobuf.Duration
-	18, // 31: holdfast.policy.v1.BackOff.max:type_name -> google.protobuf.Duration
-	9,  // 32: holdfast.policy.v1.MethodRule.safe:type_name -> holdfast.policy.v1.Action
-	9,  // 33: holdfast.policy.v1.MethodRule.once:type_name -> holdfast.policy.v1.Action
-	18, // 34: holdfast.policy.v1.CallContext.per_try_timeout:type_name -> google.protobuf.Duration
-	18, // 35: holdfast.policy.v1.CallContext.idle_timeout:type_name -> google.protobuf.Duration
-	14, // 36: holdfast.policy.v1.CallContext.session:type_name -> holdfast.policy.v1.CallSession
-	19, // 37: holdfast.policy.v1.CatalogEntry.as_of:type_name -> google.protobuf.Timestamp
-	15, // 38: holdfast.policy.v1.ReportRequest.entries:type_name -> holdfast.policy.v1.CatalogEntry
-	16, // 39: holdfast.policy.v1.Catalog.Report:input_type -> holdfast.policy.v1.ReportRequest
-	17, // 40: holdfast.policy.v1.Catalog.Report:output_type -> holdfast.policy.v1.ReportResponse
-	40, // [40:41] is the sub-list for method output_type
-	39, // [39:40] is the sub-list for method input_type
-	39, // [39:39] is the sub-list for extension type_name
-	39, // [39:39] is the sub-list for extension extendee
-	0,  // [0:39] is the sub-list for field type_name
+	10, // 30: holdfast.policy.v1.Action.fallback:type_name -> holdfast.policy.v1.Fallback
+	11, // 31: holdfast.policy.v1.Fallback.arguments:type_name -> holdfast.policy.v1.Move
+	11, // 32: holdfast.policy.v1.Fallback.result:type_name -> holdfast.policy.v1.Move
+	21, // 33: holdfast.policy.v1.BackOff.base:type_name -> google.protobuf.Duration
+	21, // 34: holdfast.policy.v1.BackOff.max:type_name -> google.protobuf.Duration
+	9,  // 35: holdfast.policy.v1.MethodRule.safe:type_name -> holdfast.policy.v1.Action
+	9,  // 36: holdfast.policy.v1.MethodRule.once:type_name -> holdfast.policy.v1.Action
+	21, // 37: holdfast.policy.v1.CallContext.per_try_timeout:type_name -> google.protobuf.Duration
+	21, // 38: holdfast.policy.v1.CallContext.idle_timeout:type_name -> google.protobuf.Duration
+	16, // 39: holdfast.policy.v1.CallContext.session:type_name -> holdfast.policy.v1.CallSession
+	17, // 40: holdfast.policy.v1.CallContext.second:type_name -> holdfast.policy.v1.SecondCall
+	11, // 41: holdfast.policy.v1.SecondCall.result:type_name -> holdfast.policy.v1.Move
+	22, // 42: holdfast.policy.v1.CatalogEntry.as_of:type_name -> google.protobuf.Timestamp
+	18, // 43: holdfast.policy.v1.ReportRequest.entries:type_name -> holdfast.policy.v1.CatalogEntry
+	19, // 44: holdfast.policy.v1.Catalog.Report:input_type -> holdfast.policy.v1.ReportRequest
+	20, // 45: holdfast.policy.v1.Catalog.Report:output_type -> holdfast.policy.v1.ReportResponse
+	45, // [45:46] is the sub-list for method output_type
+	44, // [44:45] is the sub-list for method input_type
+	44, // [44:44] is the sub-list for extension type_name
+	44, // [44:44] is the sub-list for extension extendee
+	0,  // [0:44] is the sub-list for field type_name
 }
 
 func init() { file_api_policy_v1_policy_proto_init() }
@@ -1869,7 +2177,7 @@ func file_api_policy_v1_policy_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_api_policy_v1_policy_proto_rawDesc), len(file_api_policy_v1_policy_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   17,
+			NumMessages:   20,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

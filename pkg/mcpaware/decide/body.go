@@ -160,6 +160,7 @@ func (d *Decision) describe(r *Request, info method.Info) {
 	d.SetHeaders = []HeaderValue{
 		{Name: names.HeaderRoute, Value: d.Action.GetRoute()},
 	}
+	d.offerFallback(r.Body)
 	d.cleanHeaders(r.Header, info)
 }
 

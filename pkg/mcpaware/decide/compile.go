@@ -10,6 +10,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	policyv1 "github.com/holdfast-mcp/holdfast/api/policy/v1"
+	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/fallback"
 	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/method"
 )
 
@@ -36,6 +37,8 @@ type Route struct {
 	limited bool
 	// answers are tests of answers by the id of their rule.
 	answers map[string]*AnswerTests
+	// mappings of the arguments for second providers.
+	mappings map[*policyv1.Fallback]fallback.Mapping
 }
 
 // Policy returns the policy that the Route was compiled from; it is not to be changed.
@@ -117,6 +120,7 @@ type compiler struct {
 	policy   string
 	servers  map[string]*policyv1.Server
 	answers  map[string]*AnswerTests
+	mappings map[*policyv1.Fallback]fallback.Mapping
 	problems []error
 }
 
@@ -147,7 +151,7 @@ func (c *compiler) route(p *policyv1.RoutePolicy) *Route {
 	if p.GetDelete().GetSafe() {
 		c.problem("delete.safe", "must not be set: a session ends once")
 	}
-	return &Route{policy: p, rules: c.rules(p.GetRules()), methods: c.methods(p.GetMethods()), servers: c.servers, answers: c.answers, limited: limited(p)}
+	return &Route{policy: p, rules: c.rules(p.GetRules()), methods: c.methods(p.GetMethods()), servers: c.servers, answers: c.answers, mappings: c.mappings, limited: limited(p)}
 }
 
 func (c *compiler) path(path string) {
@@ -203,6 +207,7 @@ func (c *compiler) action(field string, a *policyv1.Action) {
 		c.problem(field+".server", "%q is not one of the policy's servers", a.GetServer())
 	}
 	c.rank(field, a)
+	c.fallback(field, a.GetFallback())
 	if n := a.GetAttempts(); n < 1 || n > maxAttempts {
 		c.problem(field+".attempts", "%d is not within 1 to %d", n, maxAttempts)
 	}

@@ -72,6 +72,8 @@ type Decision struct {
 	Wait time.Duration
 	// once: whatever the rule says, the message may not be sent twice.
 	once bool
+	// onlySecond: the call goes to its second provider alone.
+	onlySecond bool
 }
 
 // Values of Decision.Rule other than tool rule ids.

@@ -59,7 +59,9 @@ type Explanation struct {
 	// Limits on the calls at a time, in words; Rank is what decides who is refused when
 	// there is not room for all, empty where the message never is.
 	Limits []string
-	Rank   string
+	// Fallback is where the call goes when its server cannot answer, in words; empty: nowhere.
+	Fallback string
+	Rank     string
 	// StaleListMaxAge is how old a remembered answer may be that is served in the
 	// server's place; 0 where the message's answers are not remembered.
 	StaleListMaxAge time.Duration
@@ -111,6 +113,7 @@ func (t *Table) Explain(r *Request) Explanation {
 	e.Attempts = decision.Action.GetAttempts()
 	e.Timeout = decision.Action.GetTimeout().AsDuration()
 	e.explainTries(&decision)
+	e.Fallback = decision.explainFallback()
 	e.Limits, e.Rank = decision.explainAdmission()
 	e.SetHeaders, e.RemoveHeaders = decision.SetHeaders, decision.RemoveHeaders
 	if decision.CatalogKey != "" {

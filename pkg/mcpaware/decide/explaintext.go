@@ -51,6 +51,9 @@ func (e Explanation) String() string {
 	for _, limit := range e.Limits {
 		line("", "%s", limit)
 	}
+	if e.Fallback != "" {
+		line("fallback", "%s", e.Fallback)
+	}
 	if e.Rank != "" {
 		line("priority", "%s", e.Rank)
 	}

@@ -1,17 +1,14 @@
 package decide
 
-import "github.com/holdfast-mcp/holdfast/pkg/names"
-
 // WithoutRetries takes the action's route that tries again only what provably never reached a
 // server; nothing changes where there is none.
 func (d *Decision) WithoutRetries() {
 	twin := d.Action.GetUnretried()
-	if twin == "" {
+	if twin == "" || d.onlySecond {
 		return
 	}
-	for i := range d.SetHeaders {
-		if d.SetHeaders[i].Name == names.HeaderRoute {
-			d.SetHeaders[i].Value = twin
-		}
+	if d.Call.GetSecond() != nil {
+		twin = d.Action.GetFallback().GetUnretried()
 	}
+	d.stampRoute(twin)
 }

@@ -194,6 +194,9 @@ func (a *attempt) weighEvents(chunk []byte, ended, last bool) error {
 	case ended:
 		return a.judged(a.observe(outcome.Failed), false, last)
 	case e.commit, e.lost, len(a.held.body) > maxHeldBytes:
+		if handled, err := a.tooLong(); handled {
+			return err
+		}
 		return a.release(nil, last)
 	}
 	return nil
@@ -213,6 +216,9 @@ func (a *attempt) finish(f *final, last bool) error {
 	if verdict == outcome.Good {
 		a.remember(f)
 		a.rememberReplayed()
+	}
+	if !a.translate(f) {
+		return a.judged(outcome.ToolFailed, false, last)
 	}
 	if f.usable {
 		a.stampVia(f)
@@ -281,6 +287,9 @@ func (a *attempt) pass() error { return a.release(nil, false) }
 // passLarge lets a JSON answer go that is too large to be held. Errors are hardly
 // ever that long.
 func (a *attempt) passLarge() error {
+	if handled, err := a.tooLong(); handled {
+		return err
+	}
 	a.held.large = true
 	a.whole(a.over)
 	a.held.kept = a.call.GetCatalogKey() != "" && a.held.length <= maxEventBytes

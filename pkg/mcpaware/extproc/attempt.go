@@ -17,7 +17,7 @@ import (
 )
 
 // maxCallBytes bounds a serialised call context; a longer one is passed over.
-const maxCallBytes = 16 << 10
+const maxCallBytes = 128 << 10
 
 // phase is where the answer of a try stands.
 type phase int
@@ -45,8 +45,10 @@ type attempt struct {
 	call *policyv1.CallContext
 	verb string
 	// duplex: response bodies come here, and every chunk has to be sent back.
-	duplex   bool
-	stamp    bool
+	duplex bool
+	stamp  bool
+	// second: the try goes to the second provider of the call.
+	second   *second
 	endpoint endpoint
 	started  time.Time
 	// failedAddress and failedRegion are where the try before failed.
@@ -125,8 +127,11 @@ func (a *attempt) onRequest(req *extprocv3.ProcessingRequest, m *extprocv3.HttpH
 		a.call = call
 	}
 	a.failedAddress, a.failedRegion = failedBefore(req)
-	a.locate(attributesOf(req))
+	attrs := attributesOf(req)
 	mutation := &extprocv3.HeaderMutation{RemoveHeaders: h.own()}
+	reply := &extprocv3.CommonResponse{HeaderMutation: mutation}
+	a.turn(attrs.server(), h, reply)
+	a.locate(attrs)
 	if a.call.GetSession() != nil {
 		if found, err := a.findSession(h, mutation); err != nil || !found {
 			a.over = true
@@ -137,7 +142,7 @@ func (a *attempt) onRequest(req *extprocv3.ProcessingRequest, m *extprocv3.HttpH
 	if a.giveUpLater(); a.over {
 		return a.send(immediate(a.outOfTime()))
 	}
-	return a.send(requestHeadersReply(&extprocv3.CommonResponse{HeaderMutation: mutation}))
+	return a.send(requestHeadersReply(reply))
 }
 
 // onDeadline ends the wait for an answer that did not come in time.

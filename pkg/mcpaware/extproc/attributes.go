@@ -38,9 +38,14 @@ func (a attributes) number(name string) uint64 {
 }
 
 // region reads locality.region out of upstream.locality, which is a text proto
-// such as `region: "asia-south1"`.
-func (a attributes) region() string {
-	_, rest, ok := strings.Cut(a.text("upstream.locality"), `region:`)
+// such as `region: "asia-south1" sub_zone: "orders"`.
+func (a attributes) region() string { return a.locality("region:") }
+
+// server is the server whose endpoint it is, locality.sub_zone.
+func (a attributes) server() string { return a.locality("sub_zone:") }
+
+func (a attributes) locality(field string) string {
+	_, rest, ok := strings.Cut(a.text("upstream.locality"), field)
 	if !ok {
 		return ""
 	}

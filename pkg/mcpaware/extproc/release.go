@@ -32,6 +32,9 @@ func (a *attempt) release(set []*corev3.HeaderValueOption, last bool) error {
 	if a.endpoint.name != "" {
 		set = append(set, setHeader(names.HeaderVia, a.endpoint.name))
 	}
+	if a.second != nil {
+		set = append(set, setHeader(names.HeaderDegraded, degrade.SourceFallback))
+	}
 	if a.held.spliced {
 		set = append(set, setHeader("content-length", strconv.FormatInt(a.held.length, 10)))
 	}
@@ -69,19 +72,12 @@ func (a *attempt) stampVia(f *final) {
 	if err != nil {
 		return
 	}
-	body := a.held.body
 	splice := wire.SpliceMeta
 	if a.held.events != nil {
 		splice = wire.SpliceEvent
 	}
-	changed, err := splice(body[f.start:f.end], names.MetaVia, value)
-	if err != nil {
-		return
-	}
-	a.held.body = slices.Concat(body[:f.start], changed, body[f.end:])
-	if a.held.length >= 0 {
-		a.held.length += int64(len(changed) - (f.end - f.start))
-		a.held.spliced = true
+	if changed, err := splice(a.held.body[f.start:f.end], names.MetaVia, value); err == nil {
+		a.exchange(f, changed)
 	}
 }
 

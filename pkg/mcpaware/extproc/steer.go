@@ -49,7 +49,7 @@ func (e *edge) steer() {
 		Lease: time.Duration(action.GetAttempts())*action.GetPerTryTimeout().AsDuration() + leaseSlack,
 	})
 	e.steering = steering{subset: subset(server.GetRegions(), choice.Good), trial: choice.Trial}
-	if choice.None {
+	if choice.None && !e.decision.OnlyFallback() {
 		answer := degrade.Render(call, nowhere(call, choice, e.request.RequestID), e.decision.Route.Policy().GetErrors())
 		e.decision.Answer = &answer
 		return

@@ -8,13 +8,13 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// edit replaces one range of bytes.
-type edit struct {
+// replacement replaces one range of bytes.
+type replacement struct {
 	at   span
 	text []byte
 }
 
-func (e edit) apply(b []byte) []byte {
+func (e replacement) apply(b []byte) []byte {
 	out := make([]byte, 0, len(b)-(e.at.end-e.at.start)+len(e.text))
 	out = append(out, b[:e.at.start]...)
 	out = append(out, e.text...)
@@ -60,80 +60,90 @@ func SpliceMeta(answer []byte, key string, value []byte) ([]byte, error) {
 // fails where raw is not exactly one event with one data line, or value holds a line
 // break.
 func SpliceEvent(raw []byte, key string, value []byte) ([]byte, error) {
+	if bytes.ContainsAny(value, "\r\n") {
+		return nil, errors.New("splicing _meta into an event: the value has a line break")
+	}
+	return EditEvent(raw, func(data []byte) ([]byte, error) { return SpliceMeta(data, key, value) })
+}
+
+// EditEvent returns a copy of one whole server-sent event with other data. It fails where
+// raw is not exactly one event with one data line, where edit fails, or where what it
+// gives has a line break.
+func EditEvent(raw []byte, edit func(data []byte) ([]byte, error)) ([]byte, error) {
 	stream := NewEventStream(len(raw))
 	events, err := stream.Feed(raw)
 	if err != nil {
-		return nil, fmt.Errorf("splicing _meta into an event: %w", err)
+		return nil, fmt.Errorf("editing an event: %w", err)
 	}
 	if len(events) == 0 {
 		if last, ok := stream.End(); ok {
 			events = append(events, last)
 		}
 	}
-	switch {
-	case len(events) != 1 || len(events[0].Raw) != len(raw) || events[0].dataAt < 0:
-		return nil, errors.New("splicing _meta into an event: not one event with one data line")
-	case bytes.ContainsAny(value, "\r\n"):
-		return nil, errors.New("splicing _meta into an event: the value has a line break")
+	if len(events) != 1 || len(events[0].Raw) != len(raw) || events[0].dataAt < 0 {
+		return nil, errors.New("editing an event: not one event with one data line")
 	}
-	spliced, err := SpliceMeta(events[0].Data, key, value)
-	if err != nil {
+	data, err := edit(events[0].Data)
+	switch {
+	case err != nil:
 		return nil, err
+	case bytes.ContainsAny(data, "\r\n"):
+		return nil, errors.New("editing an event: the data has a line break")
 	}
 	at := span{events[0].dataAt, events[0].dataAt + len(events[0].Data)}
-	return edit{at: at, text: spliced}.apply(raw), nil
+	return replacement{at: at, text: data}.apply(raw), nil
 }
 
-func metaEdit(b []byte, at int, key string, value []byte) (edit, error) {
+func metaEdit(b []byte, at int, key string, value []byte) (replacement, error) {
 	if b[at] != '{' {
-		return edit{}, errors.New("the answer is not an object")
+		return replacement{}, errors.New("the answer is not an object")
 	}
 	result, err := soleMember(b, at, "result")
 	switch {
 	case err != nil:
-		return edit{}, err
+		return replacement{}, err
 	case !result.present() || b[result.start] != '{':
-		return edit{}, errors.New("the answer's result is not an object")
+		return replacement{}, errors.New("the answer's result is not an object")
 	}
 	meta, err := soleMember(b, result.start, "_meta")
 	switch {
 	case err != nil:
-		return edit{}, err
+		return replacement{}, err
 	case meta.present():
 		return memberEdit(b, meta.start, key, value)
 	}
 	fresh, err := memberEdit([]byte("{}"), 0, key, value)
 	if err != nil {
-		return edit{}, err
+		return replacement{}, err
 	}
 	return memberEdit(b, result.start, "_meta", fresh.apply([]byte("{}")))
 }
 
 // memberEdit is the edit that gives the object at b[at] a member.
-func memberEdit(b []byte, at int, name string, value []byte) (edit, error) {
+func memberEdit(b []byte, at int, name string, value []byte) (replacement, error) {
 	switch {
 	case b[at] != '{':
-		return edit{}, errors.New("not an object")
+		return replacement{}, errors.New("not an object")
 	case !Valid(value):
-		return edit{}, errors.New("the value is not JSON")
+		return replacement{}, errors.New("the value is not JSON")
 	}
 	present, err := soleMember(b, at, name)
 	if err != nil {
-		return edit{}, err
+		return replacement{}, err
 	}
 	if present.present() {
-		return edit{at: present, text: value}, nil
+		return replacement{at: present, text: value}, nil
 	}
 	text, err := jsontext.AppendQuote(nil, name)
 	if err != nil {
-		return edit{}, fmt.Errorf("quoting the name: %w", err)
+		return replacement{}, fmt.Errorf("quoting the name: %w", err)
 	}
 	text = append(text, ':')
 	text = append(text, value...)
 	if first := skipSpace(b, at+1); b[first] != '}' {
 		text = append(text, ',')
 	}
-	return edit{at: span{at + 1, at + 1}, text: text}, nil
+	return replacement{at: span{at + 1, at + 1}, text: text}, nil
 }
 
 // soleMember finds a member that may be there once at most.
