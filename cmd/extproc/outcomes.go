@@ -35,6 +35,7 @@ func shareOutcomes(s settings, conn *grpc.ClientConn, logger *slog.Logger) (*out
 	})
 	o.budget = budget.New(budget.Options{Instances: func() int { return o.fleet.Processors() }})
 	mcptelemetry.Budget(o.registry, o.budget.Spent)
+	mcptelemetry.RegisterProcessors(o.registry, func() int { return o.fleet.Processors() })
 	return o, err
 }
 

@@ -59,6 +59,7 @@ func table(t *testing.T, collectors []prometheus.Collector) string {
 func TestMetricsReferenceIsUpToDate(t *testing.T) {
 	processor := &described{}
 	mcptelemetry.NewOutcomes(processor, func() bool { return false })
+	mcptelemetry.RegisterProcessors(processor, func() int { return 0 })
 	got := metricsIntro +
 		"\n## extproc\n\n" + table(t, processor.collectors) +
 		"\n## xds\n\n" + table(t, []prometheus.Collector{(&control.Plane{}).Metrics()})

@@ -12,6 +12,7 @@ type enum interface{ values() []string }
 func (FailoverMode) values() []string {
 	return []string{string(ActivePassive), string(ActiveActive), string(Nearest)}
 }
+
 func (SessionLoss) values() []string {
 	return []string{string(SessionsEnd), string(SessionsReinitialize)}
 }

@@ -49,6 +49,8 @@ spec:
   servers: [{name: orders}]
 `)})
 	server.set(server.answer)
+	awaitShares(t, bed)
+	most.Store(0)
 	// With a progress token the first event goes out at once: Envoy has the headers of the
 	// answer long before its end.
 	call := strings.Replace(testbed.CallTool("1", "report", "{}"), `"_meta":{`, `"_meta":{"progressToken":1,`, 1)
@@ -64,17 +66,26 @@ spec:
 		})
 	}
 	wg.Wait()
-	// Where Envoy gives up on the processor, which a machine under load can make it do, the
-	// slot of that call is free before its answer ends.
-	lost := bed.Stat("http.holdfast.ext_proc.message_timeouts")
-	if got := most.Load(); got > 2+int64(lost) { //nolint:gosec // a handful
-		t.Errorf("%d calls at the server at a time, the limit is 2 and Envoy gave up on %d", got, lost)
+	if got := most.Load(); got > 2 {
+		t.Errorf("%d calls at the server at a time, the limit is 2", got)
 	}
 	if took := time.Since(begin); took < calls/2*300*time.Millisecond {
 		t.Errorf("all done after %v: too early for two at a time", took)
 	}
 	if got := len(server.requests()); got != calls {
 		t.Errorf("the server saw %d requests, want each of %d calls once", got, calls)
+	}
+}
+
+// awaitShares waits until each processor knows of the other: one that has heard of
+// itself alone keeps the whole limit.
+func awaitShares(t *testing.T, bed *testbed.Bed) {
+	t.Helper()
+	for _, name := range []string{testbed.Extproc1, testbed.Extproc2} {
+		bed.Until(30*time.Second, name+" knows of the other processor", func() bool {
+			page, err := bed.Metrics(bed.Addr(name))
+			return err == nil && strings.Contains(page, "\nholdfast_fleet_processors 2\n")
+		})
 	}
 }
 
@@ -110,6 +121,7 @@ func TestBurst(t *testing.T) {
 		}
 		return "report", map[string]any{"delay_ms": 100}
 	}
+	awaitShares(t, bed)
 	before := bed.StartLoad("/mcp", usual, mix)
 	bed.Until(30*time.Second, "the usual load is served", func() bool { return len(before.Calls()) >= 30 })
 	memory := processorMemory(t, bed)

@@ -41,6 +41,9 @@ func TestExplainGolden(t *testing.T) {
 	limited.Servers[1].Concurrency = &policyv1.Concurrency{Limit: 64, Queue: 128, MaxWait: durationpb.New(time.Second)}
 	limited.Rules[0].Action.Concurrency = &policyv1.Concurrency{Limit: 8}
 	limited.Rules[0].Action.Priority, limited.Rules[0].Action.Cost = 7, 10
+	limited.Rules[0].Action.Fallback = &policyv1.Fallback{
+		Server: "stock", Tool: "find", Path: "/mcp", FirstPath: "/mcp", Route: "r-on", Direct: "r-direct", Unretried: "r-sparing",
+	}
 	cases["limited"] = toolCall("list_orders", `{"channel":"web"}`)
 	plain, withLimits := table(t), table(t, limited)
 	for name, request := range cases {
