@@ -67,6 +67,10 @@ bench-data: build ## what Holdfast costs on the way of a call; writes docs/PERFO
 clients: ## clients and servers of four SDKs through Holdfast, with every fault; fetches them
 	go test -timeout 10m -count=1 -v ./test/thirdparty ./test/clients
 
+.PHONY: soak
+soak: ## 200 clients of four SDKs for ten minutes, while servers die and come back
+	go test -timeout 20m -count=1 -v ./test/soak -clients 200 -for 10m
+
 .PHONY: drills
 drills: ## failures played on a real Envoy, held to bounds in absolute time
 	go test -timeout 30m -count=1 -v ./test/drills -absolute

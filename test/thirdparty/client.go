@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 
@@ -25,7 +26,16 @@ const (
 
 // Speaks says whether a client has a way to open in an era: the TypeScript SDK 1.x
 // knows no revision after 2025-11-25.
-func Speaks(kind, era string) bool { return era == words.Legacy || kind != TypeScriptSDK }
+// Revisions before 2025-11-25 are offered by the Go SDK's client alone.
+func Speaks(kind, era string) bool {
+	switch era {
+	case words.Legacy:
+		return true
+	case words.Modern:
+		return kind != TypeScriptSDK
+	}
+	return kind == Go
+}
 
 // Client is a program with one connection of an SDK's client.
 type Client struct {
@@ -33,7 +43,11 @@ type Client struct {
 	Kind  string
 	in    io.WriteCloser
 	lines chan string
+	end   func()
 }
+
+// End kills the client; nothing may be asked of it any more.
+func (c *Client) End() { c.end() }
 
 // Open starts a client; it ends with the test.
 func Open(t testing.TB, kind string) *Client {
@@ -85,13 +99,16 @@ func start(t testing.TB, kind string, cmd *exec.Cmd) *Client {
 			c.lines <- scan.Text()
 		}
 	}()
-	t.Cleanup(func() {
+	c.end = sync.OnceFunc(func() {
 		_ = in.Close()
 		// A client that waits for a dead server is not worth waiting for.
 		_ = cmd.Process.Kill()
 		for range c.lines {
 		}
 		_ = cmd.Wait()
+	})
+	t.Cleanup(func() {
+		c.End()
 		if said, err := os.ReadFile(log.Name()); t.Failed() && err == nil && len(said) > 0 {
 			t.Logf("the %s client said: %s", kind, said[max(0, len(said)-maxSaid):])
 		}
@@ -101,7 +118,7 @@ func start(t testing.TB, kind string, cmd *exec.Cmd) *Client {
 }
 
 // answerTimeout is longer than any client waits for its server.
-const answerTimeout = 45 * time.Second
+const answerTimeout = 60 * time.Second
 
 // Do has the client do something and returns what came of it. A client that is gone
 // or says nothing fails the test.

@@ -55,6 +55,7 @@ func serve() error {
 type client struct {
 	session  *mcp.ClientSession
 	progress atomic.Int64
+	crew     *crew
 }
 
 // timeout bounds one command.
@@ -78,6 +79,11 @@ func (c *client) do(command words.Command) (words.Answer, error) {
 		return answer, nil
 	case "call":
 		return c.call(ctx, command)
+	case "crew":
+		c.crew = assemble(command)
+		return words.Answer{}, nil
+	case "dismiss":
+		return words.Answer{Tally: c.crew.dismiss()}, nil
 	case "close":
 		if c.session == nil {
 			return words.Answer{}, nil
@@ -92,8 +98,12 @@ func (c *client) connect(ctx context.Context, command words.Command) (words.Answ
 		ProgressNotificationHandler: func(context.Context, *mcp.ProgressNotificationClientRequest) { c.progress.Add(1) },
 	})
 	var options *mcp.ClientSessionOptions
-	if command.Era != words.Modern {
+	switch command.Era {
+	case words.Modern:
+	case words.Legacy:
 		options = &mcp.ClientSessionOptions{ProtocolVersion: "2025-11-25"}
+	default:
+		options = &mcp.ClientSessionOptions{ProtocolVersion: command.Era}
 	}
 	session, err := m.Connect(ctx, &mcp.StreamableClientTransport{Endpoint: command.URL}, options)
 	if err != nil {

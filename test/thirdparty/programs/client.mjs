@@ -17,27 +17,122 @@ if (which === "sdk") {
   ({ Client, StreamableHTTPClientTransport: Transport } = await load("client/dist/index.mjs"));
 }
 
-let client, transport;
+let client, transport, crew;
+const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
 const text = (result) => (result.content ?? []).filter((c) => c.type === "text").map((c) => c.text).join("\n");
 
+async function open({ url, era }) {
+  const options = which === "client" && era === "modern" ? { versionNegotiation: { mode: "auto" } } : {};
+  const client = new Client({ name: `typescript-${which}`, version: "1" }, options);
+  const transport = new Transport(new URL(url));
+  await client.connect(transport, { timeout: 20000 });
+  return { client, transport };
+}
+
+async function call(client, { tool, arguments: args, progress }) {
+  let seen = 0;
+  const options = { timeout: 20000, ...(progress ? { onprogress: () => seen++ } : {}) };
+  const params = { name: tool, arguments: args ?? {} };
+  const result = which === "sdk" ? await client.callTool(params, undefined, options) : await client.callTool(params, options);
+  return { isError: result.isError === true, text: text(result), progress: seen };
+}
+
+// Crew is many connections that call the same tool; see the Go client's for what they do.
+class Crew {
+  tally = { calls: 0, good: 0, opened: 0, refused: 0, dead: 0, errors: {} };
+  over = false;
+
+  constructor(command) {
+    this.command = command;
+    this.stopped = new Promise((stop) => (this.stop = stop));
+    this.members = Array.from({ length: command.size }, (_, i) => this.work(i));
+  }
+
+  async dismiss() {
+    this.over = true;
+    this.stop();
+    await Promise.all(this.members);
+    return this.tally;
+  }
+
+  wait(ms) {
+    return Promise.race([sleep(ms), this.stopped]);
+  }
+
+  async work(i) {
+    const { pauseMs, size, reopen = 0 } = this.command;
+    await this.wait((pauseMs * i) / size);
+    let client;
+    for (let calls = 0; !this.over; calls++) {
+      if (client && i < reopen && calls % 10 === 0) {
+        await client.close().catch(() => {});
+        client = undefined;
+      }
+      client ??= await this.open();
+      if (client) await this.call(client);
+      await this.wait(client ? pauseMs : 200);
+    }
+    client ??= await this.open();
+    const deadline = Date.now() + 20000;
+    while (!client || !(await this.call(client))) {
+      if (!client || Date.now() > deadline) {
+        this.tally.dead++;
+        break;
+      }
+      await sleep(200);
+    }
+    await client?.close().catch(() => {});
+  }
+
+  async open() {
+    try {
+      const { client } = await open(this.command);
+      this.tally.opened++;
+      return client;
+    } catch (error) {
+      this.tally.refused++;
+      this.note(error);
+    }
+  }
+
+  async call(client) {
+    this.tally.calls++;
+    try {
+      const result = await call(client, this.command);
+      if (result.isError) throw new Error(result.text);
+      this.tally.good++;
+      return true;
+    } catch (error) {
+      this.note(error);
+      return false;
+    }
+  }
+
+  note(error) {
+    const text = String(error?.message ?? error);
+    const { errors } = this.tally;
+    if (text in errors || Object.keys(errors).length < 20) errors[text] = (errors[text] ?? 0) + 1;
+  }
+}
+
 const commands = {
-  async connect({ url, era }) {
-    const options = which === "client" && era === "modern" ? { versionNegotiation: { mode: "auto" } } : {};
-    client = new Client({ name: `typescript-${which}`, version: "1" }, options);
-    transport = new Transport(new URL(url));
-    await client.connect(transport, { timeout: 20000 });
+  async connect(command) {
+    ({ client, transport } = await open(command));
     const version = client.getNegotiatedProtocolVersion?.() ?? transport.protocolVersion;
     return { version };
   },
   async list() {
     return { tools: (await client.listTools(undefined, { timeout: 20000 })).tools.map((t) => t.name) };
   },
-  async call({ tool, arguments: args, progress }) {
-    let seen = 0;
-    const options = { timeout: 20000, ...(progress ? { onprogress: () => seen++ } : {}) };
-    const params = { name: tool, arguments: args ?? {} };
-    const result = which === "sdk" ? await client.callTool(params, undefined, options) : await client.callTool(params, options);
-    return { isError: result.isError === true, text: text(result), progress: seen };
+  async call(command) {
+    return call(client, command);
+  },
+  async crew(command) {
+    crew = new Crew(command);
+    return {};
+  },
+  async dismiss() {
+    return { tally: await crew.dismiss() };
   },
   async close() {
     await client?.close();

@@ -3,18 +3,115 @@ line; see package thirdparty for the words."""
 
 import json
 import sys
+import time
 
 import anyio
 from mcp.client.client import Client
 
 
+def connection(command):
+    mode = "auto" if command.get("era") == "modern" else "legacy"
+    return Client(command["url"], mode=mode, read_timeout_seconds=20, cache=None)
+
+
+def innermost(error):
+    while getattr(error, "exceptions", None):
+        error = error.exceptions[0]
+    return error
+
+
+class Crew:
+    """Many connections that call the same tool; see the Go client's for what they do."""
+
+    def __init__(self, command, tasks):
+        self.command = command
+        self.stop = anyio.Event()
+        self.left = command["size"]
+        self.done = anyio.Event()
+        self.tally = {"calls": 0, "good": 0, "opened": 0, "refused": 0, "dead": 0, "errors": {}}
+        for i in range(command["size"]):
+            tasks.start_soon(self.work, i)
+
+    async def dismiss(self):
+        self.stop.set()
+        await self.done.wait()
+        return self.tally
+
+    async def wait(self, seconds):
+        with anyio.move_on_after(seconds):
+            await self.stop.wait()
+
+    async def work(self, i):
+        await self.wait(self.command["pauseMs"] / 1000 * i / self.command["size"])
+        try:
+            again = True
+            while again:
+                again = await self.connected(10 if i < self.command.get("reopen", 0) else None)
+        finally:
+            self.left -= 1
+            if self.left == 0:
+                self.done.set()
+
+    async def connected(self, calls):
+        """One connection for a number of calls, or to the end; False: there is no more to do."""
+        at_end, opened, over, good = self.stop.is_set(), False, False, False
+        try:
+            async with connection(self.command) as client:
+                self.tally["opened"] += 1
+                opened = True
+                while not self.stop.is_set():
+                    if over := calls == 0:
+                        return True
+                    await self.call(client)
+                    calls = calls - 1 if calls else calls
+                    await self.wait(self.command["pauseMs"] / 1000)
+                deadline = time.monotonic() + 20
+                while not (good := await self.call(client)) and time.monotonic() < deadline:
+                    await anyio.sleep(0.2)
+        except Exception as error:
+            self.note(error)
+            if not opened:
+                self.tally["refused"] += 1
+                await self.wait(0.2)
+                if not at_end:
+                    return True
+        if not good and not over:
+            self.tally["dead"] += 1
+        return over
+
+    async def call(self, client):
+        self.tally["calls"] += 1
+        try:
+            result = await client.call_tool(self.command["tool"], self.command.get("arguments") or {})
+            if result.is_error:
+                raise ValueError("\n".join(c.text for c in result.content if c.type == "text"))
+            self.tally["good"] += 1
+            return True
+        except Exception as error:
+            self.note(error)
+            return False
+
+    def note(self, error):
+        error = innermost(error)
+        text, errors = f"{type(error).__name__}: {error}", self.tally["errors"]
+        if text in errors or len(errors) < 20:
+            errors[text] = errors.get(text, 0) + 1
+
+
 class Commands:
-    def __init__(self):
+    def __init__(self, tasks):
         self.client = None
+        self.tasks = tasks
+
+    async def crew(self, command):
+        self.members = Crew(command, self.tasks)
+        return {}
+
+    async def dismiss(self, command):
+        return {"tally": await self.members.dismiss()}
 
     async def connect(self, command):
-        mode = "auto" if command.get("era") == "modern" else "legacy"
-        client = Client(command["url"], mode=mode, read_timeout_seconds=20, cache=None)
+        client = connection(command)
         await client.__aenter__()
         self.client = client
         return {"version": str(client.protocol_version)}
@@ -43,14 +140,17 @@ class Commands:
 
 
 async def main():
-    commands = Commands()
+    async with anyio.create_task_group() as tasks:
+        await serve(Commands(tasks))
+
+
+async def serve(commands):
     while line := await anyio.to_thread.run_sync(sys.stdin.readline):
         command = json.loads(line)
         try:
             answer = {"ok": True, **await getattr(commands, command["do"])(command)}
         except Exception as error:
-            while getattr(error, "exceptions", None):
-                error = error.exceptions[0]
+            error = innermost(error)
             answer = {"ok": False, "error": f"{type(error).__name__}: {error}"}
             code = getattr(getattr(error, "error", None), "code", None)
             if isinstance(code, int):

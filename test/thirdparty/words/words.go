@@ -12,7 +12,8 @@ const (
 
 // Command is one thing that a client is to do.
 type Command struct {
-	// Do is "connect", "list", "call" or "close".
+	// Do is "connect", "list", "call" or "close" for the program's one connection, and
+	// "crew" or "dismiss" for many.
 	Do string `json:"do"`
 	// URL and Era go with connect.
 	URL string `json:"url,omitempty"`
@@ -21,6 +22,12 @@ type Command struct {
 	Tool      string         `json:"tool,omitempty"`
 	Arguments map[string]any `json:"arguments,omitempty"`
 	Progress  bool           `json:"progress,omitempty"`
+	// Size, PauseMs and Reopen go with crew, beside URL, Era, Tool and Arguments: how many
+	// connections, of which each calls the tool again and again after a pause, and how many
+	// of them, from the first one on, open anew after every ten calls.
+	Size    int `json:"size,omitempty"`
+	PauseMs int `json:"pauseMs,omitempty"`
+	Reopen  int `json:"reopen,omitempty"`
 }
 
 // Answer is what came of a Command.
@@ -36,4 +43,24 @@ type Answer struct {
 	IsError  bool   `json:"isError,omitempty"`
 	Text     string `json:"text,omitempty"`
 	Progress int    `json:"progress,omitempty"`
+	// Tally is what a crew has met, answered to dismiss.
+	Tally *Tally `json:"tally,omitempty"`
 }
+
+// Tally is what became of a crew's calls and connections.
+type Tally struct {
+	// Calls made, and those of them that got a result which is no error.
+	Calls int `json:"calls"`
+	Good  int `json:"good"`
+	// Opened counts connections, Refused attempts to open one that failed.
+	Opened  int `json:"opened"`
+	Refused int `json:"refused"`
+	// Dead counts connections that got no good answer any more at the end.
+	Dead int `json:"dead"`
+	// Errors counts the texts of failed calls and connections; after MaxErrors different
+	// ones the rest has none.
+	Errors map[string]int `json:"errors"`
+}
+
+// MaxErrors bounds Tally.Errors.
+const MaxErrors = 20
