@@ -20,17 +20,24 @@ import (
 type state struct {
 	grpc     *health.Server
 	policies *policy.Client
+	// moved is closed once it is known which sessions have moved.
+	moved    <-chan struct{}
 	streams  func() int64
 	draining atomic.Bool
 }
 
-func newState(policies *policy.Client, streams func() int64) *state {
-	s := &state{grpc: health.NewServer(), policies: policies, streams: streams}
+// movedWithin is how long a processor that starts waits to hear which sessions have
+// moved. Without that it would open them once more.
+const movedWithin = 500 * time.Millisecond
+
+func newState(policies *policy.Client, moved <-chan struct{}, streams func() int64) *state {
+	s := &state{grpc: health.NewServer(), policies: policies, moved: moved, streams: streams}
 	s.grpc.SetServingStatus("", grpc_health_v1.HealthCheckResponse_NOT_SERVING)
 	return s
 }
 
-// follow says SERVING once there are policies and keys.
+// follow says SERVING once there are policies and keys, and, where the control plane is
+// there, it has told which sessions have moved.
 func (s *state) follow(ctx context.Context) error {
 	for _, there := range []<-chan struct{}{s.policies.Loaded(), s.policies.Keyed()} {
 		select {
@@ -38,6 +45,14 @@ func (s *state) follow(ctx context.Context) error {
 			return nil
 		case <-there:
 		}
+	}
+	limit := time.NewTimer(movedWithin)
+	defer limit.Stop()
+	select {
+	case <-ctx.Done():
+		return nil
+	case <-s.moved:
+	case <-limit.C:
 	}
 	if !s.draining.Load() {
 		s.grpc.SetServingStatus("", grpc_health_v1.HealthCheckResponse_SERVING)

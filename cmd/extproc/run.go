@@ -77,16 +77,16 @@ func serve(ctx context.Context, s settings, logger *slog.Logger, conn *grpc.Clie
 	if err != nil {
 		return errors.Join(err, grpcListener.Close(), httpListener.Close())
 	}
-	store, closeStore, err := sessionStore(s, logger)
+	kept, err := openSessions(s, conn, policies, logger)
 	if err != nil {
 		return errors.Join(err, grpcListener.Close(), httpListener.Close())
 	}
 	pressure := &admit.Pressure{}
 	service := extproc.New(extproc.Options{
-		Table: policies.Table, Keyring: policies.Keyring, Reopener: session.NewReopener(store, nil), Catalog: lists, Window: outcomes.window, Breakers: outcomes.breakers,
+		Table: policies.Table, Keyring: policies.Keyring, Reopener: session.NewReopener(kept.store, nil), Catalog: lists, Window: outcomes.window, Breakers: outcomes.breakers,
 		Budget: outcomes.budget, Report: reporter.Offer, Pressure: pressure, Live: outcomes.fleet.Processors, Logger: logger,
 	})
-	state := newState(policies, service.Streams)
+	state := newState(policies, kept.moves.Synced(), service.Streams)
 	pages := state.handler(telemetry.Handler(outcomes.registry, logger))
 	server := newServer()
 	extprocv3.RegisterExternalProcessorServer(server, service)
@@ -99,6 +99,7 @@ func serve(ctx context.Context, s settings, logger *slog.Logger, conn *grpc.Clie
 	group.Go(func() error { return policies.Run(background) })
 	group.Go(func() error { reporter.Run(background); return nil })
 	group.Go(func() error { return outcomes.fleet.Run(background) })
+	group.Go(func() error { return kept.moves.Run(background) })
 	group.Go(func() error { pressure.Run(background); return nil })
 	group.Go(func() error { return state.follow(background) })
 	group.Go(func() error { return serveHTTP(background, httpListener, pages) })
@@ -115,7 +116,7 @@ func serve(ctx context.Context, s settings, logger *slog.Logger, conn *grpc.Clie
 		return nil
 	})
 	logger.Info("listening", "grpc", s.listen, "http", s.http, "xds", s.xds, "node", s.nodeID, "region", s.region)
-	err = errors.Join(group.Wait(), closeStore())
+	err = errors.Join(group.Wait(), kept.close())
 	logger.Info("stopped")
 	return err
 }

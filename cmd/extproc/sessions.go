@@ -9,7 +9,9 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+	"google.golang.org/grpc"
 
+	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/policy"
 	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/session"
 )
 
@@ -20,26 +22,54 @@ const stateTTL = 30 * 24 * time.Hour
 // maxPasswordBytes bounds the file of --redis-password-file.
 const maxPasswordBytes = 4 << 10
 
-// sessionStore has the sessions that were opened again: in Redis where there is one,
-// else in this process alone. close ends it.
-func sessionStore(s settings, logger *slog.Logger) (store session.Store, closeStore func() error, err error) {
+// sessions are those that were opened again, and who is told of them.
+type sessions struct {
+	memory *session.Memory
+	store  session.Store
+	moves  *session.Moves
+	redis  *redis.Client
+}
+
+// openSessions keeps them in Redis where there is one, else in this process alone. Either
+// way it tells the other processors what it keeps itself.
+func openSessions(s settings, conn *grpc.ClientConn, policies *policy.Client, logger *slog.Logger) (*sessions, error) {
 	memory, err := session.NewMemory(session.DefaultStates, stateTTL)
 	if err != nil {
-		return nil, nil, fmt.Errorf("store of sessions: %w", err)
+		return nil, fmt.Errorf("store of sessions: %w", err)
 	}
-	if s.redis == "" {
-		return memory, memory.Close, nil
+	out := &sessions{memory: memory, store: memory}
+	out.moves, err = session.NewMoves(session.MovesOptions{
+		Conn: conn, Memory: memory, Keyring: policies.Keyring, Keyed: policies.Keyed(), Logger: logger,
+	})
+	if err == nil && s.redis != "" {
+		err = out.share(s, logger)
 	}
+	if err != nil {
+		return nil, errors.Join(err, memory.Close())
+	}
+	return out, nil
+}
+
+func (o *sessions) share(s settings, logger *slog.Logger) error {
 	password, err := readPassword(s.redisPassword)
 	if err != nil {
-		return nil, nil, errors.Join(err, memory.Close())
+		return err
 	}
-	client := redis.NewClient(&redis.Options{
+	o.redis = redis.NewClient(&redis.Options{
 		Addr: s.redis, Username: s.redisUser, Password: password,
 		// What waits longer than a request may is of no use.
 		DialTimeout: time.Second, ReadTimeout: 200 * time.Millisecond, WriteTimeout: 200 * time.Millisecond, MaxRetries: -1,
 	})
-	return session.NewShared(session.NewRedis(client, stateTTL), memory, logger), func() error { return errors.Join(client.Close(), memory.Close()) }, nil
+	o.store = session.NewShared(session.NewRedis(o.redis, stateTTL), o.memory, logger)
+	return nil
+}
+
+func (o *sessions) close() error {
+	var err error
+	if o.redis != nil {
+		err = o.redis.Close()
+	}
+	return errors.Join(err, o.memory.Close())
 }
 
 func readPassword(file string) (string, error) {

@@ -18,6 +18,7 @@ import (
 
 	sessionv1 "github.com/holdfast-mcp/holdfast/api/session/v1"
 	"github.com/holdfast-mcp/holdfast/pkg/control/catalog"
+	"github.com/holdfast-mcp/holdfast/pkg/control/moves"
 	"github.com/holdfast-mcp/holdfast/pkg/control/outcomes"
 	"github.com/holdfast-mcp/holdfast/pkg/control/resources"
 	"github.com/holdfast-mcp/holdfast/pkg/control/revision"
@@ -75,7 +76,9 @@ type Plane struct {
 	catalog *catalog.Store
 	// outcomes are what processors tell each other of tools.
 	outcomes *outcomes.Server
-	state    *state.Dir
+	// moves are what processors tell each other of sessions.
+	moves *moves.Server
+	state *state.Dir
 	// sessionKeys belong to Run.
 	sessionKeys *sessionkeys.Ring
 
@@ -161,6 +164,7 @@ func New(opts Options) (*Plane, error) {
 	p.server = server.New(server.Options{Notify: p.enqueue, Logger: p.log, Now: p.now})
 	p.catalog = catalog.New(p.server.UpdateCatalog, p.now, p.log)
 	p.openOutcomes()
+	p.moves = moves.New(moves.Options{Now: p.now, Logger: p.log})
 	saved, err := p.state.Load()
 	if err != nil {
 		p.stateProblem = err.Error()
@@ -203,7 +207,7 @@ func (p *Plane) enqueue(e server.Event) {
 // Run serves xDS on a listener until ctx ends, and closes the listener and the plane.
 func (p *Plane) Run(ctx context.Context, listener net.Listener) error {
 	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return p.server.Serve(ctx, listener, p.catalog, p.outcomes) })
+	g.Go(func() error { return p.server.Serve(ctx, listener, p.catalog, p.outcomes, p.moves) })
 	g.Go(func() error {
 		p.resume(ctx)
 		return source.Watch(ctx, p.opts.ConfigDir, p.opts.Source, p.read)

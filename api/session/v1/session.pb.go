@@ -280,7 +280,10 @@ type State struct {
 	// URIs of resources/subscribe, at most 256, in order.
 	Subscriptions []string `protobuf:"bytes,7,rep,name=subscriptions,proto3" json:"subscriptions,omitempty"`
 	// The endpoint has said that it does not know the session any more.
-	Lost          bool `protobuf:"varint,8,opt,name=lost,proto3" json:"lost,omitempty"`
+	Lost bool `protobuf:"varint,8,opt,name=lost,proto3" json:"lost,omitempty"`
+	// When it was opened at that endpoint, Unix time in nanoseconds; 0 with the one in
+	// the id. Of two that were opened at the same time the older one stays.
+	OpenedAt      int64 `protobuf:"varint,9,opt,name=opened_at,json=openedAt,proto3" json:"opened_at,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -371,6 +374,193 @@ func (x *State) GetLost() bool {
 	return false
 }
 
+func (x *State) GetOpenedAt() int64 {
+	if x != nil {
+		return x.OpenedAt
+	}
+	return 0
+}
+
+// MovesRequest has at most 256 moves.
+type MovesRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Moves         []*Moved               `protobuf:"bytes,1,rep,name=moves,proto3" json:"moves,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MovesRequest) Reset() {
+	*x = MovesRequest{}
+	mi := &file_api_session_v1_session_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MovesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MovesRequest) ProtoMessage() {}
+
+func (x *MovesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_api_session_v1_session_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MovesRequest.ProtoReflect.Descriptor instead.
+func (*MovesRequest) Descriptor() ([]byte, []int) {
+	return file_api_session_v1_session_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *MovesRequest) GetMoves() []*Moved {
+	if x != nil {
+		return x.Moves
+	}
+	return nil
+}
+
+// MovesResponse has at most 256 moves.
+type MovesResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Moves []*Moved               `protobuf:"bytes,1,rep,name=moves,proto3" json:"moves,omitempty"`
+	// All that others had sent before the receiver connected has been sent.
+	Synced        bool `protobuf:"varint,2,opt,name=synced,proto3" json:"synced,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MovesResponse) Reset() {
+	*x = MovesResponse{}
+	mi := &file_api_session_v1_session_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MovesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MovesResponse) ProtoMessage() {}
+
+func (x *MovesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_api_session_v1_session_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MovesResponse.ProtoReflect.Descriptor instead.
+func (*MovesResponse) Descriptor() ([]byte, []int) {
+	return file_api_session_v1_session_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *MovesResponse) GetMoves() []*Moved {
+	if x != nil {
+		return x.Moves
+	}
+	return nil
+}
+
+func (x *MovesResponse) GetSynced() bool {
+	if x != nil {
+		return x.Synced
+	}
+	return false
+}
+
+// Moved is the state of one session. Who carries it needs its order only.
+type Moved struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Names session and server; at most 512 bytes.
+	Key string `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	// The State, sealed with a session key for this purpose and this key; at most 32 KiB.
+	Sealed []byte `protobuf:"bytes,2,opt,name=sealed,proto3" json:"sealed,omitempty"`
+	// Of two states of a session one that has ended wins, then the higher generation, then
+	// the one that was opened earlier, as in State.
+	Generation    uint64 `protobuf:"varint,3,opt,name=generation,proto3" json:"generation,omitempty"`
+	Ended         bool   `protobuf:"varint,4,opt,name=ended,proto3" json:"ended,omitempty"`
+	OpenedAt      int64  `protobuf:"varint,5,opt,name=opened_at,json=openedAt,proto3" json:"opened_at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Moved) Reset() {
+	*x = Moved{}
+	mi := &file_api_session_v1_session_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Moved) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Moved) ProtoMessage() {}
+
+func (x *Moved) ProtoReflect() protoreflect.Message {
+	mi := &file_api_session_v1_session_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Moved.ProtoReflect.Descriptor instead.
+func (*Moved) Descriptor() ([]byte, []int) {
+	return file_api_session_v1_session_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *Moved) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+func (x *Moved) GetSealed() []byte {
+	if x != nil {
+		return x.Sealed
+	}
+	return nil
+}
+
+func (x *Moved) GetGeneration() uint64 {
+	if x != nil {
+		return x.Generation
+	}
+	return 0
+}
+
+func (x *Moved) GetEnded() bool {
+	if x != nil {
+		return x.Ended
+	}
+	return false
+}
+
+func (x *Moved) GetOpenedAt() int64 {
+	if x != nil {
+		return x.OpenedAt
+	}
+	return 0
+}
+
 var File_api_session_v1_session_proto protoreflect.FileDescriptor
 
 const file_api_session_v1_session_proto_rawDesc = "" +
@@ -396,7 +586,7 @@ const file_api_session_v1_session_proto_rawDesc = "" +
 	"\tprincipal\x18\b \x01(\fR\tprincipal\x12\x1e\n" +
 	"\n" +
 	"initialize\x18\t \x01(\fR\n" +
-	"initialize\"\xe9\x01\n" +
+	"initialize\"\x86\x02\n" +
 	"\x05State\x12\x1e\n" +
 	"\n" +
 	"generation\x18\x01 \x01(\x04R\n" +
@@ -408,7 +598,23 @@ const file_api_session_v1_session_proto_rawDesc = "" +
 	"\x05ended\x18\x05 \x01(\bR\x05ended\x12\x1b\n" +
 	"\tlog_level\x18\x06 \x01(\fR\blogLevel\x12$\n" +
 	"\rsubscriptions\x18\a \x03(\tR\rsubscriptions\x12\x12\n" +
-	"\x04lost\x18\b \x01(\bR\x04lostB;Z9github.com/holdfast-mcp/holdfast/api/session/v1;sessionv1b\x06proto3"
+	"\x04lost\x18\b \x01(\bR\x04lost\x12\x1b\n" +
+	"\topened_at\x18\t \x01(\x03R\bopenedAt\"@\n" +
+	"\fMovesRequest\x120\n" +
+	"\x05moves\x18\x01 \x03(\v2\x1a.holdfast.session.v1.MovedR\x05moves\"Y\n" +
+	"\rMovesResponse\x120\n" +
+	"\x05moves\x18\x01 \x03(\v2\x1a.holdfast.session.v1.MovedR\x05moves\x12\x16\n" +
+	"\x06synced\x18\x02 \x01(\bR\x06synced\"\x84\x01\n" +
+	"\x05Moved\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x16\n" +
+	"\x06sealed\x18\x02 \x01(\fR\x06sealed\x12\x1e\n" +
+	"\n" +
+	"generation\x18\x03 \x01(\x04R\n" +
+	"generation\x12\x14\n" +
+	"\x05ended\x18\x04 \x01(\bR\x05ended\x12\x1b\n" +
+	"\topened_at\x18\x05 \x01(\x03R\bopenedAt2^\n" +
+	"\x05Moves\x12U\n" +
+	"\bExchange\x12!.holdfast.session.v1.MovesRequest\x1a\".holdfast.session.v1.MovesResponse(\x010\x01B;Z9github.com/holdfast-mcp/holdfast/api/session/v1;sessionv1b\x06proto3"
 
 var (
 	file_api_session_v1_session_proto_rawDescOnce sync.Once
@@ -422,22 +628,29 @@ func file_api_session_v1_session_proto_rawDescGZIP() []byte {
 	return file_api_session_v1_session_proto_rawDescData
 }
 
-var file_api_session_v1_session_proto_msgTypes = make([]protoimpl.MessageInfo, 4)
+var file_api_session_v1_session_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
 var file_api_session_v1_session_proto_goTypes = []any{
 	(*Keys)(nil),                  // 0: holdfast.session.v1.Keys
 	(*Key)(nil),                   // 1: holdfast.session.v1.Key
 	(*Sealed)(nil),                // 2: holdfast.session.v1.Sealed
 	(*State)(nil),                 // 3: holdfast.session.v1.State
-	(*timestamppb.Timestamp)(nil), // 4: google.protobuf.Timestamp
+	(*MovesRequest)(nil),          // 4: holdfast.session.v1.MovesRequest
+	(*MovesResponse)(nil),         // 5: holdfast.session.v1.MovesResponse
+	(*Moved)(nil),                 // 6: holdfast.session.v1.Moved
+	(*timestamppb.Timestamp)(nil), // 7: google.protobuf.Timestamp
 }
 var file_api_session_v1_session_proto_depIdxs = []int32{
 	1, // 0: holdfast.session.v1.Keys.keys:type_name -> holdfast.session.v1.Key
-	4, // 1: holdfast.session.v1.Key.not_before:type_name -> google.protobuf.Timestamp
-	2, // [2:2] is the sub-list for method output_type
-	2, // [2:2] is the sub-list for method input_type
-	2, // [2:2] is the sub-list for extension type_name
-	2, // [2:2] is the sub-list for extension extendee
-	0, // [0:2] is the sub-list for field type_name
+	7, // 1: holdfast.session.v1.Key.not_before:type_name -> google.protobuf.Timestamp
+	6, // 2: holdfast.session.v1.MovesRequest.moves:type_name -> holdfast.session.v1.Moved
+	6, // 3: holdfast.session.v1.MovesResponse.moves:type_name -> holdfast.session.v1.Moved
+	4, // 4: holdfast.session.v1.Moves.Exchange:input_type -> holdfast.session.v1.MovesRequest
+	5, // 5: holdfast.session.v1.Moves.Exchange:output_type -> holdfast.session.v1.MovesResponse
+	5, // [5:6] is the sub-list for method output_type
+	4, // [4:5] is the sub-list for method input_type
+	4, // [4:4] is the sub-list for extension type_name
+	4, // [4:4] is the sub-list for extension extendee
+	0, // [0:4] is the sub-list for field type_name
 }
 
 func init() { file_api_session_v1_session_proto_init() }
@@ -451,9 +664,9 @@ func file_api_session_v1_session_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_api_session_v1_session_proto_rawDesc), len(file_api_session_v1_session_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   4,
+			NumMessages:   7,
 			NumExtensions: 0,
-			NumServices:   0,
+			NumServices:   1,
 		},
 		GoTypes:           file_api_session_v1_session_proto_goTypes,
 		DependencyIndexes: file_api_session_v1_session_proto_depIdxs,

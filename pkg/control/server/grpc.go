@@ -18,6 +18,7 @@ import (
 
 	outcomev1 "github.com/holdfast-mcp/holdfast/api/outcome/v1"
 	policyv1 "github.com/holdfast-mcp/holdfast/api/policy/v1"
+	sessionv1 "github.com/holdfast-mcp/holdfast/api/session/v1"
 )
 
 // Limits of the gRPC server.
@@ -45,9 +46,16 @@ type Outcomes interface {
 	Stop()
 }
 
+// Moves is a service with streams that end when they are told to.
+type Moves interface {
+	sessionv1.MovesServer
+	// Stop ends the streams, now and those that come later.
+	Stop()
+}
+
 // Serve answers on a listener until ctx ends, then ends the streams and stops.
-// catalog and outcomes may be nil.
-func (s *Server) Serve(ctx context.Context, listener net.Listener, catalog policyv1.CatalogServer, outcomes Outcomes) error {
+// catalog, outcomes and moves may be nil.
+func (s *Server) Serve(ctx context.Context, listener net.Listener, catalog policyv1.CatalogServer, outcomes Outcomes, moves Moves) error {
 	streams, endStreams := context.WithCancel(context.Background())
 	defer endStreams()
 	g := grpc.NewServer(
@@ -64,6 +72,9 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener, catalog polic
 	if outcomes != nil {
 		outcomev1.RegisterOutcomesServer(g, outcomes)
 	}
+	if moves != nil {
+		sessionv1.RegisterMovesServer(g, moves)
+	}
 	failed := make(chan error, 1)
 	go func() { failed <- g.Serve(netutil.LimitListener(listener, maxConnections)) }()
 	select {
@@ -74,6 +85,9 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener, catalog polic
 	endStreams()
 	if outcomes != nil {
 		outcomes.Stop()
+	}
+	if moves != nil {
+		moves.Stop()
 	}
 	drained := make(chan struct{})
 	go func() {

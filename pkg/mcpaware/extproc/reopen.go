@@ -84,6 +84,9 @@ func (a *attempt) findSession(h headers, mutation *extprocv3.HeaderMutation) (bo
 	s := a.call.GetSession()
 	here := a.endpoint.address == "" || s.GetEndpoint() == a.endpoint.address
 	reopener := a.service.opts.Reopener
+	if s.GetReinitialize() && reopener != nil && reopener.HasStrays() {
+		a.tidySession(h)
+	}
 	switch {
 	case here && (!s.GetReinitialize() || a.endpoint.attempt <= 1):
 		return true, nil
@@ -110,10 +113,7 @@ func (a *attempt) findSession(h headers, mutation *extprocv3.HeaderMutation) (bo
 		return false, err
 	}
 	began := time.Now()
-	state, err := reopener.Reopen(a.stream.Context(), &owner, owner.Server, session.Target{
-		Address: a.endpoint.address, Region: a.endpoint.region, Path: h.first(":path"), Host: h.first(":authority"),
-		Header: h.forwarded(), Version: h.first("mcp-protocol-version"),
-	})
+	state, err := reopener.Reopen(a.stream.Context(), &owner, owner.Server, a.target(h))
 	if session.Unreachable(err) {
 		// Nor will Envoy reach it; it has other endpoints to try.
 		return true, nil
@@ -129,6 +129,25 @@ func (a *attempt) findSession(h headers, mutation *extprocv3.HeaderMutation) (bo
 		mutation.SetHeaders = append(mutation.SetHeaders, setHeader(headerSession, state.GetUpstreamId()))
 	}
 	return true, nil
+}
+
+// tidySession ends what was opened in vain for the session of the request.
+func (a *attempt) tidySession(h headers) {
+	ring := a.service.opts.Keyring()
+	if ring == nil {
+		return
+	}
+	if owner, err := ring.Open(a.call.GetSession().GetToken()); err == nil {
+		a.service.opts.Reopener.Tidy(&owner, owner.Server, a.target(h))
+	}
+}
+
+// target is the endpoint of the try with the headers of its request.
+func (a *attempt) target(h headers) session.Target {
+	return session.Target{
+		Address: a.endpoint.address, Region: a.endpoint.region, Path: h.first(":path"), Host: h.first(":authority"),
+		Header: h.forwarded(), Version: h.first("mcp-protocol-version"),
+	}
 }
 
 // forwarded are the headers of a request that go along when a session is opened in its

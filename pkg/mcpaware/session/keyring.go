@@ -3,6 +3,8 @@ package session
 import (
 	"crypto/aes"
 	"crypto/cipher"
+	"crypto/rand"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"time"
@@ -93,4 +95,33 @@ func (r *Keyring) sealing(now time.Time) key {
 		}
 	}
 	return chosen
+}
+
+// seal encrypts with the key to seal with, whose id stands in front. What is sealed
+// for one purpose opens for no other.
+func (r *Keyring) seal(plain []byte, purpose string, now time.Time) []byte {
+	k := r.sealing(now)
+	sealed := make([]byte, keyIDBytes+k.aead.NonceSize(), keyIDBytes+k.aead.NonceSize()+len(plain)+k.aead.Overhead())
+	binary.BigEndian.PutUint32(sealed, k.id)
+	nonce := sealed[keyIDBytes:]
+	// It never fails: the program ends where the system has no randomness.
+	_, _ = rand.Read(nonce)
+	return k.aead.Seal(sealed, nonce, plain, []byte(purpose)) //nolint:gosec // the nonce is random by now
+}
+
+// unseal gives what was sealed for a purpose with one of the keys; all else is ErrUnknown.
+func (r *Keyring) unseal(sealed []byte, purpose string) ([]byte, error) {
+	if len(sealed) < keyIDBytes {
+		return nil, ErrUnknown
+	}
+	k, ok := r.key(binary.BigEndian.Uint32(sealed))
+	if !ok || len(sealed) < keyIDBytes+k.aead.NonceSize() {
+		return nil, ErrUnknown
+	}
+	nonce, body := sealed[keyIDBytes:keyIDBytes+k.aead.NonceSize()], sealed[keyIDBytes+k.aead.NonceSize():]
+	plain, err := k.aead.Open(nil, nonce, body, []byte(purpose))
+	if err != nil {
+		return nil, ErrUnknown
+	}
+	return plain, nil
 }

@@ -18,11 +18,12 @@ const (
 	redisTimeout = 100 * time.Millisecond
 )
 
-// put keeps a state if the one there is of the generation before, and returns what is
-// there afterwards. A state is a hash of its generation and its bytes.
+// put keeps a state if the one there is not newer than the generation before, and
+// returns what is there afterwards. An older one is there when Redis was away, or has
+// let go of the state. A state is a hash of its generation and its bytes.
 var put = redis.NewScript(`
 local g = redis.call('HGET', KEYS[1], 'g')
-if (g or '0') ~= ARGV[1] then return redis.call('HGET', KEYS[1], 'v') or '' end
+if tonumber(g or '0') > tonumber(ARGV[1]) then return redis.call('HGET', KEYS[1], 'v') or '' end
 redis.call('HSET', KEYS[1], 'g', ARGV[2], 'v', ARGV[3])
 redis.call('PEXPIRE', KEYS[1], ARGV[4])
 return ARGV[3]`)

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -45,6 +46,7 @@ type Reopener struct {
 	store  Store
 	client *http.Client
 	flight singleflight.Group
+	strays strays
 }
 
 // NewReopener keeps what it opens in store and talks to endpoints by transport; nil is
@@ -56,10 +58,16 @@ func NewReopener(store Store, transport http.RoundTripper) *Reopener {
 			MaxResponseHeaderBytes: 64 << 10,
 		}
 	}
-	return &Reopener{store: store, client: &http.Client{
+	r := &Reopener{store: store, client: &http.Client{
 		Transport: transport, Timeout: ReopenTimeout,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}
+	r.strays.init()
+	if memory := memoryOf(store); memory != nil {
+		replaced := r.strays.replaced
+		memory.replaced.Store(&replaced)
+	}
+	return r
 }
 
 // Store is where sessions are kept.
@@ -104,20 +112,27 @@ func (r *Reopener) reopen(ctx context.Context, s *Session, key string, at Target
 	if err != nil {
 		return nil, err
 	}
-	mine := &sessionv1.State{Endpoint: at.Address, Region: at.Region, UpstreamId: id}
+	mine := &sessionv1.State{Endpoint: at.Address, Region: at.Region, UpstreamId: id, OpenedAt: time.Now().UnixNano()}
+	r.strays.opened(key, mine)
 	kept, err := Change(ctx, r.store, key, func(state *sessionv1.State) bool {
-		if state.GetEnded() || state.GetGeneration() > before.GetGeneration() && state.GetEndpoint() == at.Address && !state.GetLost() {
-			// Ended meanwhile, or opened here by another processor.
+		if state.GetEnded() || !state.GetLost() && state.GetOpenedAt() != before.GetOpenedAt() {
+			// Ended meanwhile, or opened by somebody who was faster.
 			return false
 		}
 		state.Endpoint, state.Region, state.UpstreamId, state.Lost = mine.GetEndpoint(), mine.GetRegion(), id, false
+		state.OpenedAt = mine.GetOpenedAt()
 		return true
 	})
-	switch {
-	case err != nil:
+	if err != nil {
 		return mine, nil //nolint:nilerr // the session is open; that nobody else knows is the store's to tell
+	}
+	r.strays.replaced(key, mine, kept)
+	switch {
 	case kept.GetEnded():
 		return nil, ErrUnknown
+	case kept.GetEndpoint() != at.Address:
+		// This call has landed here; the next one goes to where the session stays.
+		return mine, nil
 	}
 	return kept, nil
 }
@@ -166,7 +181,11 @@ func (r *Reopener) open(ctx context.Context, s *Session, before *sessionv1.State
 }
 
 func (r *Reopener) post(ctx context.Context, at Target, id, version, body string) (*http.Response, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+at.Address+at.Path, bytes.NewReader([]byte(body)))
+	return r.send(ctx, http.MethodPost, at, id, version, body)
+}
+
+func (r *Reopener) send(ctx context.Context, verb string, at Target, id, version, body string) (*http.Response, error) {
+	req, err := http.NewRequestWithContext(ctx, verb, "http://"+at.Address+at.Path, strings.NewReader(body))
 	if err != nil {
 		return nil, err
 	}

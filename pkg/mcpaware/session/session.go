@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/base64"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"strings"
@@ -87,13 +86,7 @@ func (r *Keyring) Seal(s Session, now time.Time) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("sealing a session id: %w", err)
 	}
-	k := r.sealing(now)
-	sealed := make([]byte, keyIDBytes+k.aead.NonceSize(), keyIDBytes+k.aead.NonceSize()+len(plain)+k.aead.Overhead())
-	binary.BigEndian.PutUint32(sealed, k.id)
-	nonce := sealed[keyIDBytes:]
-	_, _ = rand.Read(nonce)
-	sealed = k.aead.Seal(sealed, nonce, plain, []byte(sealedFor)) //nolint:gosec // the nonce is random by now
-	token := tokenPrefix + base64.RawURLEncoding.EncodeToString(sealed)
+	token := tokenPrefix + base64.RawURLEncoding.EncodeToString(r.seal(plain, sealedFor, now))
 	if len(token) > MaxTokenBytes {
 		return "", fmt.Errorf("sealing a session id: it has %d bytes, at most %d are given out", len(token), MaxTokenBytes)
 	}
@@ -115,17 +108,12 @@ func (r *Keyring) Open(token string) (Session, error) {
 		return Session{}, ErrUnknown
 	}
 	sealed, err := base64.RawURLEncoding.Strict().DecodeString(encoded)
-	if err != nil || len(sealed) < keyIDBytes {
-		return Session{}, ErrUnknown
-	}
-	k, ok := r.key(binary.BigEndian.Uint32(sealed))
-	if !ok || len(sealed) < keyIDBytes+k.aead.NonceSize() {
-		return Session{}, ErrUnknown
-	}
-	nonce, body := sealed[keyIDBytes:keyIDBytes+k.aead.NonceSize()], sealed[keyIDBytes+k.aead.NonceSize():]
-	plain, err := k.aead.Open(nil, nonce, body, []byte(sealedFor))
 	if err != nil {
 		return Session{}, ErrUnknown
+	}
+	plain, err := r.unseal(sealed, sealedFor)
+	if err != nil {
+		return Session{}, err
 	}
 	content := &sessionv1.Sealed{}
 	if err := proto.Unmarshal(plain, content); err != nil || len(content.GetUid()) != uidBytes || !ValidID(content.GetUpstreamId()) {

@@ -43,6 +43,10 @@ func (s *Session) Key(server string) string { return hex.EncodeToString(s.UID[:]
 // Memory is a Store of one process. What is used least gives way beyond its bound.
 type Memory struct {
 	states *otter.Cache[string, *sessionv1.State]
+	// changed is told which state was put; nil: nobody is.
+	changed atomic.Pointer[func(key string)]
+	// replaced is told which state gave way to which of the fleet's; nil: nobody is.
+	replaced atomic.Pointer[func(key string, old, kept *sessionv1.State)]
 }
 
 var _ Store = (*Memory)(nil)
@@ -78,7 +82,41 @@ func (m *Memory) Put(_ context.Context, key string, next *sessionv1.State) (*ses
 		}
 		return next, otter.WriteOp
 	})
+	if told := m.changed.Load(); told != nil && winner == next {
+		(*told)(key)
+	}
 	return winner, nil
+}
+
+// adopt takes the fleet's word on a session unless it is older than what is known here.
+func (m *Memory) adopt(key string, state *sessionv1.State) {
+	var before *sessionv1.State
+	m.states.Compute(key, func(old *sessionv1.State, _ bool) (*sessionv1.State, otter.ComputeOp) {
+		before = nil
+		if wins(old, state) {
+			return old, otter.CancelOp
+		}
+		before = old
+		return state, otter.WriteOp
+	})
+	if told := m.replaced.Load(); told != nil && before != nil {
+		(*told)(key, before, state)
+	}
+}
+
+// wins says whether a state of a session beats another one of the same session: the
+// end of it is final, a later generation knows more, and of two that were opened
+// side by side the older one stays (sessionv1.Moved). nil never wins.
+func wins(a, b *sessionv1.State) bool {
+	switch {
+	case a == nil:
+		return false
+	case a.GetEnded() != b.GetEnded():
+		return a.GetEnded()
+	case a.GetGeneration() != b.GetGeneration():
+		return a.GetGeneration() > b.GetGeneration()
+	}
+	return a.GetOpenedAt() < b.GetOpenedAt()
 }
 
 // learn keeps what another processor has put, where it is newer.
@@ -101,6 +139,17 @@ type Shared struct {
 }
 
 var _ Store = (*Shared)(nil)
+
+// memoryOf is the Memory that a Store has, nil where it has none.
+func memoryOf(store Store) *Memory {
+	switch s := store.(type) {
+	case *Memory:
+		return s
+	case *Shared:
+		return s.own
+	}
+	return nil
+}
 
 // NewShared joins the two. A nil logger discards.
 func NewShared(common Store, own *Memory, logger *slog.Logger) *Shared {
