@@ -45,6 +45,8 @@ type settings struct {
 	procs     int
 
 	redis, redisUser, redisPassword string
+
+	nativeHistograms bool
 }
 
 // usageError is a mistake in the command line.
@@ -113,6 +115,7 @@ GOGC and GOMAXPROCS in the environment win over --gc-percent and --procs.`,
 	flags.StringVar(&s.logLevel, "log-level", "info", "debug, info, warn or error")
 	flags.IntVar(&s.gcPercent, "gc-percent", 400, "heap growth between garbage collections; streams are short and leave little behind; 10 to 10000")
 	flags.IntVar(&s.procs, "procs", 0, "processors to run on; 0 takes all. Where cores are few, several instances on one each serve more than one instance on all")
+	flags.BoolVar(&s.nativeHistograms, "native-histograms", false, "add native histograms to the metrics, for a Prometheus that scrapes them")
 	flags.StringVar(&s.redis, "redis", "", "host:port of a Redis that all processors share, for sessions that were opened again on another endpoint; empty: each processor knows its own")
 	flags.StringVar(&s.redisUser, "redis-user", "", "user name at --redis")
 	flags.StringVar(&s.redisPassword, "redis-password-file", "", "file with the password at --redis")

@@ -24,6 +24,7 @@ import (
 	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/extproc"
 	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/policy"
 	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/session"
+	mcptelemetry "github.com/holdfast-mcp/holdfast/pkg/mcpaware/telemetry"
 	"github.com/holdfast-mcp/holdfast/pkg/telemetry"
 )
 
@@ -73,7 +74,8 @@ func serve(ctx context.Context, s settings, logger *slog.Logger, conn *grpc.Clie
 		return errors.Join(err, grpcListener.Close(), httpListener.Close())
 	}
 	reporter := policy.NewReporter(conn, logger)
-	outcomes, err := shareOutcomes(s, conn, logger)
+	registry, known := telemetry.NewRegistry("extproc", version()), knownTools(lists, policies)
+	outcomes, err := shareOutcomes(s, conn, registry, known, logger)
 	if err != nil {
 		return errors.Join(err, grpcListener.Close(), httpListener.Close())
 	}
@@ -81,13 +83,15 @@ func serve(ctx context.Context, s settings, logger *slog.Logger, conn *grpc.Clie
 	if err != nil {
 		return errors.Join(err, grpcListener.Close(), httpListener.Close())
 	}
-	pressure := &admit.Pressure{}
+	gate, pressure := admit.NewGate(nil), &admit.Pressure{}
 	service := extproc.New(extproc.Options{
 		Table: policies.Table, Keyring: policies.Keyring, Reopener: session.NewReopener(kept.store, nil), Catalog: lists, Window: outcomes.window, Breakers: outcomes.breakers,
-		Budget: outcomes.budget, Report: reporter.Offer, Pressure: pressure, Live: outcomes.fleet.Processors, Logger: logger,
+		Budget: outcomes.budget, Report: reporter.Offer, Gate: gate, Pressure: pressure, Live: outcomes.fleet.Processors, Logger: logger,
+		Calls: mcptelemetry.NewCalls(registry, mcptelemetry.CallOptions{Known: known, Native: s.nativeHistograms}), Region: s.region,
 	})
+	showState(registry, service.Streams, lists, policies, gate, pressure)
 	state := newState(policies, kept.moves.Synced(), service.Streams)
-	pages := state.handler(telemetry.Handler(outcomes.registry, logger))
+	pages := state.handler(telemetry.Handler(registry, logger))
 	server := newServer()
 	extprocv3.RegisterExternalProcessorServer(server, service)
 	grpc_health_v1.RegisterHealthServer(server, state.grpc)

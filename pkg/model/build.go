@@ -138,6 +138,7 @@ func (b *builder) server(s config.MCPServer) Server {
 		}
 		localities = append(localities, l)
 	}
+	out.Failover = failover(s.Spec.Failover.Mode)
 	out.Priorities = priorities(s.Spec.Failover.Mode, localities, b.opts.Region)
 	if hc := s.Spec.HealthCheck; !hc.Disabled {
 		out.HealthCheck = &HealthCheck{
@@ -153,6 +154,17 @@ func concurrency(c *config.Concurrency) *Concurrency {
 		return nil
 	}
 	return &Concurrency{Limit: c.Limit, Queue: c.Queue, MaxWait: time.Duration(c.MaxWait)}
+}
+
+func failover(mode config.FailoverMode) Failover {
+	switch mode {
+	case config.Nearest:
+		return Nearest
+	case config.ActiveActive:
+		return Shared
+	default:
+		return InOrder
+	}
 }
 
 func priorities(mode config.FailoverMode, localities []Locality, region string) [][]Locality {

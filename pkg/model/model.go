@@ -44,7 +44,9 @@ type Server struct {
 	// Priorities in the order in which this region's Envoys fail over; each holds at least one locality.
 	Priorities [][]Locality
 	// Regions in the order in which they are written.
-	Regions        []string
+	Regions []string
+	// Failover says which region a call prefers.
+	Failover       Failover
 	HealthCheck    *HealthCheck
 	ConnectTimeout time.Duration
 	Outlier        Outlier
@@ -54,6 +56,19 @@ type Server struct {
 	Sessions    Sessions
 	Breaker     Breaker
 }
+
+// Failover says which region a call prefers.
+type Failover int
+
+// Values of Failover.
+const (
+	// InOrder: the first region.
+	InOrder Failover = iota
+	// Nearest: the Envoy's own, else the first.
+	Nearest
+	// Shared: none, all of them share the calls.
+	Shared
+)
 
 // Outlier is Envoy's outlier detection.
 type Outlier struct {

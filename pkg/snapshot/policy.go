@@ -63,7 +63,7 @@ func policyServer(m *model.Model, name string) *policyv1.Server {
 			continue
 		}
 		out.RetryBudget = &policyv1.RetryBudget{Percent: s.RetryBudget.Percent, Floor: s.RetryBudget.Floor}
-		out.Regions = s.Regions
+		out.Regions, out.Failover = s.Regions, failover(s.Failover)
 		out.Concurrency = policyConcurrency(s.Concurrency)
 		out.SessionMaxAge, out.SessionPrincipalHeader = duration(s.Sessions.MaxAge), s.Sessions.PrincipalHeader
 		out.Breaker = breaker(s.Breaker)
@@ -81,6 +81,17 @@ func policyServer(m *model.Model, name string) *policyv1.Server {
 	}
 	slices.SortFunc(out.Endpoints, func(a, b *policyv1.Endpoint) int { return strings.Compare(a.GetAddress(), b.GetAddress()) })
 	return out
+}
+
+func failover(f model.Failover) policyv1.Failover {
+	switch f {
+	case model.Nearest:
+		return policyv1.Failover_FAILOVER_NEAREST
+	case model.Shared:
+		return policyv1.Failover_FAILOVER_SHARED
+	case model.InOrder:
+	}
+	return policyv1.Failover_FAILOVER_ORDER
 }
 
 func policyConcurrency(c *model.Concurrency) *policyv1.Concurrency {

@@ -78,6 +78,59 @@ func (ErrorStyle) EnumDescriptor() ([]byte, []int) {
 	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{0}
 }
 
+// Failover says which region a call prefers.
+type Failover int32
+
+const (
+	// The first one.
+	Failover_FAILOVER_ORDER Failover = 0
+	// The Envoy's own, else the first one.
+	Failover_FAILOVER_NEAREST Failover = 1
+	// None: all of them share the calls.
+	Failover_FAILOVER_SHARED Failover = 2
+)
+
+// Enum value maps for Failover.
+var (
+	Failover_name = map[int32]string{
+		0: "FAILOVER_ORDER",
+		1: "FAILOVER_NEAREST",
+		2: "FAILOVER_SHARED",
+	}
+	Failover_value = map[string]int32{
+		"FAILOVER_ORDER":   0,
+		"FAILOVER_NEAREST": 1,
+		"FAILOVER_SHARED":  2,
+	}
+)
+
+func (x Failover) Enum() *Failover {
+	p := new(Failover)
+	*p = x
+	return p
+}
+
+func (x Failover) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Failover) Descriptor() protoreflect.EnumDescriptor {
+	return file_api_policy_v1_policy_proto_enumTypes[1].Descriptor()
+}
+
+func (Failover) Type() protoreflect.EnumType {
+	return &file_api_policy_v1_policy_proto_enumTypes[1]
+}
+
+func (x Failover) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Failover.Descriptor instead.
+func (Failover) EnumDescriptor() ([]byte, []int) {
+	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{1}
+}
+
 // RoutePolicy is one MCPRoute, compiled: all that the edge and the attempt
 // point need to know about messages on one path. Its xDS resource name is `name`.
 type RoutePolicy struct {
@@ -291,7 +344,9 @@ type Server struct {
 	// empty: sessions are not bound.
 	SessionPrincipalHeader string `protobuf:"bytes,8,opt,name=session_principal_header,json=sessionPrincipalHeader,proto3" json:"session_principal_header,omitempty"`
 	// How many requests the server works on at a time; unset: no limit.
-	Concurrency   *Concurrency `protobuf:"bytes,10,opt,name=concurrency,proto3" json:"concurrency,omitempty"`
+	Concurrency *Concurrency `protobuf:"bytes,10,opt,name=concurrency,proto3" json:"concurrency,omitempty"`
+	// How the regions share the calls; metrics tell a failover by it.
+	Failover      Failover `protobuf:"varint,20,opt,name=failover,proto3,enum=holdfast.policy.v1.Failover" json:"failover,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -387,6 +442,13 @@ func (x *Server) GetConcurrency() *Concurrency {
 		return x.Concurrency
 	}
 	return nil
+}
+
+func (x *Server) GetFailover() Failover {
+	if x != nil {
+		return x.Failover
+	}
+	return Failover_FAILOVER_ORDER
 }
 
 // Concurrency bounds how many requests are under way at a time, and how many wait
@@ -1930,7 +1992,7 @@ const file_api_policy_v1_policy_proto_rawDesc = "" +
 	"\amethods\x18\x10 \x03(\v2\x1e.holdfast.policy.v1.MethodRuleR\amethods\x12\x1e\n" +
 	"\n" +
 	"processors\x18\x14 \x01(\rR\n" +
-	"processors\"\xe2\x03\n" +
+	"processors\"\x9c\x04\n" +
 	"\x06Server\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12:\n" +
 	"\tendpoints\x18\x02 \x03(\v2\x1c.holdfast.policy.v1.EndpointR\tendpoints\x12\x18\n" +
@@ -1941,7 +2003,8 @@ const file_api_policy_v1_policy_proto_rawDesc = "" +
 	"\x0fsession_max_age\x18\a \x01(\v2\x19.google.protobuf.DurationR\rsessionMaxAge\x128\n" +
 	"\x18session_principal_header\x18\b \x01(\tR\x16sessionPrincipalHeader\x12A\n" +
 	"\vconcurrency\x18\n" +
-	" \x01(\v2\x1f.holdfast.policy.v1.ConcurrencyR\vconcurrency\"o\n" +
+	" \x01(\v2\x1f.holdfast.policy.v1.ConcurrencyR\vconcurrency\x128\n" +
+	"\bfailover\x18\x14 \x01(\x0e2\x1c.holdfast.policy.v1.FailoverR\bfailover\"o\n" +
 	"\vConcurrency\x12\x14\n" +
 	"\x05limit\x18\x01 \x01(\rR\x05limit\x12\x14\n" +
 	"\x05queue\x18\x02 \x01(\rR\x05queue\x124\n" +
@@ -2069,7 +2132,11 @@ const file_api_policy_v1_policy_proto_rawDesc = "" +
 	"ErrorStyle\x12\x1b\n" +
 	"\x17ERROR_STYLE_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fERROR_STYLE_MCP\x10\x01\x12\x14\n" +
-	"\x10ERROR_STYLE_HTTP\x10\x022Z\n" +
+	"\x10ERROR_STYLE_HTTP\x10\x02*I\n" +
+	"\bFailover\x12\x12\n" +
+	"\x0eFAILOVER_ORDER\x10\x00\x12\x14\n" +
+	"\x10FAILOVER_NEAREST\x10\x01\x12\x13\n" +
+	"\x0fFAILOVER_SHARED\x10\x022Z\n" +
 	"\aCatalog\x12O\n" +
 	"\x06Report\x12!.holdfast.policy.v1.ReportRequest\x1a\".holdfast.policy.v1.ReportResponseB9Z7github.com/holdfast-mcp/holdfast/api/policy/v1;policyv1b\x06proto3"
 
@@ -2085,85 +2152,87 @@ func file_api_policy_v1_policy_proto_rawDescGZIP() []byte {
 	return file_api_policy_v1_policy_proto_rawDescData
 }
 
-var file_api_policy_v1_policy_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
+var file_api_policy_v1_policy_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
 var file_api_policy_v1_policy_proto_msgTypes = make([]protoimpl.MessageInfo, 20)
 var file_api_policy_v1_policy_proto_goTypes = []any{
 	(ErrorStyle)(0),               // 0: holdfast.policy.v1.ErrorStyle
-	(*RoutePolicy)(nil),           // 1: holdfast.policy.v1.RoutePolicy
-	(*Server)(nil),                // 2: holdfast.policy.v1.Server
-	(*Concurrency)(nil),           // 3: holdfast.policy.v1.Concurrency
-	(*Breaker)(nil),               // 4: holdfast.policy.v1.Breaker
-	(*Endpoint)(nil),              // 5: holdfast.policy.v1.Endpoint
-	(*ToolRule)(nil),              // 6: holdfast.policy.v1.ToolRule
-	(*ArgumentMatch)(nil),         // 7: holdfast.policy.v1.ArgumentMatch
-	(*AnswerMatch)(nil),           // 8: holdfast.policy.v1.AnswerMatch
-	(*Action)(nil),                // 9: holdfast.policy.v1.Action
-	(*Fallback)(nil),              // 10: holdfast.policy.v1.Fallback
-	(*Move)(nil),                  // 11: holdfast.policy.v1.Move
-	(*BackOff)(nil),               // 12: holdfast.policy.v1.BackOff
-	(*MethodRule)(nil),            // 13: holdfast.policy.v1.MethodRule
-	(*RetryBudget)(nil),           // 14: holdfast.policy.v1.RetryBudget
-	(*CallContext)(nil),           // 15: holdfast.policy.v1.CallContext
-	(*CallSession)(nil),           // 16: holdfast.policy.v1.CallSession
-	(*SecondCall)(nil),            // 17: holdfast.policy.v1.SecondCall
-	(*CatalogEntry)(nil),          // 18: holdfast.policy.v1.CatalogEntry
-	(*ReportRequest)(nil),         // 19: holdfast.policy.v1.ReportRequest
-	(*ReportResponse)(nil),        // 20: holdfast.policy.v1.ReportResponse
-	(*durationpb.Duration)(nil),   // 21: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil), // 22: google.protobuf.Timestamp
+	(Failover)(0),                 // 1: holdfast.policy.v1.Failover
+	(*RoutePolicy)(nil),           // 2: holdfast.policy.v1.RoutePolicy
+	(*Server)(nil),                // 3: holdfast.policy.v1.Server
+	(*Concurrency)(nil),           // 4: holdfast.policy.v1.Concurrency
+	(*Breaker)(nil),               // 5: holdfast.policy.v1.Breaker
+	(*Endpoint)(nil),              // 6: holdfast.policy.v1.Endpoint
+	(*ToolRule)(nil),              // 7: holdfast.policy.v1.ToolRule
+	(*ArgumentMatch)(nil),         // 8: holdfast.policy.v1.ArgumentMatch
+	(*AnswerMatch)(nil),           // 9: holdfast.policy.v1.AnswerMatch
+	(*Action)(nil),                // 10: holdfast.policy.v1.Action
+	(*Fallback)(nil),              // 11: holdfast.policy.v1.Fallback
+	(*Move)(nil),                  // 12: holdfast.policy.v1.Move
+	(*BackOff)(nil),               // 13: holdfast.policy.v1.BackOff
+	(*MethodRule)(nil),            // 14: holdfast.policy.v1.MethodRule
+	(*RetryBudget)(nil),           // 15: holdfast.policy.v1.RetryBudget
+	(*CallContext)(nil),           // 16: holdfast.policy.v1.CallContext
+	(*CallSession)(nil),           // 17: holdfast.policy.v1.CallSession
+	(*SecondCall)(nil),            // 18: holdfast.policy.v1.SecondCall
+	(*CatalogEntry)(nil),          // 19: holdfast.policy.v1.CatalogEntry
+	(*ReportRequest)(nil),         // 20: holdfast.policy.v1.ReportRequest
+	(*ReportResponse)(nil),        // 21: holdfast.policy.v1.ReportResponse
+	(*durationpb.Duration)(nil),   // 22: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil), // 23: google.protobuf.Timestamp
 }
 var file_api_policy_v1_policy_proto_depIdxs = []int32{
-	2,  // 0: holdfast.policy.v1.RoutePolicy.servers:type_name -> holdfast.policy.v1.Server
-	6,  // 1: holdfast.policy.v1.RoutePolicy.rules:type_name -> holdfast.policy.v1.ToolRule
-	9,  // 2: holdfast.policy.v1.RoutePolicy.unmatched_tool:type_name -> holdfast.policy.v1.Action
-	9,  // 3: holdfast.policy.v1.RoutePolicy.safe_method:type_name -> holdfast.policy.v1.Action
-	9,  // 4: holdfast.policy.v1.RoutePolicy.other_method:type_name -> holdfast.policy.v1.Action
-	9,  // 5: holdfast.policy.v1.RoutePolicy.stream:type_name -> holdfast.policy.v1.Action
-	9,  // 6: holdfast.policy.v1.RoutePolicy.delete:type_name -> holdfast.policy.v1.Action
+	3,  // 0: holdfast.policy.v1.RoutePolicy.servers:type_name -> holdfast.policy.v1.Server
+	7,  // 1: holdfast.policy.v1.RoutePolicy.rules:type_name -> holdfast.policy.v1.ToolRule
+	10, // 2: holdfast.policy.v1.RoutePolicy.unmatched_tool:type_name -> holdfast.policy.v1.Action
+	10, // 3: holdfast.policy.v1.RoutePolicy.safe_method:type_name -> holdfast.policy.v1.Action
+	10, // 4: holdfast.policy.v1.RoutePolicy.other_method:type_name -> holdfast.policy.v1.Action
+	10, // 5: holdfast.policy.v1.RoutePolicy.stream:type_name -> holdfast.policy.v1.Action
+	10, // 6: holdfast.policy.v1.RoutePolicy.delete:type_name -> holdfast.policy.v1.Action
 	0,  // 7: holdfast.policy.v1.RoutePolicy.errors:type_name -> holdfast.policy.v1.ErrorStyle
-	21, // 8: holdfast.policy.v1.RoutePolicy.stale_list_max_age:type_name -> google.protobuf.Duration
-	9,  // 9: holdfast.policy.v1.RoutePolicy.unmatched_tool_once:type_name -> holdfast.policy.v1.Action
-	9,  // 10: holdfast.policy.v1.RoutePolicy.safe_method_once:type_name -> holdfast.policy.v1.Action
-	13, // 11: holdfast.policy.v1.RoutePolicy.methods:type_name -> holdfast.policy.v1.MethodRule
-	5,  // 12: holdfast.policy.v1.Server.endpoints:type_name -> holdfast.policy.v1.Endpoint
-	4,  // 13: holdfast.policy.v1.Server.breaker:type_name -> holdfast.policy.v1.Breaker
-	14, // 14: holdfast.policy.v1.Server.retry_budget:type_name -> holdfast.policy.v1.RetryBudget
-	21, // 15: holdfast.policy.v1.Server.session_max_age:type_name -> google.protobuf.Duration
-	3,  // 16: holdfast.policy.v1.Server.concurrency:type_name -> holdfast.policy.v1.Concurrency
-	21, // 17: holdfast.policy.v1.Concurrency.max_wait:type_name -> google.protobuf.Duration
-	21, // 18: holdfast.policy.v1.Breaker.open_for:type_name -> google.protobuf.Duration
-	21, // 19: holdfast.policy.v1.Breaker.max_open_for:type_name -> google.protobuf.Duration
-	7,  // 20: holdfast.policy.v1.ToolRule.arguments:type_name -> holdfast.policy.v1.ArgumentMatch
-	9,  // 21: holdfast.policy.v1.ToolRule.action:type_name -> holdfast.policy.v1.Action
-	9,  // 22: holdfast.policy.v1.ToolRule.once:type_name -> holdfast.policy.v1.Action
-	8,  // 23: holdfast.policy.v1.ToolRule.fail_when:type_name -> holdfast.policy.v1.AnswerMatch
-	8,  // 24: holdfast.policy.v1.ToolRule.ok_when:type_name -> holdfast.policy.v1.AnswerMatch
-	21, // 25: holdfast.policy.v1.Action.timeout:type_name -> google.protobuf.Duration
-	21, // 26: holdfast.policy.v1.Action.per_try_timeout:type_name -> google.protobuf.Duration
-	21, // 27: holdfast.policy.v1.Action.idle_timeout:type_name -> google.protobuf.Duration
-	12, // 28: holdfast.policy.v1.Action.back_off:type_name -> holdfast.policy.v1.BackOff
-	3,  // 29: holdfast.policy.v1.Action.concurrency:type_name -> holdfast.policy.v1.Concurrency
-	10, // 30: holdfast.policy.v1.Action.fallback:type_name -> holdfast.policy.v1.Fallback
-	11, // 31: holdfast.policy.v1.Fallback.arguments:type_name -> holdfast.policy.v1.Move
-	11, // 32: holdfast.policy.v1.Fallback.result:type_name -> holdfast.policy.v1.Move
-	21, // 33: holdfast.policy.v1.BackOff.base:type_name -> google.protobuf.Duration
-	21, // 34: holdfast.policy.v1.BackOff.max:type_name -> google.protobuf.Duration
-	9,  // 35: holdfast.policy.v1.MethodRule.safe:type_name -> holdfast.policy.v1.Action
-	9,  // 36: holdfast.policy.v1.MethodRule.once:type_name -> holdfast.policy.v1.Action
-	21, // 37: holdfast.policy.v1.CallContext.per_try_timeout:type_name -> google.protobuf.Duration
-	21, // 38: holdfast.policy.v1.CallContext.idle_timeout:type_name -> google.protobuf.Duration
-	16, // 39: holdfast.policy.v1.CallContext.session:type_name -> holdfast.policy.v1.CallSession
-	17, // 40: holdfast.policy.v1.CallContext.second:type_name -> holdfast.policy.v1.SecondCall
-	11, // 41: holdfast.policy.v1.SecondCall.result:type_name -> holdfast.policy.v1.Move
-	22, // 42: holdfast.policy.v1.CatalogEntry.as_of:type_name -> google.protobuf.Timestamp
-	18, // 43: holdfast.policy.v1.ReportRequest.entries:type_name -> holdfast.policy.v1.CatalogEntry
-	19, // 44: holdfast.policy.v1.Catalog.Report:input_type -> holdfast.policy.v1.ReportRequest
-	20, // 45: holdfast.policy.v1.Catalog.Report:output_type -> holdfast.policy.v1.ReportResponse
-	45, // [45:46] is the sub-list for method output_type
-	44, // [44:45] is the sub-list for method input_type
-	44, // [44:44] is the sub-list for extension type_name
-	44, // [44:44] is the sub-list for extension extendee
-	0,  // [0:44] is the sub-list for field type_name
+	22, // 8: holdfast.policy.v1.RoutePolicy.stale_list_max_age:type_name -> google.protobuf.Duration
+	10, // 9: holdfast.policy.v1.RoutePolicy.unmatched_tool_once:type_name -> holdfast.policy.v1.Action
+	10, // 10: holdfast.policy.v1.RoutePolicy.safe_method_once:type_name -> holdfast.policy.v1.Action
+	14, // 11: holdfast.policy.v1.RoutePolicy.methods:type_name -> holdfast.policy.v1.MethodRule
+	6,  // 12: holdfast.policy.v1.Server.endpoints:type_name -> holdfast.policy.v1.Endpoint
+	5,  // 13: holdfast.policy.v1.Server.breaker:type_name -> holdfast.policy.v1.Breaker
+	15, // 14: holdfast.policy.v1.Server.retry_budget:type_name -> holdfast.policy.v1.RetryBudget
+	22, // 15: holdfast.policy.v1.Server.session_max_age:type_name -> google.protobuf.Duration
+	4,  // 16: holdfast.policy.v1.Server.concurrency:type_name -> holdfast.policy.v1.Concurrency
+	1,  // 17: holdfast.policy.v1.Server.failover:type_name -> holdfast.policy.v1.Failover
+	22, // 18: holdfast.policy.v1.Concurrency.max_wait:type_name -> google.protobuf.Duration
+	22, // 19: holdfast.policy.v1.Breaker.open_for:type_name -> google.protobuf.Duration
+	22, // 20: holdfast.policy.v1.Breaker.max_open_for:type_name -> google.protobuf.Duration
+	8,  // 21: holdfast.policy.v1.ToolRule.arguments:type_name -> holdfast.policy.v1.ArgumentMatch
+	10, // 22: holdfast.policy.v1.ToolRule.action:type_name -> holdfast.policy.v1.Action
+	10, // 23: holdfast.policy.v1.ToolRule.once:type_name -> holdfast.policy.v1.Action
+	9,  // 24: holdfast.policy.v1.ToolRule.fail_when:type_name -> holdfast.policy.v1.AnswerMatch
+	9,  // 25: holdfast.policy.v1.ToolRule.ok_when:type_name -> holdfast.policy.v1.AnswerMatch
+	22, // 26: holdfast.policy.v1.Action.timeout:type_name -> google.protobuf.Duration
+	22, // 27: holdfast.policy.v1.Action.per_try_timeout:type_name -> google.protobuf.Duration
+	22, // 28: holdfast.policy.v1.Action.idle_timeout:type_name -> google.protobuf.Duration
+	13, // 29: holdfast.policy.v1.Action.back_off:type_name -> holdfast.policy.v1.BackOff
+	4,  // 30: holdfast.policy.v1.Action.concurrency:type_name -> holdfast.policy.v1.Concurrency
+	11, // 31: holdfast.policy.v1.Action.fallback:type_name -> holdfast.policy.v1.Fallback
+	12, // 32: holdfast.policy.v1.Fallback.arguments:type_name -> holdfast.policy.v1.Move
+	12, // 33: holdfast.policy.v1.Fallback.result:type_name -> holdfast.policy.v1.Move
+	22, // 34: holdfast.policy.v1.BackOff.base:type_name -> google.protobuf.Duration
+	22, // 35: holdfast.policy.v1.BackOff.max:type_name -> google.protobuf.Duration
+	10, // 36: holdfast.policy.v1.MethodRule.safe:type_name -> holdfast.policy.v1.Action
+	10, // 37: holdfast.policy.v1.MethodRule.once:type_name -> holdfast.policy.v1.Action
+	22, // 38: holdfast.policy.v1.CallContext.per_try_timeout:type_name -> google.protobuf.Duration
+	22, // 39: holdfast.policy.v1.CallContext.idle_timeout:type_name -> google.protobuf.Duration
+	17, // 40: holdfast.policy.v1.CallContext.session:type_name -> holdfast.policy.v1.CallSession
+	18, // 41: holdfast.policy.v1.CallContext.second:type_name -> holdfast.policy.v1.SecondCall
+	12, // 42: holdfast.policy.v1.SecondCall.result:type_name -> holdfast.policy.v1.Move
+	23, // 43: holdfast.policy.v1.CatalogEntry.as_of:type_name -> google.protobuf.Timestamp
+	19, // 44: holdfast.policy.v1.ReportRequest.entries:type_name -> holdfast.policy.v1.CatalogEntry
+	20, // 45: holdfast.policy.v1.Catalog.Report:input_type -> holdfast.policy.v1.ReportRequest
+	21, // 46: holdfast.policy.v1.Catalog.Report:output_type -> holdfast.policy.v1.ReportResponse
+	46, // [46:47] is the sub-list for method output_type
+	45, // [45:46] is the sub-list for method input_type
+	45, // [45:45] is the sub-list for extension type_name
+	45, // [45:45] is the sub-list for extension extendee
+	0,  // [0:45] is the sub-list for field type_name
 }
 
 func init() { file_api_policy_v1_policy_proto_init() }
@@ -2176,7 +2245,7 @@ func file_api_policy_v1_policy_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_api_policy_v1_policy_proto_rawDesc), len(file_api_policy_v1_policy_proto_rawDesc)),
-			NumEnums:      1,
+			NumEnums:      2,
 			NumMessages:   20,
 			NumExtensions: 0,
 			NumServices:   1,

@@ -4,11 +4,13 @@
 package catalog
 
 import (
+	"bytes"
 	"container/list"
 	"sync"
 	"time"
 
 	policyv1 "github.com/holdfast-mcp/holdfast/api/policy/v1"
+	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/method"
 )
 
 // Options bound a Store; zero values mean the defaults.
@@ -25,7 +27,8 @@ type Options struct {
 // Store holds CatalogEntries by key. It is safe for concurrent use. Entries are shared
 // with their givers and takers and are not to be changed.
 type Store struct {
-	now func() time.Time
+	now   func() time.Time
+	tools toolNames
 
 	mu      sync.Mutex
 	byKey   map[string]*list.Element
@@ -62,6 +65,12 @@ func New(o Options) *Store {
 	return &Store{now: o.Now, byKey: map[string]*list.Element{}, shared: part(), private: part()}
 }
 
+// HasTool says whether a server has listed a tool, to anybody, since the Store began.
+func (s *Store) HasTool(server, tool string) bool { return s.tools.has(server, tool) }
+
+// Tools is how many tools a server has listed.
+func (s *Store) Tools(server string) int { return s.tools.count(server) }
+
 // Put remembers an entry unless it knows one of the same key that is at least as new by
 // as_of (a time in the future counts as now), and reports whether it did. The least
 // recently used entries make room. An entry without a key, a time or a result, or one
@@ -74,16 +83,27 @@ func (s *Store) Put(entry *policyv1.CatalogEntry) bool {
 	if now := s.now(); asOf.After(now) {
 		asOf = now
 	}
+	took, changed := s.put(entry, asOf)
+	if changed && entry.GetMethod() == method.ToolsList {
+		s.tools.learn(entry.GetServer(), entry.GetResult())
+	}
+	return took
+}
+
+// put says whether it took the entry, and whether its result differs from what was known.
+func (s *Store) put(entry *policyv1.CatalogEntry, asOf time.Time) (took, changed bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	changed = true
 	part := s.part(entry.GetKey())
 	if size(entry) > part.maxBytes {
-		return false
+		return false, false
 	}
 	if known, ok := s.byKey[entry.GetKey()]; ok {
 		if !asOf.After(known.Value.(*item).asOf) {
-			return false
+			return false, false
 		}
+		changed = !bytes.Equal(known.Value.(*item).entry.GetResult(), entry.GetResult())
 		s.drop(known)
 	}
 	s.byKey[entry.GetKey()] = part.order.PushFront(&item{entry: entry, asOf: asOf})
@@ -91,7 +111,7 @@ func (s *Store) Put(entry *policyv1.CatalogEntry) bool {
 	for part.order.Len() > part.maxEntries || part.bytes > part.maxBytes {
 		s.drop(part.order.Back())
 	}
-	return true
+	return true, changed
 }
 
 // Get returns the entry of a key and its age, if it is at most maxAge old. A maxAge of

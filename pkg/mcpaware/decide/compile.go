@@ -83,6 +83,17 @@ func (t *Table) Policy(name string) (*Route, bool) {
 	return route, ok
 }
 
+// NamesTool says whether a rule of some policy has exactly this name: it is the operator's
+// word that there is such a tool.
+func (t *Table) NamesTool(tool string) bool {
+	for _, route := range t.byName {
+		if len(route.rules.byName[tool]) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
 // Len is the number of policies.
 func (t *Table) Len() int { return len(t.byName) }
 

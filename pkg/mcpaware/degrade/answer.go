@@ -21,6 +21,8 @@ type Answer struct {
 	// SourceStale, or "" for a refusal, which no server would have answered better. It
 	// is the value of the header names.HeaderDegraded.
 	Source string
+	// Code is why the answer is not a server's, for metrics and logs.
+	Code Code
 }
 
 // Values of Answer.Source and of _meta["holdfast/degraded"].source.
@@ -43,6 +45,8 @@ const (
 	ServiceUnavailable Code = "service_unavailable"
 	Timeout            Code = "timeout"
 	DependencyFailed   Code = "dependency_failed"
+	// SessionLost stands in no error's data: the answer is a bare 404.
+	SessionLost Code = "session_lost"
 )
 
 // Outcomes of calls that may not run twice.

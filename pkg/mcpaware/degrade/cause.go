@@ -30,7 +30,7 @@ func New(code Code, outcome string, call *policyv1.CallContext, requestID string
 		what = "Not allowed - " + server + " may not be called like this."
 	case InvalidInput, MissingParameter, ValidationFailed:
 		what = "Invalid input - the request cannot be served as it is."
-	case InternalError:
+	case InternalError, SessionLost:
 		what = "Internal error - the request could not be routed."
 	}
 	return cause(code, what, outcome, call, requestID)

@@ -31,7 +31,7 @@ func (c Code) facts() codeFacts {
 		return codeFacts{number: 1503, status: http.StatusServiceUnavailable, retryable: true, retryAfter: 5 * time.Second}
 	case Timeout:
 		return codeFacts{number: 1504, status: http.StatusGatewayTimeout, retryable: true, retryAfter: time.Second}
-	case InternalError:
+	case InternalError, SessionLost:
 	}
 	return codeFacts{number: 1500, status: http.StatusInternalServerError}
 }

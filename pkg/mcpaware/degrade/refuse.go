@@ -26,6 +26,7 @@ func Refuse(r Refusal) Answer {
 	cause := Cause{Code: r.Code, Message: r.Message, RequestID: r.RequestID}
 	return Answer{
 		Status:  r.Status,
+		Code:    r.Code,
 		Headers: append(headers("", &cause), r.Headers...),
 		Body:    appendError(nil, r.ID, r.Number, &cause, r.Data),
 	}

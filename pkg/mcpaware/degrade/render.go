@@ -18,7 +18,7 @@ const ModernRevision = "2026-07-28"
 // that says isError, for other methods a JSON-RPC error. Where the request's id is not
 // known (a nil call, a notification) it is always an HTTP error status with id null.
 func Render(call *policyv1.CallContext, cause Cause, style policyv1.ErrorStyle) Answer {
-	answer := Answer{Source: SourceError}
+	answer := Answer{Source: SourceError, Code: cause.Code}
 	status := cause.Code.HTTPStatus()
 	switch {
 	case len(call.GetId()) == 0:

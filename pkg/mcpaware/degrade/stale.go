@@ -48,6 +48,7 @@ func Stale(call *policyv1.CallContext, entry *policyv1.CatalogEntry, age time.Du
 		Headers: headers(SourceStale, &Cause{}),
 		Body:    body,
 		Source:  SourceStale,
+		Code:    reason,
 	}, nil
 }
 

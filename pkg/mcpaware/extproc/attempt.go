@@ -139,6 +139,7 @@ func (a *attempt) onRequest(req *extprocv3.ProcessingRequest, m *extprocv3.HttpH
 		}
 	}
 	a.countTry()
+	a.countRetry()
 	if a.giveUpLater(); a.over {
 		return a.send(immediate(a.outOfTime()))
 	}

@@ -39,11 +39,13 @@ type edge struct {
 	session edgeSession
 	// again restores a request that Envoy began again; nil for all others.
 	again []*corev3.HeaderValueOption
+	tally tally
 }
 
 func (e *edge) run(stream extprocv3.ExternalProcessor_ProcessServer) error {
 	defer e.steering.end()
 	defer e.leave()
+	defer e.left()
 	for {
 		req, err := stream.Recv()
 		if err != nil {
@@ -99,6 +101,7 @@ func (e *edge) handle(req *extprocv3.ProcessingRequest) (reply *extprocv3.Proces
 }
 
 func (e *edge) onHeaders(m *extprocv3.HttpHeaders) (*extprocv3.ProcessingResponse, bool) {
+	e.begin()
 	h := headers(m.GetHeaders().GetHeaders())
 	e.request = decide.Request{
 		Verb: h.first(":method"), Path: h.first(":path"), Header: h, RequestID: h.first("x-request-id"),
@@ -198,7 +201,8 @@ func (e *edge) forgetRequest() {
 }
 
 func (e *edge) refuse() (*extprocv3.ProcessingResponse, bool) {
-	e.debug("refused", "status", e.decision.Answer.Status)
+	e.debug("refused", "status", e.decision.Answer.Status, "code", e.decision.Answer.Code)
+	e.answered(e.decision.Answer, "")
 	return immediate(e.decision.Answer), true
 }
 
@@ -234,16 +238,17 @@ func (e *edge) onResponse(req *extprocv3.ProcessingRequest, m *extprocv3.HttpHea
 	e.endSession(local)
 	if e.sessionLost(h, local) {
 		e.debug("session lost", "flags", local.Flags, "details", local.CodeDetails)
-		return immediate(noSession())
+		return e.replaced(noSession(), h)
 	}
 	cause, broken := e.broken(e.call(), h, local, report, judged)
 	if broken && len(e.decision.Batch) > 0 {
-		return immediate(e.insteadOfBatch(h, local, report, judged))
+		return e.replaced(e.insteadOfBatch(h, local, report, judged), h)
 	}
 	if answer := e.instead(cause, broken, judged && failing(report.Verdict)); answer != nil {
-		e.debug("degraded", "source", answer.Source, "code", cause.Code, "flags", local.Flags, "details", local.CodeDetails, "attempts", local.Attempts)
-		return immediate(answer)
+		e.debug("degraded", "source", answer.Source, "code", cause.Code, "flags", local.Flags, "details", local.CodeDetails, "attempts", local.Attempts, "region", h.first(names.HeaderRegion))
+		return e.replaced(answer, h)
 	}
+	e.passed(h, cause)
 	mutation := &extprocv3.HeaderMutation{RemoveHeaders: []string{names.HeaderVerdict}}
 	if len(h.Values(names.HeaderRetryAfter)) > 0 {
 		mutation.RemoveHeaders = append(mutation.RemoveHeaders, names.HeaderRetryAfter)

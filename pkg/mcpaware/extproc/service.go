@@ -31,6 +31,7 @@ import (
 	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/decide"
 	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/outcome"
 	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/session"
+	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/telemetry"
 	"github.com/holdfast-mcp/holdfast/pkg/names"
 )
 
@@ -66,6 +67,10 @@ type Options struct {
 	// Reopener opens lost sessions again, and has the store of those; nil: sessions end
 	// with their endpoint.
 	Reopener *session.Reopener
+	// Calls counts calls for Prometheus; nil counts none. Region is the processor's own,
+	// which calls of a server may prefer.
+	Calls  *telemetry.Calls
+	Region string
 	// Logger defaults to discarding.
 	Logger *slog.Logger
 }

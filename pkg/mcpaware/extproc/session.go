@@ -38,7 +38,9 @@ type edgeSession struct {
 
 // noSession is the answer for a session that is not there (any more): 404 without a
 // body. Some clients take a session for alive where they find their id in the answer.
-func noSession() *degrade.Answer { return &degrade.Answer{Status: http.StatusNotFound} }
+func noSession() *degrade.Answer {
+	return &degrade.Answer{Status: http.StatusNotFound, Code: degrade.SessionLost}
+}
 
 // joinSession finds the session of a request that was decided and sends it to the
 // endpoint that has it. false: there is no such session, and the decision's answer says so.

@@ -71,6 +71,8 @@ type Client struct {
 	loadOnce sync.Once
 	// connected says that a stream is up and has delivered policies.
 	connected atomic.Bool
+	version   atomic.Pointer[string]
+	refusals  atomic.Uint64
 
 	// The rest belongs to Run's goroutine.
 	policies, catalog, keys *resourceSet
@@ -117,7 +119,7 @@ func (c *Client) restore() {
 		var table *decide.Table
 		if table, err = compile(set); err == nil {
 			c.policies.accept(set)
-			c.install(table)
+			c.install(table, versionOf(set))
 			c.log.Info("policies restored", "policies", len(set))
 		}
 	}
@@ -134,8 +136,9 @@ func (c *Client) restore() {
 	c.learn(entries, nil)
 }
 
-func (c *Client) install(table *decide.Table) {
+func (c *Client) install(table *decide.Table, version string) {
 	c.table.Store(table)
+	c.version.Store(&version)
 	c.loadOnce.Do(func() { close(c.loaded) })
 }
 
@@ -163,7 +166,7 @@ func (c *Client) updatePolicies(resp *discoveryv3.DeltaDiscoveryResponse) error 
 		return err
 	}
 	c.policies.accept(set)
-	c.install(table)
+	c.install(table, versionOf(set))
 	c.log.Info("policies accepted", "policies", len(set), "changed", len(resp.GetResources()), "removed", len(resp.GetRemovedResources()))
 	if c.opts.StateDir != "" {
 		if err := save(c.opts.StateDir, policiesFile, set); err != nil {

@@ -70,6 +70,7 @@ func (c *Client) answer(resp *discoveryv3.DeltaDiscoveryResponse) *discoveryv3.D
 		err = fmt.Errorf("type %q was not subscribed to", resp.GetTypeUrl())
 	}
 	if err != nil {
+		c.refusals.Add(1)
 		c.log.Warn("update refused", "type", resp.GetTypeUrl(), "error", err)
 		words := err.Error()
 		if len(words) > maxNackBytes {

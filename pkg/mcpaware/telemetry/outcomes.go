@@ -17,17 +17,19 @@ const maxTools = 2000
 
 // Outcomes are the metrics of verdicts and breakers. It is safe for concurrent use.
 type Outcomes struct {
+	known       func(server, tool string) bool
 	bound       *telemetry.Bound
 	verdicts    *prometheus.CounterVec
 	state       *prometheus.GaugeVec
 	transitions *prometheus.CounterVec
 }
 
-// NewOutcomes makes the metrics and registers them. connected tells whether the other
-// processors can be heard.
-func NewOutcomes(r prometheus.Registerer, connected func() bool) *Outcomes {
+// NewOutcomes makes the metrics and registers them. known says whether a tool exists, so that
+// it may be a label; connected, whether the other processors can be heard.
+func NewOutcomes(r prometheus.Registerer, known func(server, tool string) bool, connected func() bool) *Outcomes {
 	labels := []string{"server", "tool", "region"}
 	o := &Outcomes{
+		known: known,
 		bound: telemetry.NewBound(maxTools),
 		verdicts: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "holdfast_verdicts_total",
@@ -57,8 +59,11 @@ func NewOutcomes(r prometheus.Registerer, connected func() bool) *Outcomes {
 func (o *Outcomes) Count(counts []*outcomev1.Count) {
 	for _, c := range counts {
 		tool := c.GetTool()
-		if tool == "" {
-			tool = c.GetMethod()
+		switch {
+		case tool == "":
+			tool = methodLabel(c.GetMethod())
+		case !o.known(c.GetServer(), tool):
+			tool = telemetry.Other
 		}
 		labels := o.labels(c.GetServer(), tool, c.GetRegion())
 		for _, v := range []struct {
@@ -74,7 +79,11 @@ func (o *Outcomes) Count(counts []*outcomev1.Count) {
 
 // Moved takes a change of a breaker. It does not block.
 func (o *Outcomes) Moved(t breaker.Transition) {
-	labels := o.labels(t.Server, t.Tool, t.Region)
+	tool := t.Tool
+	if !o.known(t.Server, tool) {
+		tool = telemetry.Other
+	}
+	labels := o.labels(t.Server, tool, t.Region)
 	value, word := stateOf(t.To)
 	o.state.WithLabelValues(labels...).Set(value)
 	o.transitions.WithLabelValues(append(labels, word)...).Inc()

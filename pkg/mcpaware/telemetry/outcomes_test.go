@@ -15,7 +15,7 @@ import (
 
 func TestVerdictsAndBreakers(t *testing.T) {
 	r := prometheus.NewPedanticRegistry()
-	o := NewOutcomes(r, func() bool { return true })
+	o := NewOutcomes(r, knownTools("get_order"), func() bool { return true })
 	for range 2 {
 		o.Count([]*outcomev1.Count{
 			{Server: "orders", Method: "tools/call", Tool: "get_order", Region: "asia-south1", Good: 3, Failed: 2},
@@ -50,11 +50,19 @@ holdfast_verdicts_total{region="asia-south1",server="orders",tool="tools/list",v
 
 func TestToolsAreBounded(t *testing.T) {
 	r := prometheus.NewPedanticRegistry()
-	o := NewOutcomes(r, func() bool { return false })
+	o := NewOutcomes(r, func(_, tool string) bool { return strings.HasPrefix(tool, "listed-") }, func() bool { return false })
 	for i := range 2 * maxTools {
-		o.Count([]*outcomev1.Count{{Server: "orders", Method: "tools/call", Tool: fmt.Sprint("invented-", i), Region: "asia-south1", Failed: 1}})
+		o.Count([]*outcomev1.Count{{Server: "orders", Method: "tools/call", Tool: fmt.Sprint("listed-", i), Region: "asia-south1", Failed: 1}})
 	}
-	if n := testutil.CollectAndCount(o.verdicts); n != maxTools+1 {
+	o.Count([]*outcomev1.Count{{Server: "orders", Method: "tools/call", Tool: "invented", Region: "asia-south1", Good: 1}})
+	o.Moved(breaker.Transition{Key: breaker.Key{Server: "orders", Tool: "invented", Region: "asia-south1"}, To: outcomev1.BreakerState_BREAKER_STATE_OPEN})
+	if n := testutil.ToFloat64(o.state.WithLabelValues("orders", telemetry.Other, "asia-south1")); n != 2 {
+		t.Errorf("the breaker of an invented tool is at %v", n)
+	}
+	if n := testutil.ToFloat64(o.verdicts.WithLabelValues("orders", telemetry.Other, "asia-south1", "good")); n != 1 {
+		t.Errorf("%v answers of an invented tool", n)
+	}
+	if n := testutil.CollectAndCount(o.verdicts); n != maxTools+2 {
 		t.Errorf("%d series", n)
 	}
 	if n := testutil.ToFloat64(o.verdicts.WithLabelValues("orders", telemetry.Other, "asia-south1", "failed")); n != maxTools {
