@@ -83,10 +83,11 @@ func serve(ctx context.Context, s settings, logger *slog.Logger, conn *grpc.Clie
 	if err != nil {
 		return errors.Join(err, grpcListener.Close(), httpListener.Close())
 	}
+	limits := countLimits(outcomes, registry)
 	gate, pressure := admit.NewGate(nil), &admit.Pressure{}
 	service := extproc.New(extproc.Options{
 		Table: policies.Table, Keyring: policies.Keyring, Reopener: session.NewReopener(kept.store, nil), Catalog: lists, Window: outcomes.window, Breakers: outcomes.breakers,
-		Budget: outcomes.budget, Report: reporter.Offer, Gate: gate, Pressure: pressure, Live: outcomes.fleet.Processors, Logger: logger,
+		Limits: limits.engine, Metered: limits.metrics.Count, Budget: outcomes.budget, Report: reporter.Offer, Gate: gate, Pressure: pressure, Live: outcomes.fleet.Processors, Logger: logger,
 		Calls: mcptelemetry.NewCalls(registry, mcptelemetry.CallOptions{Known: known, Native: s.nativeHistograms}), Region: s.region,
 	})
 	showState(registry, service.Streams, lists, policies, gate, pressure)

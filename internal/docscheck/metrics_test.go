@@ -100,6 +100,7 @@ func TestMetricsReferenceIsUpToDate(t *testing.T) {
 	mcptelemetry.Budget(processor, nil)
 	mcptelemetry.Processor{}.Register(processor)
 	mcptelemetry.RegisterProcessors(processor, func() int { return 0 })
+	mcptelemetry.NewLimits(processor, func() int { return 0 })
 	got := metricsIntro +
 		"\n## extproc\n\n" + table(t, processor.collectors) +
 		"\n## xds\n\n" + table(t, []prometheus.Collector{(&control.Plane{}).Metrics()}) +

@@ -45,6 +45,12 @@ const (
 	DefaultPriority = 5
 	// DefaultCost is ToolRule.Cost.
 	DefaultCost = 1
+	// DefaultPrincipalHeader is GatewaySpec.PrincipalHeader.
+	DefaultPrincipalHeader = "authorization"
+	// DefaultDiscoverRequests is DiscoverLimit.Requests.
+	DefaultDiscoverRequests = 100
+	// DefaultDiscoverPer is DiscoverLimit.Per.
+	DefaultDiscoverPer = Duration(time.Second)
 	// DefaultStaleListAge is StaleLists.MaxAge.
 	DefaultStaleListAge = Duration(day)
 )
@@ -69,6 +75,7 @@ func (g *Gateway) applyDefaults() {
 	s := &g.Spec
 	setDefault(&s.Address, DefaultAddress)
 	setDefault(&s.MaxBodyBytes, DefaultMaxBodyBytes)
+	setDefault(&s.PrincipalHeader, DefaultPrincipalHeader)
 	if len(s.AllowedHosts) == 0 && loopback(s.Address) {
 		s.AllowedHosts = []string{"localhost", "127.0.0.1", "::1"}
 	}
@@ -128,6 +135,8 @@ func (r *MCPRoute) applyDefaults() {
 	setDefault(&spec.Timeout, min(DefaultTimeout, spec.MaxTimeout))
 	setDefault(&spec.IdleTimeout, DefaultIdleTimeout)
 	spec.Retry.applyDefaults(spec.Timeout)
+	setDefault(&spec.DiscoverLimit.Requests, DefaultDiscoverRequests)
+	setDefault(&spec.DiscoverLimit.Per, DefaultDiscoverPer)
 	setDefault(&spec.Errors, ErrorsMCP)
 	setDefault(&spec.Stamp, On)
 	setDefault(&spec.OnProcessorFailure, Refuse)

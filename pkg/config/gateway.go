@@ -7,6 +7,8 @@ func checkGatewayValues(g loaded[Gateway]) {
 	g.nameAt("metadata.name", g.value.Metadata.Name, maxNameBytes)
 	g.textAt("spec.address", spec.Address, badAddress)
 	rangeAt(g.document, "spec.maxBodyBytes", spec.MaxBodyBytes, minBodyBytes, maxBodyBytes)
+	checkCallers(g)
+	checkRateLimits(g.document, "spec.rateLimits", spec.RateLimits)
 	g.textsAt("spec.processors", spec.Processors, maxProcessors, badProcessor)
 	if !g.anyAt("spec.allowedHosts", spec.AllowedHosts) {
 		g.textsAt("spec.allowedHosts", spec.AllowedHosts, maxHosts, badAllowedHost)

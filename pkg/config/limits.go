@@ -56,6 +56,10 @@ const (
 	maxHostBytes   = 253
 	maxOriginBytes = 300
 	maxHeaderBytes = 64
+	maxRateLimits  = 16
+	maxRequests    = 10_000_000
+	maxBy          = 8
+	maxProxies     = 64
 )
 
 const (
@@ -71,6 +75,8 @@ const (
 	maxCheckInterval  = Duration(5 * time.Minute)
 	minCheckTimeout   = Duration(10 * time.Millisecond)
 	maxStaleAge       = Duration(7 * 24 * time.Hour)
+	minWindow         = Duration(100 * time.Millisecond)
+	maxWindow         = Duration(31 * day)
 	maxQueueWait      = Duration(30 * time.Second)
 	minSessionAge     = Duration(time.Minute)
 	maxSessionAge     = Duration(30 * 24 * time.Hour)

@@ -15,6 +15,9 @@ func checkRouteValues(r loaded[MCPRoute]) {
 	if age := spec.Degrade.StaleLists.MaxAge; age != nil {
 		rangeAt(r.document, "spec.degrade.staleLists.maxAge", *age, 0, maxStaleAge)
 	}
+	checkRateLimits(r.document, "spec.rateLimits", spec.RateLimits)
+	rangeAt(r.document, "spec.discoverLimit.requests", count(spec.DiscoverLimit.Requests), 1, maxRequests)
+	rangeAt(r.document, "spec.discoverLimit.per", spec.DiscoverLimit.Per, minWindow, maxWindow)
 	rangeAt(r.document, "spec.maxTimeout", spec.MaxTimeout, minTimeout, maxTimeout)
 	checkTries(r.document, "spec", spec.Timeout, spec.IdleTimeout, spec.Retry)
 	checkMethodValues(r)
@@ -27,6 +30,7 @@ func checkRouteValues(r loaded[MCPRoute]) {
 		checkTries(r.document, path, rule.Timeout, rule.IdleTimeout, rule.Retry)
 		checkMatch(r.document, path+".match", rule.Match)
 		checkRank(r.document, path, rule)
+		checkRateLimits(r.document, path+".rateLimits", rule.RateLimits)
 		checkAnswers(r.document, path+".failWhen", rule.FailWhen)
 		checkAnswers(r.document, path+".okWhen", rule.OkWhen)
 		checkFallbackValues(r.document, path+".fallback", rule.Fallback)
@@ -104,6 +108,7 @@ func checkRoute(r loaded[MCPRoute], cover *coverage) {
 		path := item("spec.tools", i)
 		checkPatience(r.document, path, rule)
 		checkFallback(r, path, rule)
+		checkCost(r, path, rule)
 		checkTarget(r, path+".to.server", rule.To)
 	}
 	cover.check(r)

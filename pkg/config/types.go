@@ -58,6 +58,17 @@ type GatewaySpec struct {
 	// MaxBodyBytes is the largest request body, 1KiB to 4MiB, the limit of the MCP SDKs.
 	// Default 4MiB.
 	MaxBodyBytes ByteSize `yaml:"maxBodyBytes,omitempty" json:"maxBodyBytes,omitempty"`
+	// PrincipalHeader is the request header, in lower case, by whose value callers are told apart; where a request has
+	// none, the client's address counts (of an IPv6 address the first 64 bits). "none" goes by addresses alone. Nobody
+	// has verified the header: a caller who changes it with each request is a new one each time, unless the servers refuse
+	// that. Default authorization.
+	PrincipalHeader string `yaml:"principalHeader,omitempty" json:"principalHeader,omitempty"`
+	// TrustedProxies are address ranges such as 10.0.0.0/8, at most 64: in x-forwarded-for the last address that is
+	// in none of them is the client's. Default: none, the client's address is the one that connects.
+	TrustedProxies []string `yaml:"trustedProxies,omitempty" json:"trustedProxies,omitempty"`
+	// RateLimits bound the requests of all routes together, at most 16. They and those of routes are not for initialize,
+	// server/discover, ping, notifications and event streams. Default: none.
+	RateLimits []RateLimit `yaml:"rateLimits,omitempty" json:"rateLimits,omitempty"`
 	// Processors are the addresses of the extproc instances, unix:///path or
 	// host:port with an IP host, at most 16. Default: those given to the control plane on its command line.
 	Processors []string `yaml:"processors,omitempty" json:"processors,omitempty"`
@@ -249,6 +260,11 @@ type MCPRouteSpec struct {
 	MaxTimeout Duration `yaml:"maxTimeout,omitempty" json:"maxTimeout,omitempty"`
 	// Retry of methods that are safe by the protocol (lists, reads, ping).
 	Retry Retry `yaml:"retry,omitempty" json:"retry,omitempty"`
+	// RateLimits bound the requests of this route, at most 16, besides those of the Gateway and of tool rules. Default: none.
+	RateLimits []RateLimit `yaml:"rateLimits,omitempty" json:"rateLimits,omitempty"`
+	// DiscoverLimit: what a caller asks server/discover beyond it is answered from memory, where there is an answer
+	// that may be given; no such request is ever refused.
+	DiscoverLimit DiscoverLimit `yaml:"discoverLimit,omitempty" json:"discoverLimit,omitempty"`
 	// Errors: how failures of health are told. "mcp": HTTP 200 with an MCP answer;
 	// "http": 503 or 504 with a JSON-RPC error. Default mcp.
 	Errors ErrorStyle `yaml:"errors,omitempty" json:"errors,omitempty"`
@@ -332,8 +348,11 @@ type ToolRule struct {
 	// Priority, 0 to 9: when there is not room for all, calls of a higher priority are served first and refused
 	// last. Requests other than tools/call have 5. Default 5.
 	Priority *int `yaml:"priority,omitempty" json:"priority,omitempty"` // a pointer: 0 differs from nothing written
-	// Cost of refusing a call, 1 to 100: of those with the lowest priority the cheapest are refused first. Default 1.
+	// Cost of a call, 1 to 100: it counts as so many requests for rate limits; and when there is not room for all, of those
+	// with the lowest priority the cheapest are refused first. Default 1.
 	Cost int `yaml:"cost,omitempty" json:"cost,omitempty"`
+	// RateLimits bound the calls of this rule, at most 16, besides those of the route and the Gateway. Default: none.
+	RateLimits []RateLimit `yaml:"rateLimits,omitempty" json:"rateLimits,omitempty"`
 	// FailWhen: answers of which any passes one of these tests, at most 16, count as failures of the tool.
 	// Default: none but those that MCP's own rules tell.
 	FailWhen []AnswerMatch `yaml:"failWhen,omitempty" json:"failWhen,omitempty"`
@@ -395,6 +414,30 @@ type Concurrency struct {
 	// MaxWait of one request, 1ms to 30s. One that would wait longer, or so long that its timeout could not be kept, is
 	// refused at once. Default 1s where there is a queue.
 	MaxWait Duration `yaml:"maxWait,omitempty" json:"maxWait,omitempty"`
+}
+
+// RateLimit bounds the requests in any time of a given length, wherever that begins. Without a Redis
+// each processor keeps its share of the limit, the limit divided by the number of processors; with one
+// they count together. A request that any limit refuses counts for none.
+type RateLimit struct {
+	// Requests that are admitted in any window, 1 to 10000000. A call counts as many as its rule's cost.
+	Requests int `yaml:"requests" json:"requests"`
+	// Per is the length of the window, 100ms to 31d.
+	Per Duration `yaml:"per" json:"per"`
+	// By is what is counted by itself, at most 8 of: principal (the caller), session, server, tool, or a JSON pointer into
+	// the arguments (RFC 6901), such as /order/id, whose values are only kept hashed. Requests without a session
+	// are counted by principal; a limit by tool or arguments is for tools/call alone. Default: all requests together.
+	By []string `yaml:"by,omitempty" json:"by,omitempty"`
+	// Shadow limits count and show what they would refuse, and refuse nothing. Default false.
+	Shadow bool `yaml:"shadow,omitempty" json:"shadow,omitempty"`
+}
+
+// DiscoverLimit is a rate limit of one caller.
+type DiscoverLimit struct {
+	// Requests in any window, 1 to 10000000. Default 100.
+	Requests int `yaml:"requests,omitempty" json:"requests,omitempty"`
+	// Per is the length of the window, 100ms to 31d. Default 1s.
+	Per Duration `yaml:"per,omitempty" json:"per,omitempty"`
 }
 
 // ToolMatch selects calls; Name and Regex exclude each other, neither matches every tool.

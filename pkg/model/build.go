@@ -28,7 +28,7 @@ type Options struct {
 // error; what can still fail is said with the resource's name. Build is pure and
 // safe for concurrent use.
 func Build(cfg *config.Config, opts Options) (*Model, error) {
-	b := builder{opts: opts, paths: map[string]string{}, servers: map[string]Server{}, reopens: map[string]bool{}}
+	b := builder{opts: opts, paths: map[string]string{}, servers: map[string]Server{}, reopens: map[string]bool{}, gatewayLimits: cfg.Gateway.Spec.RateLimits}
 	m := &Model{Region: opts.Region}
 	m.Gateway = b.gateway(cfg.Gateway)
 	for _, s := range cfg.Servers {
@@ -53,7 +53,9 @@ type builder struct {
 	paths map[string]string
 	// reopens says which servers' sessions are opened again where they are lost.
 	reopens map[string]bool
-	errs    []error
+	// gatewayLimits are those of every route.
+	gatewayLimits []config.RateLimit
+	errs          []error
 }
 
 func (b *builder) address(owner, address string) (string, uint32) {
@@ -79,6 +81,7 @@ func (b *builder) gateway(g config.Gateway) Gateway {
 		Host: host, Port: port,
 		MaxBodyBytes: uint32(g.Spec.MaxBodyBytes), //nolint:gosec // validated: at most 4 MiB
 		Processors:   g.Spec.Processors,
+		Callers:      callers(g.Spec),
 	}
 	if len(out.Processors) == 0 {
 		out.Processors = b.opts.Processors
@@ -208,6 +211,8 @@ func (b *builder) route(r config.MCPRoute) Route {
 	for _, s := range spec.Servers {
 		out.Servers = append(out.Servers, s.Name)
 	}
+	out.RateLimits = append(rateLimits("gateway", "Gateway ", b.gatewayLimits), rateLimits("route "+out.Name, out.Name+" ", spec.RateLimits)...)
+	out.DiscoverLimit = discoverLimit(out.Name, spec.DiscoverLimit)
 	for i, m := range spec.Methods {
 		own := limits{timeout: m.Timeout, idle: m.IdleTimeout, retry: m.Retry}
 		out.Methods = append(out.Methods, MethodRule{
@@ -248,5 +253,6 @@ func (b *builder) rule(route, server string, index int, t config.ToolRule) Rule 
 		}
 		out.Arguments = append(out.Arguments, m)
 	}
+	out.RateLimits = ruleLimits(route, out, t.RateLimits)
 	return out
 }

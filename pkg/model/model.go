@@ -29,6 +29,7 @@ type Gateway struct {
 	MaxBodyBytes   uint32
 	// Processors are "unix:///path" or "host:port".
 	Processors []string
+	Callers    Callers
 }
 
 // Origin is one allowed Origin; Port "" matches any port.
@@ -139,6 +140,9 @@ type Route struct {
 	ErrorsHTTP      bool
 	StampVia        bool
 	StaleListMaxAge time.Duration
+	// RateLimits of the Gateway and of the route.
+	RateLimits    []RateLimit
+	DiscoverLimit RateLimit
 	// PassOnProcessorFailure lets unstamped requests through to the first server.
 	PassOnProcessorFailure bool
 }
@@ -161,6 +165,8 @@ type Rule struct {
 	Concurrency *Concurrency
 	// Priority is 0 to 9, Cost at least 1: who is refused when there is not room for all.
 	Priority, Cost int
+	// RateLimits of the rule's calls, besides those of the route.
+	RateLimits []RateLimit
 }
 
 // Fallback is a tool of another server that answers when the first cannot.

@@ -27,6 +27,8 @@ func policy(m *model.Model, r model.Route) *policyv1.RoutePolicy {
 		Processors:      uint32(len(m.Gateway.Processors)), //nolint:gosec // at most 16
 	}
 	out.UnmatchedToolOnce = out.GetUnmatchedTool()
+	out.RateLimits, out.DiscoverLimit = policyLimits(r.RateLimits), policyLimit(r.DiscoverLimit)
+	out.Callers = &policyv1.Callers{Header: m.Gateway.Callers.Header, TrustedProxies: m.Gateway.Callers.TrustedProxies}
 	if r.ErrorsHTTP {
 		out.Errors = policyv1.ErrorStyle_ERROR_STYLE_HTTP
 	}
@@ -45,6 +47,7 @@ func policy(m *model.Model, r model.Route) *policyv1.RoutePolicy {
 		}
 		offer(rule.Fallback, p.GetAction(), p.GetOnce())
 		rank(rule, p.GetAction(), p.GetOnce())
+		p.RateLimits = policyLimits(rule.RateLimits)
 		p.FailWhen, p.OkWhen = answerMatches(rule.FailWhen), answerMatches(rule.OkWhen)
 		for _, a := range rule.Arguments {
 			p.Arguments = append(p.Arguments, &policyv1.ArgumentMatch{Pointer: a.Pointer, In: a.In, Regex: a.Regex})

@@ -169,8 +169,14 @@ type RoutePolicy struct {
 	// Rules for requests by method, in order; the first that matches takes the place of
 	// safe_method, safe_method_once or other_method.
 	Methods []*MethodRule `protobuf:"bytes,16,rep,name=methods,proto3" json:"methods,omitempty"`
-	// Processors that share the limits of Concurrency; 0 counts as 1.
-	Processors    uint32 `protobuf:"varint,20,opt,name=processors,proto3" json:"processors,omitempty"`
+	// Processors that share the limits of Concurrency and RateLimit; 0 counts as 1.
+	Processors uint32 `protobuf:"varint,20,opt,name=processors,proto3" json:"processors,omitempty"`
+	// For every request but initialize, server/discover, ping and those that open streams.
+	RateLimits []*RateLimit `protobuf:"bytes,45,rep,name=rate_limits,json=rateLimits,proto3" json:"rate_limits,omitempty"`
+	// Who counts as one caller.
+	Callers *Callers `protobuf:"bytes,46,opt,name=callers,proto3" json:"callers,omitempty"`
+	// Above this server/discover is answered from the catalog; unset: never.
+	DiscoverLimit *RateLimit `protobuf:"bytes,47,opt,name=discover_limit,json=discoverLimit,proto3" json:"discover_limit,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -324,6 +330,173 @@ func (x *RoutePolicy) GetProcessors() uint32 {
 	return 0
 }
 
+func (x *RoutePolicy) GetRateLimits() []*RateLimit {
+	if x != nil {
+		return x.RateLimits
+	}
+	return nil
+}
+
+func (x *RoutePolicy) GetCallers() *Callers {
+	if x != nil {
+		return x.Callers
+	}
+	return nil
+}
+
+func (x *RoutePolicy) GetDiscoverLimit() *RateLimit {
+	if x != nil {
+		return x.DiscoverLimit
+	}
+	return nil
+}
+
+// RateLimit bounds the requests in any window of a length.
+type RateLimit struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Where the limit is written, such as "shopmax tools[0].rateLimits[1]".
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// Stays the same while what is counted together does; requests is no part of it.
+	Key uint64 `protobuf:"fixed64,2,opt,name=key,proto3" json:"key,omitempty"`
+	// At least 1. A request counts as its action's cost.
+	Requests uint64               `protobuf:"varint,3,opt,name=requests,proto3" json:"requests,omitempty"`
+	Per      *durationpb.Duration `protobuf:"bytes,4,opt,name=per,proto3" json:"per,omitempty"`
+	// What is counted by itself: "principal", "session", "server", "tool", and RFC 6901
+	// pointers into params.arguments. Empty: all requests together.
+	By []string `protobuf:"bytes,5,rep,name=by,proto3" json:"by,omitempty"`
+	// Counts, and refuses nothing.
+	Shadow        bool `protobuf:"varint,6,opt,name=shadow,proto3" json:"shadow,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RateLimit) Reset() {
+	*x = RateLimit{}
+	mi := &file_api_policy_v1_policy_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RateLimit) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RateLimit) ProtoMessage() {}
+
+func (x *RateLimit) ProtoReflect() protoreflect.Message {
+	mi := &file_api_policy_v1_policy_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RateLimit.ProtoReflect.Descriptor instead.
+func (*RateLimit) Descriptor() ([]byte, []int) {
+	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *RateLimit) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *RateLimit) GetKey() uint64 {
+	if x != nil {
+		return x.Key
+	}
+	return 0
+}
+
+func (x *RateLimit) GetRequests() uint64 {
+	if x != nil {
+		return x.Requests
+	}
+	return 0
+}
+
+func (x *RateLimit) GetPer() *durationpb.Duration {
+	if x != nil {
+		return x.Per
+	}
+	return nil
+}
+
+func (x *RateLimit) GetBy() []string {
+	if x != nil {
+		return x.By
+	}
+	return nil
+}
+
+func (x *RateLimit) GetShadow() bool {
+	if x != nil {
+		return x.Shadow
+	}
+	return false
+}
+
+// Callers says by what a caller is known: the header, else the client's address.
+type Callers struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Lower-case name of the header; empty: none.
+	Header string `protobuf:"bytes,1,opt,name=header,proto3" json:"header,omitempty"`
+	// CIDR prefixes of proxies whose word in x-forwarded-for is taken.
+	TrustedProxies []string `protobuf:"bytes,2,rep,name=trusted_proxies,json=trustedProxies,proto3" json:"trusted_proxies,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *Callers) Reset() {
+	*x = Callers{}
+	mi := &file_api_policy_v1_policy_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Callers) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Callers) ProtoMessage() {}
+
+func (x *Callers) ProtoReflect() protoreflect.Message {
+	mi := &file_api_policy_v1_policy_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Callers.ProtoReflect.Descriptor instead.
+func (*Callers) Descriptor() ([]byte, []int) {
+	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *Callers) GetHeader() string {
+	if x != nil {
+		return x.Header
+	}
+	return ""
+}
+
+func (x *Callers) GetTrustedProxies() []string {
+	if x != nil {
+		return x.TrustedProxies
+	}
+	return nil
+}
+
 // Server is one MCPServer as far as processors care: how to name what
 // upstream.address says.
 type Server struct {
@@ -353,7 +526,7 @@ type Server struct {
 
 func (x *Server) Reset() {
 	*x = Server{}
-	mi := &file_api_policy_v1_policy_proto_msgTypes[1]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -365,7 +538,7 @@ func (x *Server) String() string {
 func (*Server) ProtoMessage() {}
 
 func (x *Server) ProtoReflect() protoreflect.Message {
-	mi := &file_api_policy_v1_policy_proto_msgTypes[1]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -378,7 +551,7 @@ func (x *Server) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Server.ProtoReflect.Descriptor instead.
 func (*Server) Descriptor() ([]byte, []int) {
-	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{1}
+	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *Server) GetName() string {
@@ -467,7 +640,7 @@ type Concurrency struct {
 
 func (x *Concurrency) Reset() {
 	*x = Concurrency{}
-	mi := &file_api_policy_v1_policy_proto_msgTypes[2]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -479,7 +652,7 @@ func (x *Concurrency) String() string {
 func (*Concurrency) ProtoMessage() {}
 
 func (x *Concurrency) ProtoReflect() protoreflect.Message {
-	mi := &file_api_policy_v1_policy_proto_msgTypes[2]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -492,7 +665,7 @@ func (x *Concurrency) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Concurrency.ProtoReflect.Descriptor instead.
 func (*Concurrency) Descriptor() ([]byte, []int) {
-	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{2}
+	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Concurrency) GetLimit() uint32 {
@@ -533,7 +706,7 @@ type Breaker struct {
 
 func (x *Breaker) Reset() {
 	*x = Breaker{}
-	mi := &file_api_policy_v1_policy_proto_msgTypes[3]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -545,7 +718,7 @@ func (x *Breaker) String() string {
 func (*Breaker) ProtoMessage() {}
 
 func (x *Breaker) ProtoReflect() protoreflect.Message {
-	mi := &file_api_policy_v1_policy_proto_msgTypes[3]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -558,7 +731,7 @@ func (x *Breaker) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Breaker.ProtoReflect.Descriptor instead.
 func (*Breaker) Descriptor() ([]byte, []int) {
-	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{3}
+	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Breaker) GetDisabled() bool {
@@ -602,7 +775,7 @@ type Endpoint struct {
 
 func (x *Endpoint) Reset() {
 	*x = Endpoint{}
-	mi := &file_api_policy_v1_policy_proto_msgTypes[4]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -614,7 +787,7 @@ func (x *Endpoint) String() string {
 func (*Endpoint) ProtoMessage() {}
 
 func (x *Endpoint) ProtoReflect() protoreflect.Message {
-	mi := &file_api_policy_v1_policy_proto_msgTypes[4]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -627,7 +800,7 @@ func (x *Endpoint) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Endpoint.ProtoReflect.Descriptor instead.
 func (*Endpoint) Descriptor() ([]byte, []int) {
-	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{4}
+	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Endpoint) GetName() string {
@@ -667,15 +840,17 @@ type ToolRule struct {
 	Once *Action `protobuf:"bytes,6,opt,name=once,proto3" json:"once,omitempty"`
 	// Answers that count as failures of the tool, whatever they look like; then
 	// answers that do not. The first list wins.
-	FailWhen      []*AnswerMatch `protobuf:"bytes,7,rep,name=fail_when,json=failWhen,proto3" json:"fail_when,omitempty"`
-	OkWhen        []*AnswerMatch `protobuf:"bytes,8,rep,name=ok_when,json=okWhen,proto3" json:"ok_when,omitempty"`
+	FailWhen []*AnswerMatch `protobuf:"bytes,7,rep,name=fail_when,json=failWhen,proto3" json:"fail_when,omitempty"`
+	OkWhen   []*AnswerMatch `protobuf:"bytes,8,rep,name=ok_when,json=okWhen,proto3" json:"ok_when,omitempty"`
+	// For the calls of this rule, besides those of the RoutePolicy.
+	RateLimits    []*RateLimit `protobuf:"bytes,10,rep,name=rate_limits,json=rateLimits,proto3" json:"rate_limits,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ToolRule) Reset() {
 	*x = ToolRule{}
-	mi := &file_api_policy_v1_policy_proto_msgTypes[5]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -687,7 +862,7 @@ func (x *ToolRule) String() string {
 func (*ToolRule) ProtoMessage() {}
 
 func (x *ToolRule) ProtoReflect() protoreflect.Message {
-	mi := &file_api_policy_v1_policy_proto_msgTypes[5]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -700,7 +875,7 @@ func (x *ToolRule) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ToolRule.ProtoReflect.Descriptor instead.
 func (*ToolRule) Descriptor() ([]byte, []int) {
-	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{5}
+	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *ToolRule) GetId() string {
@@ -759,6 +934,13 @@ func (x *ToolRule) GetOkWhen() []*AnswerMatch {
 	return nil
 }
 
+func (x *ToolRule) GetRateLimits() []*RateLimit {
+	if x != nil {
+		return x.RateLimits
+	}
+	return nil
+}
+
 // ArgumentMatch tests one value in params.arguments; all of a rule must hold.
 // A missing value matches nothing.
 type ArgumentMatch struct {
@@ -776,7 +958,7 @@ type ArgumentMatch struct {
 
 func (x *ArgumentMatch) Reset() {
 	*x = ArgumentMatch{}
-	mi := &file_api_policy_v1_policy_proto_msgTypes[6]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -788,7 +970,7 @@ func (x *ArgumentMatch) String() string {
 func (*ArgumentMatch) ProtoMessage() {}
 
 func (x *ArgumentMatch) ProtoReflect() protoreflect.Message {
-	mi := &file_api_policy_v1_policy_proto_msgTypes[6]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -801,7 +983,7 @@ func (x *ArgumentMatch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ArgumentMatch.ProtoReflect.Descriptor instead.
 func (*ArgumentMatch) Descriptor() ([]byte, []int) {
-	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{6}
+	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *ArgumentMatch) GetPointer() string {
@@ -845,7 +1027,7 @@ type AnswerMatch struct {
 
 func (x *AnswerMatch) Reset() {
 	*x = AnswerMatch{}
-	mi := &file_api_policy_v1_policy_proto_msgTypes[7]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -857,7 +1039,7 @@ func (x *AnswerMatch) String() string {
 func (*AnswerMatch) ProtoMessage() {}
 
 func (x *AnswerMatch) ProtoReflect() protoreflect.Message {
-	mi := &file_api_policy_v1_policy_proto_msgTypes[7]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -870,7 +1052,7 @@ func (x *AnswerMatch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AnswerMatch.ProtoReflect.Descriptor instead.
 func (*AnswerMatch) Descriptor() ([]byte, []int) {
-	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{7}
+	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *AnswerMatch) GetStatus() []uint32 {
@@ -934,8 +1116,8 @@ type Action struct {
 	Concurrency *Concurrency `protobuf:"bytes,10,opt,name=concurrency,proto3" json:"concurrency,omitempty"`
 	// 0 to 9: who is served first, and refused last, when there is not room for all.
 	Priority uint32 `protobuf:"varint,11,opt,name=priority,proto3" json:"priority,omitempty"`
-	// What a refused call is worth: of those with one priority the cheapest are
-	// refused first.
+	// What a call is worth: how many requests it counts as for rate limits (0 as 1), and of
+	// those with one priority the cheapest are refused first.
 	Cost uint32 `protobuf:"varint,12,opt,name=cost,proto3" json:"cost,omitempty"`
 	// Where the call goes when its server cannot answer it; unset: nowhere.
 	Fallback      *Fallback `protobuf:"bytes,13,opt,name=fallback,proto3" json:"fallback,omitempty"`
@@ -945,7 +1127,7 @@ type Action struct {
 
 func (x *Action) Reset() {
 	*x = Action{}
-	mi := &file_api_policy_v1_policy_proto_msgTypes[8]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -957,7 +1139,7 @@ func (x *Action) String() string {
 func (*Action) ProtoMessage() {}
 
 func (x *Action) ProtoReflect() protoreflect.Message {
-	mi := &file_api_policy_v1_policy_proto_msgTypes[8]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -970,7 +1152,7 @@ func (x *Action) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Action.ProtoReflect.Descriptor instead.
 func (*Action) Descriptor() ([]byte, []int) {
-	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{8}
+	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Action) GetRoute() string {
@@ -1089,7 +1271,7 @@ type Fallback struct {
 
 func (x *Fallback) Reset() {
 	*x = Fallback{}
-	mi := &file_api_policy_v1_policy_proto_msgTypes[9]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1101,7 +1283,7 @@ func (x *Fallback) String() string {
 func (*Fallback) ProtoMessage() {}
 
 func (x *Fallback) ProtoReflect() protoreflect.Message {
-	mi := &file_api_policy_v1_policy_proto_msgTypes[9]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1114,7 +1296,7 @@ func (x *Fallback) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Fallback.ProtoReflect.Descriptor instead.
 func (*Fallback) Descriptor() ([]byte, []int) {
-	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{9}
+	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Fallback) GetServer() string {
@@ -1191,7 +1373,7 @@ type Move struct {
 
 func (x *Move) Reset() {
 	*x = Move{}
-	mi := &file_api_policy_v1_policy_proto_msgTypes[10]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1203,7 +1385,7 @@ func (x *Move) String() string {
 func (*Move) ProtoMessage() {}
 
 func (x *Move) ProtoReflect() protoreflect.Message {
-	mi := &file_api_policy_v1_policy_proto_msgTypes[10]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1216,7 +1398,7 @@ func (x *Move) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Move.ProtoReflect.Descriptor instead.
 func (*Move) Descriptor() ([]byte, []int) {
-	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{10}
+	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Move) GetFrom() string {
@@ -1245,7 +1427,7 @@ type BackOff struct {
 
 func (x *BackOff) Reset() {
 	*x = BackOff{}
-	mi := &file_api_policy_v1_policy_proto_msgTypes[11]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1257,7 +1439,7 @@ func (x *BackOff) String() string {
 func (*BackOff) ProtoMessage() {}
 
 func (x *BackOff) ProtoReflect() protoreflect.Message {
-	mi := &file_api_policy_v1_policy_proto_msgTypes[11]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1270,7 +1452,7 @@ func (x *BackOff) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BackOff.ProtoReflect.Descriptor instead.
 func (*BackOff) Descriptor() ([]byte, []int) {
-	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{11}
+	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *BackOff) GetBase() *durationpb.Duration {
@@ -1304,7 +1486,7 @@ type MethodRule struct {
 
 func (x *MethodRule) Reset() {
 	*x = MethodRule{}
-	mi := &file_api_policy_v1_policy_proto_msgTypes[12]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1316,7 +1498,7 @@ func (x *MethodRule) String() string {
 func (*MethodRule) ProtoMessage() {}
 
 func (x *MethodRule) ProtoReflect() protoreflect.Message {
-	mi := &file_api_policy_v1_policy_proto_msgTypes[12]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1329,7 +1511,7 @@ func (x *MethodRule) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MethodRule.ProtoReflect.Descriptor instead.
 func (*MethodRule) Descriptor() ([]byte, []int) {
-	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{12}
+	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *MethodRule) GetId() string {
@@ -1373,7 +1555,7 @@ type RetryBudget struct {
 
 func (x *RetryBudget) Reset() {
 	*x = RetryBudget{}
-	mi := &file_api_policy_v1_policy_proto_msgTypes[13]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1385,7 +1567,7 @@ func (x *RetryBudget) String() string {
 func (*RetryBudget) ProtoMessage() {}
 
 func (x *RetryBudget) ProtoReflect() protoreflect.Message {
-	mi := &file_api_policy_v1_policy_proto_msgTypes[13]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1398,7 +1580,7 @@ func (x *RetryBudget) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RetryBudget.ProtoReflect.Descriptor instead.
 func (*RetryBudget) Descriptor() ([]byte, []int) {
-	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{13}
+	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *RetryBudget) GetPercent() uint32 {
@@ -1463,7 +1645,7 @@ type CallContext struct {
 
 func (x *CallContext) Reset() {
 	*x = CallContext{}
-	mi := &file_api_policy_v1_policy_proto_msgTypes[14]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1475,7 +1657,7 @@ func (x *CallContext) String() string {
 func (*CallContext) ProtoMessage() {}
 
 func (x *CallContext) ProtoReflect() protoreflect.Message {
-	mi := &file_api_policy_v1_policy_proto_msgTypes[14]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1488,7 +1670,7 @@ func (x *CallContext) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CallContext.ProtoReflect.Descriptor instead.
 func (*CallContext) Descriptor() ([]byte, []int) {
-	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{14}
+	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *CallContext) GetPolicy() string {
@@ -1645,7 +1827,7 @@ type CallSession struct {
 
 func (x *CallSession) Reset() {
 	*x = CallSession{}
-	mi := &file_api_policy_v1_policy_proto_msgTypes[15]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1657,7 +1839,7 @@ func (x *CallSession) String() string {
 func (*CallSession) ProtoMessage() {}
 
 func (x *CallSession) ProtoReflect() protoreflect.Message {
-	mi := &file_api_policy_v1_policy_proto_msgTypes[15]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1670,7 +1852,7 @@ func (x *CallSession) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CallSession.ProtoReflect.Descriptor instead.
 func (*CallSession) Descriptor() ([]byte, []int) {
-	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{15}
+	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *CallSession) GetToken() string {
@@ -1726,7 +1908,7 @@ type SecondCall struct {
 
 func (x *SecondCall) Reset() {
 	*x = SecondCall{}
-	mi := &file_api_policy_v1_policy_proto_msgTypes[16]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1738,7 +1920,7 @@ func (x *SecondCall) String() string {
 func (*SecondCall) ProtoMessage() {}
 
 func (x *SecondCall) ProtoReflect() protoreflect.Message {
-	mi := &file_api_policy_v1_policy_proto_msgTypes[16]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1751,7 +1933,7 @@ func (x *SecondCall) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SecondCall.ProtoReflect.Descriptor instead.
 func (*SecondCall) Descriptor() ([]byte, []int) {
-	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{16}
+	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *SecondCall) GetServer() string {
@@ -1816,7 +1998,7 @@ type CatalogEntry struct {
 
 func (x *CatalogEntry) Reset() {
 	*x = CatalogEntry{}
-	mi := &file_api_policy_v1_policy_proto_msgTypes[17]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1828,7 +2010,7 @@ func (x *CatalogEntry) String() string {
 func (*CatalogEntry) ProtoMessage() {}
 
 func (x *CatalogEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_api_policy_v1_policy_proto_msgTypes[17]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1841,7 +2023,7 @@ func (x *CatalogEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CatalogEntry.ProtoReflect.Descriptor instead.
 func (*CatalogEntry) Descriptor() ([]byte, []int) {
-	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{17}
+	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *CatalogEntry) GetKey() string {
@@ -1895,7 +2077,7 @@ type ReportRequest struct {
 
 func (x *ReportRequest) Reset() {
 	*x = ReportRequest{}
-	mi := &file_api_policy_v1_policy_proto_msgTypes[18]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1907,7 +2089,7 @@ func (x *ReportRequest) String() string {
 func (*ReportRequest) ProtoMessage() {}
 
 func (x *ReportRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_api_policy_v1_policy_proto_msgTypes[18]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1920,7 +2102,7 @@ func (x *ReportRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReportRequest.ProtoReflect.Descriptor instead.
 func (*ReportRequest) Descriptor() ([]byte, []int) {
-	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{18}
+	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *ReportRequest) GetEntries() []*CatalogEntry {
@@ -1938,7 +2120,7 @@ type ReportResponse struct {
 
 func (x *ReportResponse) Reset() {
 	*x = ReportResponse{}
-	mi := &file_api_policy_v1_policy_proto_msgTypes[19]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1950,7 +2132,7 @@ func (x *ReportResponse) String() string {
 func (*ReportResponse) ProtoMessage() {}
 
 func (x *ReportResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_api_policy_v1_policy_proto_msgTypes[19]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1963,14 +2145,14 @@ func (x *ReportResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReportResponse.ProtoReflect.Descriptor instead.
 func (*ReportResponse) Descriptor() ([]byte, []int) {
-	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{19}
+	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{21}
 }
 
 var File_api_policy_v1_policy_proto protoreflect.FileDescriptor
 
 const file_api_policy_v1_policy_proto_rawDesc = "" +
 	"\n" +
-	"\x1aapi/policy/v1/policy.proto\x12\x12holdfast.policy.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xf5\x06\n" +
+	"\x1aapi/policy/v1/policy.proto\x12\x12holdfast.policy.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb2\b\n" +
 	"\vRoutePolicy\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
 	"\x04path\x18\x02 \x01(\tR\x04path\x124\n" +
@@ -1992,7 +2174,21 @@ const file_api_policy_v1_policy_proto_rawDesc = "" +
 	"\amethods\x18\x10 \x03(\v2\x1e.holdfast.policy.v1.MethodRuleR\amethods\x12\x1e\n" +
 	"\n" +
 	"processors\x18\x14 \x01(\rR\n" +
-	"processors\"\x9c\x04\n" +
+	"processors\x12>\n" +
+	"\vrate_limits\x18- \x03(\v2\x1d.holdfast.policy.v1.RateLimitR\n" +
+	"rateLimits\x125\n" +
+	"\acallers\x18. \x01(\v2\x1b.holdfast.policy.v1.CallersR\acallers\x12D\n" +
+	"\x0ediscover_limit\x18/ \x01(\v2\x1d.holdfast.policy.v1.RateLimitR\rdiscoverLimit\"\x9e\x01\n" +
+	"\tRateLimit\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x10\n" +
+	"\x03key\x18\x02 \x01(\x06R\x03key\x12\x1a\n" +
+	"\brequests\x18\x03 \x01(\x04R\brequests\x12+\n" +
+	"\x03per\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\x03per\x12\x0e\n" +
+	"\x02by\x18\x05 \x03(\tR\x02by\x12\x16\n" +
+	"\x06shadow\x18\x06 \x01(\bR\x06shadow\"J\n" +
+	"\aCallers\x12\x16\n" +
+	"\x06header\x18\x01 \x01(\tR\x06header\x12'\n" +
+	"\x0ftrusted_proxies\x18\x02 \x03(\tR\x0etrustedProxies\"\x9c\x04\n" +
 	"\x06Server\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12:\n" +
 	"\tendpoints\x18\x02 \x03(\v2\x1c.holdfast.policy.v1.EndpointR\tendpoints\x12\x18\n" +
@@ -2018,7 +2214,7 @@ const file_api_policy_v1_policy_proto_rawDesc = "" +
 	"\bEndpoint\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\aaddress\x18\x02 \x01(\tR\aaddress\x12\x16\n" +
-	"\x06region\x18\x03 \x01(\tR\x06region\"\xe1\x02\n" +
+	"\x06region\x18\x03 \x01(\tR\x06region\"\xa1\x03\n" +
 	"\bToolRule\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04glob\x18\x02 \x01(\tR\x04glob\x12\x14\n" +
@@ -2027,7 +2223,10 @@ const file_api_policy_v1_policy_proto_rawDesc = "" +
 	"\x06action\x18\x05 \x01(\v2\x1a.holdfast.policy.v1.ActionR\x06action\x12.\n" +
 	"\x04once\x18\x06 \x01(\v2\x1a.holdfast.policy.v1.ActionR\x04once\x12<\n" +
 	"\tfail_when\x18\a \x03(\v2\x1f.holdfast.policy.v1.AnswerMatchR\bfailWhen\x128\n" +
-	"\aok_when\x18\b \x03(\v2\x1f.holdfast.policy.v1.AnswerMatchR\x06okWhen\"O\n" +
+	"\aok_when\x18\b \x03(\v2\x1f.holdfast.policy.v1.AnswerMatchR\x06okWhen\x12>\n" +
+	"\vrate_limits\x18\n" +
+	" \x03(\v2\x1d.holdfast.policy.v1.RateLimitR\n" +
+	"rateLimits\"O\n" +
 	"\rArgumentMatch\x12\x18\n" +
 	"\apointer\x18\x01 \x01(\tR\apointer\x12\x0e\n" +
 	"\x02in\x18\x02 \x03(\tR\x02in\x12\x14\n" +
@@ -2153,86 +2352,93 @@ func file_api_policy_v1_policy_proto_rawDescGZIP() []byte {
 }
 
 var file_api_policy_v1_policy_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_api_policy_v1_policy_proto_msgTypes = make([]protoimpl.MessageInfo, 20)
+var file_api_policy_v1_policy_proto_msgTypes = make([]protoimpl.MessageInfo, 22)
 var file_api_policy_v1_policy_proto_goTypes = []any{
 	(ErrorStyle)(0),               // 0: holdfast.policy.v1.ErrorStyle
 	(Failover)(0),                 // 1: holdfast.policy.v1.Failover
 	(*RoutePolicy)(nil),           // 2: holdfast.policy.v1.RoutePolicy
-	(*Server)(nil),                // 3: holdfast.policy.v1.Server
-	(*Concurrency)(nil),           // 4: holdfast.policy.v1.Concurrency
-	(*Breaker)(nil),               // 5: holdfast.policy.v1.Breaker
-	(*Endpoint)(nil),              // 6: holdfast.policy.v1.Endpoint
-	(*ToolRule)(nil),              // 7: holdfast.policy.v1.ToolRule
-	(*ArgumentMatch)(nil),         // 8: holdfast.policy.v1.ArgumentMatch
-	(*AnswerMatch)(nil),           // 9: holdfast.policy.v1.AnswerMatch
-	(*Action)(nil),                // 10: holdfast.policy.v1.Action
-	(*Fallback)(nil),              // 11: holdfast.policy.v1.Fallback
-	(*Move)(nil),                  // 12: holdfast.policy.v1.Move
-	(*BackOff)(nil),               // 13: holdfast.policy.v1.BackOff
-	(*MethodRule)(nil),            // 14: holdfast.policy.v1.MethodRule
-	(*RetryBudget)(nil),           // 15: holdfast.policy.v1.RetryBudget
-	(*CallContext)(nil),           // 16: holdfast.policy.v1.CallContext
-	(*CallSession)(nil),           // 17: holdfast.policy.v1.CallSession
-	(*SecondCall)(nil),            // 18: holdfast.policy.v1.SecondCall
-	(*CatalogEntry)(nil),          // 19: holdfast.policy.v1.CatalogEntry
-	(*ReportRequest)(nil),         // 20: holdfast.policy.v1.ReportRequest
-	(*ReportResponse)(nil),        // 21: holdfast.policy.v1.ReportResponse
-	(*durationpb.Duration)(nil),   // 22: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil), // 23: google.protobuf.Timestamp
+	(*RateLimit)(nil),             // 3: holdfast.policy.v1.RateLimit
+	(*Callers)(nil),               // 4: holdfast.policy.v1.Callers
+	(*Server)(nil),                // 5: holdfast.policy.v1.Server
+	(*Concurrency)(nil),           // 6: holdfast.policy.v1.Concurrency
+	(*Breaker)(nil),               // 7: holdfast.policy.v1.Breaker
+	(*Endpoint)(nil),              // 8: holdfast.policy.v1.Endpoint
+	(*ToolRule)(nil),              // 9: holdfast.policy.v1.ToolRule
+	(*ArgumentMatch)(nil),         // 10: holdfast.policy.v1.ArgumentMatch
+	(*AnswerMatch)(nil),           // 11: holdfast.policy.v1.AnswerMatch
+	(*Action)(nil),                // 12: holdfast.policy.v1.Action
+	(*Fallback)(nil),              // 13: holdfast.policy.v1.Fallback
+	(*Move)(nil),                  // 14: holdfast.policy.v1.Move
+	(*BackOff)(nil),               // 15: holdfast.policy.v1.BackOff
+	(*MethodRule)(nil),            // 16: holdfast.policy.v1.MethodRule
+	(*RetryBudget)(nil),           // 17: holdfast.policy.v1.RetryBudget
+	(*CallContext)(nil),           // 18: holdfast.policy.v1.CallContext
+	(*CallSession)(nil),           // 19: holdfast.policy.v1.CallSession
+	(*SecondCall)(nil),            // 20: holdfast.policy.v1.SecondCall
+	(*CatalogEntry)(nil),          // 21: holdfast.policy.v1.CatalogEntry
+	(*ReportRequest)(nil),         // 22: holdfast.policy.v1.ReportRequest
+	(*ReportResponse)(nil),        // 23: holdfast.policy.v1.ReportResponse
+	(*durationpb.Duration)(nil),   // 24: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil), // 25: google.protobuf.Timestamp
 }
 var file_api_policy_v1_policy_proto_depIdxs = []int32{
-	3,  // 0: holdfast.policy.v1.RoutePolicy.servers:type_name -> holdfast.policy.v1.Server
-	7,  // 1: holdfast.policy.v1.RoutePolicy.rules:type_name -> holdfast.policy.v1.ToolRule
-	10, // 2: holdfast.policy.v1.RoutePolicy.unmatched_tool:type_name -> holdfast.policy.v1.Action
-	10, // 3: holdfast.policy.v1.RoutePolicy.safe_method:type_name -> holdfast.policy.v1.Action
-	10, // 4: holdfast.policy.v1.RoutePolicy.other_method:type_name -> holdfast.policy.v1.Action
-	10, // 5: holdfast.policy.v1.RoutePolicy.stream:type_name -> holdfast.policy.v1.Action
-	10, // 6: holdfast.policy.v1.RoutePolicy.delete:type_name -> holdfast.policy.v1.Action
+	5,  // 0: holdfast.policy.v1.RoutePolicy.servers:type_name -> holdfast.policy.v1.Server
+	9,  // 1: holdfast.policy.v1.RoutePolicy.rules:type_name -> holdfast.policy.v1.ToolRule
+	12, // 2: holdfast.policy.v1.RoutePolicy.unmatched_tool:type_name -> holdfast.policy.v1.Action
+	12, // 3: holdfast.policy.v1.RoutePolicy.safe_method:type_name -> holdfast.policy.v1.Action
+	12, // 4: holdfast.policy.v1.RoutePolicy.other_method:type_name -> holdfast.policy.v1.Action
+	12, // 5: holdfast.policy.v1.RoutePolicy.stream:type_name -> holdfast.policy.v1.Action
+	12, // 6: holdfast.policy.v1.RoutePolicy.delete:type_name -> holdfast.policy.v1.Action
 	0,  // 7: holdfast.policy.v1.RoutePolicy.errors:type_name -> holdfast.policy.v1.ErrorStyle
-	22, // 8: holdfast.policy.v1.RoutePolicy.stale_list_max_age:type_name -> google.protobuf.Duration
-	10, // 9: holdfast.policy.v1.RoutePolicy.unmatched_tool_once:type_name -> holdfast.policy.v1.Action
-	10, // 10: holdfast.policy.v1.RoutePolicy.safe_method_once:type_name -> holdfast.policy.v1.Action
-	14, // 11: holdfast.policy.v1.RoutePolicy.methods:type_name -> holdfast.policy.v1.MethodRule
-	6,  // 12: holdfast.policy.v1.Server.endpoints:type_name -> holdfast.policy.v1.Endpoint
-	5,  // 13: holdfast.policy.v1.Server.breaker:type_name -> holdfast.policy.v1.Breaker
-	15, // 14: holdfast.policy.v1.Server.retry_budget:type_name -> holdfast.policy.v1.RetryBudget
-	22, // 15: holdfast.policy.v1.Server.session_max_age:type_name -> google.protobuf.Duration
-	4,  // 16: holdfast.policy.v1.Server.concurrency:type_name -> holdfast.policy.v1.Concurrency
-	1,  // 17: holdfast.policy.v1.Server.failover:type_name -> holdfast.policy.v1.Failover
-	22, // 18: holdfast.policy.v1.Concurrency.max_wait:type_name -> google.protobuf.Duration
-	22, // 19: holdfast.policy.v1.Breaker.open_for:type_name -> google.protobuf.Duration
-	22, // 20: holdfast.policy.v1.Breaker.max_open_for:type_name -> google.protobuf.Duration
-	8,  // 21: holdfast.policy.v1.ToolRule.arguments:type_name -> holdfast.policy.v1.ArgumentMatch
-	10, // 22: holdfast.policy.v1.ToolRule.action:type_name -> holdfast.policy.v1.Action
-	10, // 23: holdfast.policy.v1.ToolRule.once:type_name -> holdfast.policy.v1.Action
-	9,  // 24: holdfast.policy.v1.ToolRule.fail_when:type_name -> holdfast.policy.v1.AnswerMatch
-	9,  // 25: holdfast.policy.v1.ToolRule.ok_when:type_name -> holdfast.policy.v1.AnswerMatch
-	22, // 26: holdfast.policy.v1.Action.timeout:type_name -> google.protobuf.Duration
-	22, // 27: holdfast.policy.v1.Action.per_try_timeout:type_name -> google.protobuf.Duration
-	22, // 28: holdfast.policy.v1.Action.idle_timeout:type_name -> google.protobuf.Duration
-	13, // 29: holdfast.policy.v1.Action.back_off:type_name -> holdfast.policy.v1.BackOff
-	4,  // 30: holdfast.policy.v1.Action.concurrency:type_name -> holdfast.policy.v1.Concurrency
-	11, // 31: holdfast.policy.v1.Action.fallback:type_name -> holdfast.policy.v1.Fallback
-	12, // 32: holdfast.policy.v1.Fallback.arguments:type_name -> holdfast.policy.v1.Move
-	12, // 33: holdfast.policy.v1.Fallback.result:type_name -> holdfast.policy.v1.Move
-	22, // 34: holdfast.policy.v1.BackOff.base:type_name -> google.protobuf.Duration
-	22, // 35: holdfast.policy.v1.BackOff.max:type_name -> google.protobuf.Duration
-	10, // 36: holdfast.policy.v1.MethodRule.safe:type_name -> holdfast.policy.v1.Action
-	10, // 37: holdfast.policy.v1.MethodRule.once:type_name -> holdfast.policy.v1.Action
-	22, // 38: holdfast.policy.v1.CallContext.per_try_timeout:type_name -> google.protobuf.Duration
-	22, // 39: holdfast.policy.v1.CallContext.idle_timeout:type_name -> google.protobuf.Duration
-	17, // 40: holdfast.policy.v1.CallContext.session:type_name -> holdfast.policy.v1.CallSession
-	18, // 41: holdfast.policy.v1.CallContext.second:type_name -> holdfast.policy.v1.SecondCall
-	12, // 42: holdfast.policy.v1.SecondCall.result:type_name -> holdfast.policy.v1.Move
-	23, // 43: holdfast.policy.v1.CatalogEntry.as_of:type_name -> google.protobuf.Timestamp
-	19, // 44: holdfast.policy.v1.ReportRequest.entries:type_name -> holdfast.policy.v1.CatalogEntry
-	20, // 45: holdfast.policy.v1.Catalog.Report:input_type -> holdfast.policy.v1.ReportRequest
-	21, // 46: holdfast.policy.v1.Catalog.Report:output_type -> holdfast.policy.v1.ReportResponse
-	46, // [46:47] is the sub-list for method output_type
-	45, // [45:46] is the sub-list for method input_type
-	45, // [45:45] is the sub-list for extension type_name
-	45, // [45:45] is the sub-list for extension extendee
-	0,  // [0:45] is the sub-list for field type_name
+	24, // 8: holdfast.policy.v1.RoutePolicy.stale_list_max_age:type_name -> google.protobuf.Duration
+	12, // 9: holdfast.policy.v1.RoutePolicy.unmatched_tool_once:type_name -> holdfast.policy.v1.Action
+	12, // 10: holdfast.policy.v1.RoutePolicy.safe_method_once:type_name -> holdfast.policy.v1.Action
+	16, // 11: holdfast.policy.v1.RoutePolicy.methods:type_name -> holdfast.policy.v1.MethodRule
+	3,  // 12: holdfast.policy.v1.RoutePolicy.rate_limits:type_name -> holdfast.policy.v1.RateLimit
+	4,  // 13: holdfast.policy.v1.RoutePolicy.callers:type_name -> holdfast.policy.v1.Callers
+	3,  // 14: holdfast.policy.v1.RoutePolicy.discover_limit:type_name -> holdfast.policy.v1.RateLimit
+	24, // 15: holdfast.policy.v1.RateLimit.per:type_name -> google.protobuf.Duration
+	8,  // 16: holdfast.policy.v1.Server.endpoints:type_name -> holdfast.policy.v1.Endpoint
+	7,  // 17: holdfast.policy.v1.Server.breaker:type_name -> holdfast.policy.v1.Breaker
+	17, // 18: holdfast.policy.v1.Server.retry_budget:type_name -> holdfast.policy.v1.RetryBudget
+	24, // 19: holdfast.policy.v1.Server.session_max_age:type_name -> google.protobuf.Duration
+	6,  // 20: holdfast.policy.v1.Server.concurrency:type_name -> holdfast.policy.v1.Concurrency
+	1,  // 21: holdfast.policy.v1.Server.failover:type_name -> holdfast.policy.v1.Failover
+	24, // 22: holdfast.policy.v1.Concurrency.max_wait:type_name -> google.protobuf.Duration
+	24, // 23: holdfast.policy.v1.Breaker.open_for:type_name -> google.protobuf.Duration
+	24, // 24: holdfast.policy.v1.Breaker.max_open_for:type_name -> google.protobuf.Duration
+	10, // 25: holdfast.policy.v1.ToolRule.arguments:type_name -> holdfast.policy.v1.ArgumentMatch
+	12, // 26: holdfast.policy.v1.ToolRule.action:type_name -> holdfast.policy.v1.Action
+	12, // 27: holdfast.policy.v1.ToolRule.once:type_name -> holdfast.policy.v1.Action
+	11, // 28: holdfast.policy.v1.ToolRule.fail_when:type_name -> holdfast.policy.v1.AnswerMatch
+	11, // 29: holdfast.policy.v1.ToolRule.ok_when:type_name -> holdfast.policy.v1.AnswerMatch
+	3,  // 30: holdfast.policy.v1.ToolRule.rate_limits:type_name -> holdfast.policy.v1.RateLimit
+	24, // 31: holdfast.policy.v1.Action.timeout:type_name -> google.protobuf.Duration
+	24, // 32: holdfast.policy.v1.Action.per_try_timeout:type_name -> google.protobuf.Duration
+	24, // 33: holdfast.policy.v1.Action.idle_timeout:type_name -> google.protobuf.Duration
+	15, // 34: holdfast.policy.v1.Action.back_off:type_name -> holdfast.policy.v1.BackOff
+	6,  // 35: holdfast.policy.v1.Action.concurrency:type_name -> holdfast.policy.v1.Concurrency
+	13, // 36: holdfast.policy.v1.Action.fallback:type_name -> holdfast.policy.v1.Fallback
+	14, // 37: holdfast.policy.v1.Fallback.arguments:type_name -> holdfast.policy.v1.Move
+	14, // 38: holdfast.policy.v1.Fallback.result:type_name -> holdfast.policy.v1.Move
+	24, // 39: holdfast.policy.v1.BackOff.base:type_name -> google.protobuf.Duration
+	24, // 40: holdfast.policy.v1.BackOff.max:type_name -> google.protobuf.Duration
+	12, // 41: holdfast.policy.v1.MethodRule.safe:type_name -> holdfast.policy.v1.Action
+	12, // 42: holdfast.policy.v1.MethodRule.once:type_name -> holdfast.policy.v1.Action
+	24, // 43: holdfast.policy.v1.CallContext.per_try_timeout:type_name -> google.protobuf.Duration
+	24, // 44: holdfast.policy.v1.CallContext.idle_timeout:type_name -> google.protobuf.Duration
+	19, // 45: holdfast.policy.v1.CallContext.session:type_name -> holdfast.policy.v1.CallSession
+	20, // 46: holdfast.policy.v1.CallContext.second:type_name -> holdfast.policy.v1.SecondCall
+	14, // 47: holdfast.policy.v1.SecondCall.result:type_name -> holdfast.policy.v1.Move
+	25, // 48: holdfast.policy.v1.CatalogEntry.as_of:type_name -> google.protobuf.Timestamp
+	21, // 49: holdfast.policy.v1.ReportRequest.entries:type_name -> holdfast.policy.v1.CatalogEntry
+	22, // 50: holdfast.policy.v1.Catalog.Report:input_type -> holdfast.policy.v1.ReportRequest
+	23, // 51: holdfast.policy.v1.Catalog.Report:output_type -> holdfast.policy.v1.ReportResponse
+	51, // [51:52] is the sub-list for method output_type
+	50, // [50:51] is the sub-list for method input_type
+	50, // [50:50] is the sub-list for extension type_name
+	50, // [50:50] is the sub-list for extension extendee
+	0,  // [0:50] is the sub-list for field type_name
 }
 
 func init() { file_api_policy_v1_policy_proto_init() }
@@ -2246,7 +2452,7 @@ func file_api_policy_v1_policy_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_api_policy_v1_policy_proto_rawDesc), len(file_api_policy_v1_policy_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   20,
+			NumMessages:   22,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

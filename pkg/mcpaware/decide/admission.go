@@ -24,15 +24,17 @@ func (r *Route) Processors() int { return max(int(r.policy.GetProcessors()), 1) 
 // Ranked says that a message may be refused when there is not room for all. Not so
 // what clients cannot do without or do not wait for: initialize, server/discover, ping,
 // notifications, responses and event streams.
-func (d *Decision) Ranked() bool {
-	if len(d.Call.GetId()) == 0 {
+func (d *Decision) Ranked() bool { return ranked(d.Call) }
+
+func ranked(call *policyv1.CallContext) bool {
+	if len(call.GetId()) == 0 {
 		return false
 	}
-	switch d.Call.GetMethod() {
+	switch call.GetMethod() {
 	case method.Initialize, method.ServerDiscover, "ping":
 		return false
 	}
-	info, _ := method.Lookup(d.Call.GetMethod())
+	info, _ := method.Lookup(call.GetMethod())
 	return !info.Stream
 }
 

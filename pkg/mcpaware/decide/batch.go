@@ -61,7 +61,7 @@ func (d *Decision) element(h Header, m *wire.Message) (*policyv1.Action, *degrad
 		return nil, refused
 	}
 	info = info.In(method.Legacy)
-	_, action := d.Route.choose(m, info, d.once || unrepeatable(m))
+	rule, action := d.Route.choose(m, info, d.once || unrepeatable(m))
 	if m.Kind == wire.Request {
 		call := &policyv1.CallContext{
 			Server: action.GetServer(), Method: m.Method, Id: m.ID, Safe: action.GetSafe(), Revision: d.Revision,
@@ -70,6 +70,9 @@ func (d *Decision) element(h Header, m *wire.Message) (*policyv1.Action, *degrad
 			call.Tool = m.Name
 		}
 		d.Batch = append(d.Batch, call)
+		if d.Route.Metered() && ranked(call) {
+			d.elements = append(d.elements, metered{message: m, rule: rule, action: action})
+		}
 	}
 	return action, nil
 }

@@ -39,6 +39,7 @@ type Route struct {
 	answers map[string]*AnswerTests
 	// mappings of the arguments for second providers.
 	mappings map[*policyv1.Fallback]fallback.Mapping
+	meters   meters
 }
 
 // Policy returns the policy that the Route was compiled from; it is not to be changed.
@@ -162,7 +163,7 @@ func (c *compiler) route(p *policyv1.RoutePolicy) *Route {
 	if p.GetDelete().GetSafe() {
 		c.problem("delete.safe", "must not be set: a session ends once")
 	}
-	return &Route{policy: p, rules: c.rules(p.GetRules()), methods: c.methods(p.GetMethods()), servers: c.servers, answers: c.answers, mappings: c.mappings, limited: limited(p)}
+	return &Route{policy: p, rules: c.rules(p.GetRules()), methods: c.methods(p.GetMethods()), servers: c.servers, answers: c.answers, mappings: c.mappings, limited: limited(p), meters: c.meters(p)}
 }
 
 func (c *compiler) path(path string) {

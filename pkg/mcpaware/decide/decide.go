@@ -70,6 +70,8 @@ type Decision struct {
 	InSession bool
 	// Wait is how long the caller says that it waits; 0: it does not say.
 	Wait time.Duration
+	// elements are the requests of a batch that count for rate limits.
+	elements []metered
 	// once: whatever the rule says, the message may not be sent twice.
 	once bool
 	// onlySecond: the call goes to its second provider alone.

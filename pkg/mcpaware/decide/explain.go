@@ -62,6 +62,8 @@ type Explanation struct {
 	// Fallback is where the call goes when its server cannot answer, in words; empty: nowhere.
 	Fallback string
 	Rank     string
+	// Rates are the rate limits that the message counts for, in words.
+	Rates []string
 	// StaleListMaxAge is how old a remembered answer may be that is served in the
 	// server's place; 0 where the message's answers are not remembered.
 	StaleListMaxAge time.Duration
@@ -115,6 +117,7 @@ func (t *Table) Explain(r *Request) Explanation {
 	e.explainTries(&decision)
 	e.Fallback = decision.explainFallback()
 	e.Limits, e.Rank = decision.explainAdmission()
+	e.Rates = decision.explainMeters(r)
 	e.SetHeaders, e.RemoveHeaders = decision.SetHeaders, decision.RemoveHeaders
 	if decision.CatalogKey != "" {
 		e.StaleListMaxAge = decision.Route.RememberFor(m.Method)

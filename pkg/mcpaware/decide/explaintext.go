@@ -51,6 +51,9 @@ func (e Explanation) String() string {
 	for _, limit := range e.Limits {
 		line("", "%s", limit)
 	}
+	for _, rate := range e.Rates {
+		line("", "%s", rate)
+	}
 	if e.Fallback != "" {
 		line("fallback", "%s", e.Fallback)
 	}

@@ -40,6 +40,8 @@ type edge struct {
 	// again restores a request that Envoy began again; nil for all others.
 	again []*corev3.HeaderValueOption
 	tally tally
+	// quota of the nearest rate limit; nil where none is for the message.
+	quota *quota
 }
 
 func (e *edge) run(stream extprocv3.ExternalProcessor_ProcessServer) error {
@@ -159,7 +161,9 @@ func (e *edge) onBodyAs(body []byte, as func(*extprocv3.CommonResponse) *extproc
 	}
 	e.decision = e.table.Body(&e.request)
 	if e.decision.Answer == nil && e.joinSession() {
-		e.steer()
+		if e.meter(); e.decision.Answer == nil {
+			e.steer()
+		}
 	}
 	if e.decision.Answer == nil {
 		e.ration()
@@ -259,6 +263,7 @@ func (e *edge) onResponse(req *extprocv3.ProcessingRequest, m *extprocv3.HttpHea
 	if judged && report.Status != local.Status {
 		mutation.SetHeaders = append(mutation.SetHeaders, setHeader(":status", strconv.Itoa(report.Status)))
 	}
+	mutation.SetHeaders = append(mutation.SetHeaders, setHeaders(e.quota.headers())...)
 	e.giveSession(h, attrs, mutation)
 	return responseHeadersReply(mutation)
 }

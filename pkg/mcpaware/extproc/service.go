@@ -29,6 +29,7 @@ import (
 	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/budget"
 	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/catalog"
 	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/decide"
+	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/limit"
 	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/outcome"
 	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/session"
 	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/telemetry"
@@ -53,6 +54,10 @@ type Options struct {
 	// Report takes catalog entries that callers may share; it must not block. nil
 	// drops them.
 	Report func(*policyv1.CatalogEntry)
+	// Limits count what rate limits bound; nil makes one in memory that is this processor's alone. Metered is shown what became of charges,
+	// and must not block; nil for nobody.
+	Limits  limit.Engine
+	Metered func([]limit.Charge, []limit.Result)
 	// Gate holds the calls under way and those that wait; nil makes one on the system
 	// clock.
 	Gate *admit.Gate
@@ -99,6 +104,12 @@ func New(opts Options) *Service {
 	}
 	if opts.Gate == nil {
 		opts.Gate = admit.NewGate(nil)
+	}
+	if opts.Limits == nil {
+		opts.Limits = limit.NewMemory(limit.MemoryOptions{})
+	}
+	if opts.Metered == nil {
+		opts.Metered = func([]limit.Charge, []limit.Result) {}
 	}
 	if opts.Pressure == nil {
 		opts.Pressure = &admit.Pressure{}

@@ -77,6 +77,8 @@ type Client struct {
 	overrides []*outcomev1.Override
 	// processors there are, by the last word of the fleet.
 	processors atomic.Int64
+	// place is this one's index among them, -1 where it is not among them.
+	place atomic.Int64
 }
 
 // New makes a Client, and puts in force what operators said before the last stop. What
@@ -108,6 +110,16 @@ func (c *Client) Connected() bool { return c.connected.Load() }
 
 // Processors is the last known number of processors, this one included; 0 before the first word of the fleet.
 func (c *Client) Processors() int { return int(c.processors.Load()) }
+
+// Place is the index of this processor among the last known ones in order of name, -1 where it
+// is not known, and their number as Processors gives it.
+func (c *Client) Place() (rank, of int) {
+	of = c.Processors()
+	if of == 0 {
+		return -1, 0
+	}
+	return int(c.place.Load()), of
+}
 
 // link is one connection's two ways between the goroutine that has the windows and the
 // one that waits for the network.
@@ -221,6 +233,7 @@ func (r *run) take(fleet *outcomev1.Fleet) {
 	if !r.connected.Swap(true) {
 		r.log.Info("fleet joined", "processors", len(fleet.GetProcessors()))
 	}
+	r.place.Store(int64(slices.Index(fleet.GetProcessors(), r.opts.Processor)))
 	r.processors.Store(int64(len(fleet.GetProcessors())))
 	r.attempt, r.told = 0, false
 	r.opts.Windows.Merge(fleet.GetCounts())

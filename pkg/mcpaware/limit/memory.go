@@ -1,0 +1,221 @@
+package limit
+
+import (
+	"math"
+	"math/bits"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Bounds on what a Memory holds.
+const (
+	shards = 64
+	// maxKeys and maxGroups of one shard; a group has 16 bytes.
+	maxKeys   = 4096
+	maxGroups = 1 << 16
+	// sampled is among how many keys one is looked for that can be given up.
+	sampled = 8
+)
+
+// Memory counts in this processor's memory. It holds at most 262,144 keys and 64 MiB of
+// windows; beyond that it forgets keys of which little is used.
+type Memory struct {
+	now    func() int64
+	place  func() Place
+	shards [shards]shard
+}
+
+var _ Engine = (*Memory)(nil)
+
+// MemoryOptions of a Memory; the zero value is usable.
+type MemoryOptions struct {
+	// Place tells which share of the limits this processor keeps; nil keeps what the rules'
+	// Instances say.
+	Place func() Place
+	// Now is nanoseconds of any clock that does not go back; nil is the process's own.
+	Now func() int64
+}
+
+type shard struct {
+	mu     sync.Mutex
+	cells  map[Key]*cell
+	groups int
+}
+
+// cell is what one key has used.
+type cell struct {
+	rule    *Rule
+	who     Who
+	window  window
+	refused uint64
+}
+
+// NewMemory makes an empty Memory.
+func NewMemory(opts MemoryOptions) *Memory {
+	m := &Memory{now: opts.Now, place: opts.Place}
+	if m.place == nil {
+		m.place = func() Place { return Place{} }
+	}
+	if m.now == nil {
+		start := time.Now()
+		m.now = func() int64 { return int64(time.Since(start)) }
+	}
+	for i := range m.shards {
+		m.shards[i].cells = make(map[Key]*cell)
+	}
+	return m
+}
+
+// Take implements Engine. It does not block.
+func (m *Memory) Take(charges []Charge, results []Result) bool {
+	place := m.place()
+	held := m.lock(charges)
+	defer m.unlock(held)
+	now := m.now()
+	var few [8]*cell
+	cells := few[:0]
+	admitted := true
+	for i := range charges {
+		c := &charges[i]
+		one := m.shardOf(c.Key).cell(c, now)
+		cells = append(cells, one)
+		limit := place.share(c.Rule)
+		most := one.window.total + min(c.Units, limit)
+		results[i] = Result{Limit: limit, Used: one.window.total, Over: most > limit}
+		if results[i].Over {
+			one.refused++
+			results[i].RetryAfter = one.window.wait(now, most-limit, c.Rule.Per)
+			admitted = admitted && c.Rule.Shadow
+		}
+	}
+	if !admitted {
+		return false
+	}
+	for i := range charges {
+		if results[i].Over {
+			continue
+		}
+		c := &charges[i]
+		units := min(c.Units, results[i].Limit)
+		results[i].Used += units
+		m.shardOf(c.Key).add(cells[i], now, units)
+	}
+	return true
+}
+
+func (m *Memory) shardOf(k Key) *shard { return &m.shards[k[0]&(shards-1)] }
+
+// lock takes the locks of all shards that the charges are in, in the order of the shards.
+func (m *Memory) lock(charges []Charge) (held uint64) {
+	for i := range charges {
+		held |= 1 << (charges[i].Key[0] & (shards - 1))
+	}
+	for rest := held; rest != 0; rest &= rest - 1 {
+		m.shards[bits.TrailingZeros64(rest)].mu.Lock()
+	}
+	return held
+}
+
+func (m *Memory) unlock(held uint64) {
+	for ; held != 0; held &= held - 1 {
+		m.shards[bits.TrailingZeros64(held)].mu.Unlock()
+	}
+}
+
+// cell finds or makes the cell of a charge and drops what has left its window.
+func (s *shard) cell(c *Charge, now int64) *cell {
+	one := s.cells[c.Key]
+	if one == nil {
+		for len(s.cells) >= maxKeys || s.groups > maxGroups {
+			s.forget(now)
+		}
+		who := c.Who
+		// What a message says must not be held in memory as a whole.
+		who.Server, who.Tool = strings.Clone(who.Server), strings.Clone(who.Tool)
+		one = &cell{who: who}
+		s.cells[c.Key] = one
+	}
+	one.rule = c.Rule
+	one.window.expire(now, c.Rule.Per)
+	if one.window.n == 0 {
+		one.refused = 0
+	}
+	return one
+}
+
+func (s *shard) add(one *cell, now, units int64) {
+	s.groups += one.window.add(now, units, grain(one.rule.Requests))
+}
+
+// forget gives up the key, of a few, of which the least is used.
+func (s *shard) forget(now int64) {
+	var victim Key
+	least, seen := math.Inf(1), 0
+	for key, one := range s.cells {
+		one.window.expire(now, one.rule.Per)
+		if part := float64(one.window.total) / float64(one.rule.Requests); part < least {
+			victim, least = key, part
+		}
+		if seen++; seen == sampled {
+			break
+		}
+	}
+	if one := s.cells[victim]; one != nil {
+		s.groups -= len(one.window.ring)
+		delete(s.cells, victim)
+	}
+}
+
+// Keys is how many keys are held.
+func (m *Memory) Keys() int {
+	n := 0
+	for i := range m.shards {
+		s := &m.shards[i]
+		s.mu.Lock()
+		n += len(s.cells)
+		s.mu.Unlock()
+	}
+	return n
+}
+
+// Top implements Engine. Keys of which nothing is used any more are dropped.
+func (m *Memory) Top(n int) []Use {
+	place, now := m.place(), m.now()
+	var out []Use
+	for i := range m.shards {
+		s := &m.shards[i]
+		s.mu.Lock()
+		for key, one := range s.cells {
+			one.window.expire(now, one.rule.Per)
+			if one.window.n == 0 {
+				s.groups -= len(one.window.ring)
+				delete(s.cells, key)
+				continue
+			}
+			out = append(out, Use{
+				Rule: one.rule, Who: one.who, Key: key, Used: one.window.total, Limit: place.share(one.rule), Refused: one.refused,
+			})
+		}
+		s.mu.Unlock()
+		out = mostUsed(out, n)
+	}
+	return out
+}
+
+// mostUsed keeps the n uses that are the greatest parts of their limits.
+func mostUsed(all []Use, n int) []Use {
+	slices.SortFunc(all, func(a, b Use) int {
+		// a.Used/a.Limit > b.Used/b.Limit, without fractions.
+		left, right := a.Used*b.Limit, b.Used*a.Limit
+		switch {
+		case left > right:
+			return -1
+		case left < right:
+			return 1
+		}
+		return strings.Compare(string(a.Key[:]), string(b.Key[:]))
+	})
+	return all[:min(n, len(all))]
+}

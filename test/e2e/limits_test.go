@@ -1,0 +1,97 @@
+package e2e
+
+import (
+	"fmt"
+	"net/http"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/holdfast-mcp/holdfast/test/testbed"
+)
+
+// limitsConfig is testbed.DefaultConfig with limits on two tools.
+func limitsConfig() string {
+	config := strings.Replace(testbed.DefaultConfig, "timeout: 5s", "timeout: 5s\n  rateLimits: [{requests: 1000, per: 1s, by: [principal]}]", 1)
+	const rule = "- {match: {name: create_order}, timeout: 3s}"
+	return strings.Replace(config, rule, "- {match: {name: create_order}, timeout: 3s, rateLimits: [{requests: 4, per: 1h, by: [principal, /customer_id]}]}", 1)
+}
+
+// TestRateLimits: what is too much is refused without a call to a server, in words that say when to come back; other
+// values, callers and methods are not touched.
+func TestRateLimits(t *testing.T) {
+	bed := testbed.Start(t, testbed.Options{Config: limitsConfig()})
+	bed.Eventually(10*time.Second, "both processors know of two that share limits", func() error {
+		for _, processor := range []string{testbed.Extproc1, testbed.Extproc2} {
+			if text, err := bed.Metrics(bed.Addr(processor)); err != nil || !strings.Contains(text, "\nholdfast_fleet_processors 2\n") {
+				return fmt.Errorf("%s: %v, not 2", processor, err)
+			}
+		}
+		return nil
+	})
+	call := func(customer, token string) testbed.Answer {
+		header := testbed.ModernHeaders("tools/call", "create_order")
+		header.Set("Authorization", token)
+		answer, err := bed.Post("/mcp", header, testbed.CallTool("17", "create_order", fmt.Sprintf(`{"customer_id":%q,"total_rs":100}`, customer)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return answer
+	}
+	refused := func(a testbed.Answer) bool { return strings.Contains(string(a.Body), `"rate_limited"`) }
+	// The processors share the limit: each keeps one half, and the last ones are admitted by the one that has some left.
+	admitted, last := 0, testbed.Answer{}
+	for range 40 {
+		if last = call("C-1201", "alice"); !refused(last) {
+			admitted++
+			if last.Header.Get("Ratelimit-Limit") == "" {
+				t.Errorf("an admitted call is not told the limit: %v", last.Header)
+			}
+		}
+	}
+	if admitted != 4 {
+		t.Errorf("%d calls admitted, want 4", admitted)
+	}
+	body := string(last.Body)
+	for _, want := range []string{
+		"the tool create_order of orders takes 4 requests in any 1h from each caller, for each value of /customer_id",
+		`"id":17`, `"isError":true`, `"outcome":"not_executed"`, `"retryAfterMs":3`,
+	} {
+		if !strings.Contains(body, want) {
+			t.Errorf("the refusal lacks %q: %s", want, body)
+		}
+	}
+	if last.Status != http.StatusOK || last.Header.Get("Retry-After") == "" || last.Header.Get("Ratelimit-Remaining") != "0" {
+		t.Errorf("status %d, headers %v", last.Status, last.Header)
+	}
+	if n := len(bed.Executions("primary-mumbai")); n != admitted {
+		t.Errorf("the server ran %d calls, %d were admitted", n, admitted)
+	}
+	if a := call("C-1202", "alice"); refused(a) {
+		t.Errorf("another customer is refused: %s", a.Body)
+	}
+	if a := call("C-1201", "bob"); refused(a) {
+		t.Errorf("another caller is refused: %s", a.Body)
+	}
+	bed.Eventually(10*time.Second, "the metrics say so", func() error {
+		sum := 0.0
+		for _, processor := range []string{testbed.Extproc1, testbed.Extproc2} {
+			text, err := bed.Metrics(bed.Addr(processor))
+			if err != nil {
+				return err
+			}
+			for _, m := range regexp.MustCompile(`(?m)^holdfast_limit_decisions_total{decision="refused",limit="orders tools\[3\].rateLimits\[0\]"} (\d+)`).FindAllStringSubmatch(text, -1) {
+				var n float64
+				if _, err := fmt.Sscan(m[1], &n); err != nil {
+					return err
+				}
+				sum += n
+			}
+		}
+		if int(sum) != 36 {
+			return fmt.Errorf("%v refused", sum)
+		}
+		return nil
+	})
+}
