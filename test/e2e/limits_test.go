@@ -24,8 +24,12 @@ func TestRateLimits(t *testing.T) {
 	bed := testbed.Start(t, testbed.Options{Config: limitsConfig()})
 	bed.Eventually(10*time.Second, "both processors know of two that share limits", func() error {
 		for _, processor := range []string{testbed.Extproc1, testbed.Extproc2} {
-			if text, err := bed.Metrics(bed.Addr(processor)); err != nil || !strings.Contains(text, "\nholdfast_fleet_processors 2\n") {
-				return fmt.Errorf("%s: %v, not 2", processor, err)
+			text, err := bed.Metrics(bed.Addr(processor))
+			if err != nil {
+				return err
+			}
+			if !strings.Contains(text, "\nholdfast_fleet_processors 2\n") {
+				return fmt.Errorf("%s knows of other than 2", processor)
 			}
 		}
 		return nil
