@@ -22,6 +22,7 @@ import (
 	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/admit"
 	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/catalog"
 	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/extproc"
+	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/extproc/codec"
 	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/policy"
 	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/session"
 	mcptelemetry "github.com/holdfast-mcp/holdfast/pkg/mcpaware/telemetry"
@@ -35,6 +36,9 @@ const (
 	streamWindow = 1 << 20
 	connWindow   = 16 << 20
 	bufferBytes  = 64 << 10
+	// streamWorkers are goroutines that serve one stream after the other, so that their
+	// stacks need not grow for each; streams beyond get a goroutine of their own.
+	streamWorkers = 128
 	// pingInterval is the shortest at which Envoys may ping their idle connections.
 	pingInterval = time.Second
 	nodeCluster  = "holdfast-extproc"
@@ -165,6 +169,7 @@ func newServer() *grpc.Server {
 	return grpc.NewServer(
 		// Every request of every client holds a stream for as long as it lives.
 		grpc.MaxConcurrentStreams(math.MaxUint32),
+		grpc.ForceServerCodecV2(codec.New()), grpc.NumStreamWorkers(streamWorkers),
 		grpc.MaxRecvMsgSize(maxMessageBytes), grpc.MaxSendMsgSize(maxMessageBytes),
 		grpc.InitialWindowSize(streamWindow), grpc.InitialConnWindowSize(connWindow),
 		grpc.ReadBufferSize(bufferBytes), grpc.WriteBufferSize(bufferBytes),

@@ -65,7 +65,7 @@ func edgeFilter() (*hcmv3.HttpFilter, error) {
 		},
 		AllowModeOverride: true,
 		ResponseAttributes: []string{
-			"upstream.address", "xds.cluster_name", "response.flags", "response.code_details", "upstream.request_attempt_count",
+			"upstream.address", "response.flags", "response.code_details", "upstream.request_attempt_count",
 		},
 		MetadataOptions: &extprocv3.MetadataOptions{ReceivingNamespaces: edgeNamespaces()},
 		MessageTimeout:  duration(messageTimeout),
@@ -94,7 +94,7 @@ func attemptFilter() (*hcmv3.HttpFilter, error) {
 			ResponseTrailerMode: extprocv3.ProcessingMode_SEND,
 		},
 		RequestAttributes: []string{
-			"upstream.address", "upstream.locality", "upstream.request_attempt_count", "xds.cluster_name",
+			"upstream.address", "upstream.locality", "upstream.request_attempt_count",
 		},
 		// Written too: a try that fails leaves word for the next one.
 		MetadataOptions: &extprocv3.MetadataOptions{ForwardingNamespaces: callNamespace(), ReceivingNamespaces: callNamespace()},

@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"runtime"
 	"time"
 
 	"github.com/holdfast-mcp/holdfast/pkg/config"
@@ -53,6 +54,8 @@ type Options struct {
 	Region string
 	// Processors is how many to run; 0: two.
 	Processors int
+	// ProcessorCores is how many cores each of them runs on; 0: an equal part of all.
+	ProcessorCores int
 	// Demo servers to run, of those whose address the configuration names.
 	Demo []demo.Place
 	// AnyPorts listens on free ports instead of the configured and default ones.
@@ -108,6 +111,9 @@ func Start(ctx context.Context, opts Options) (*Stack, error) {
 	s := &Stack{opts: opts, remap: map[string]string{}}
 	if s.opts.Processors <= 0 {
 		s.opts.Processors = 2
+	}
+	if s.opts.ProcessorCores <= 0 {
+		s.opts.ProcessorCores = max(1, runtime.NumCPU()/s.opts.Processors)
 	}
 	if s.opts.Logger == nil {
 		s.opts.Logger = slog.New(slog.DiscardHandler)

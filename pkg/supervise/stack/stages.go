@@ -85,6 +85,7 @@ func (s *Stack) startProcessors(ctx context.Context) error {
 		specs = append(specs, Extproc(s.opts.Programs.Extproc, ExtprocOptions{
 			Name: name, Listen: listen, XDS: s.info.XDS, HTTP: s.info.ProcessorHTTP[i],
 			State: filepath.Join(s.opts.State, name), Region: s.opts.Region,
+			Args: []string{"--procs", strconv.Itoa(s.opts.ProcessorCores)},
 		}))
 	}
 	return s.supervisor.Start(ctx, specs...)

@@ -103,7 +103,7 @@ func start(ctx context.Context, programs stack.Programs, bootstrap, self string)
 	}
 	s.holdfast, err = stack.Start(ctx, stack.Options{
 		Config: conf, State: filepath.Join(s.dir, "state"), Temp: os.TempDir(), Programs: programs, Bootstrap: bootstrap,
-		Processors: 1, AnyPorts: true, EnvoyConcurrency: 1, Version: "bench",
+		Processors: 1, ProcessorCores: 1, AnyPorts: true, EnvoyConcurrency: 1, Version: "bench",
 	})
 	if err != nil {
 		return nil, fmt.Errorf("starting Holdfast: %w", err)
