@@ -69,7 +69,7 @@ func (m message) next() (f field, rest message, err error) {
 	case protowire.BytesType:
 		var length uint64
 		length, size = protowire.ConsumeVarint(m.raw[n:])
-		if size >= 0 && length > uint64(len(m.raw)-n-size) {
+		if size >= 0 && length > uint64(len(m.raw)-n-size) { //nolint:gosec // not below 0
 			return f, m, protowire.ParseError(-1)
 		}
 		if size >= 0 {

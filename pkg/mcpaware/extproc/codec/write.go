@@ -78,7 +78,8 @@ func streamed(s *extprocv3.StreamedBodyResponse) mem.BufferSlice {
 
 // known says whether appendResponse writes all that m has.
 func known(m *extprocv3.ProcessingResponse) bool {
-	if m.GetOverrideMessageTimeout() != nil || len(m.GetTypedDynamicMetadata()) > 0 || m.GetRequestDrain() {
+	if m.GetOverrideMessageTimeout() != nil || len(m.GetTypedDynamicMetadata()) > 0 ||
+		m.GetRequestDrain() { //nolint:staticcheck // to leave it to the general codec
 		return false
 	}
 	switch r := m.GetResponse().(type) {
@@ -130,7 +131,7 @@ func appendNested(out []byte, id protowire.Number, fill func([]byte) []byte) []b
 	out = fill(append(out, 0))
 	length := len(out) - at - 1
 	if length < 1<<7 {
-		out[at] = byte(length)
+		out[at] = byte(length) //nolint:gosec // below 128
 		return out
 	}
 	extra := protowire.SizeVarint(uint64(length)) - 1
