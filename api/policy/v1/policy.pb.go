@@ -1637,6 +1637,8 @@ type CallContext struct {
 	BatchIds [][]byte `protobuf:"bytes,25,rep,name=batch_ids,json=batchIds,proto3" json:"batch_ids,omitempty"`
 	// The session of a legacy message that has one.
 	Session *CallSession `protobuf:"bytes,20,opt,name=session,proto3" json:"session,omitempty"`
+	// Set where the answer may name tasks whose ids are to be sealed.
+	Task *CallTask `protobuf:"bytes,26,opt,name=task,proto3" json:"task,omitempty"`
 	// The same call for its second provider; unset: there is none.
 	Second        *SecondCall `protobuf:"bytes,30,opt,name=second,proto3" json:"second,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -1799,11 +1801,92 @@ func (x *CallContext) GetSession() *CallSession {
 	return nil
 }
 
+func (x *CallContext) GetTask() *CallTask {
+	if x != nil {
+		return x.Task
+	}
+	return nil
+}
+
 func (x *CallContext) GetSecond() *SecondCall {
 	if x != nil {
 		return x.Second
 	}
 	return nil
+}
+
+// CallTask is what the ids of tasks in an answer are sealed with. Tasks of a session
+// are found by the session, and their ids stay as they are.
+type CallTask struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Hash of the caller's credentials; empty where it has none.
+	Principal []byte `protobuf:"bytes,1,opt,name=principal,proto3" json:"principal,omitempty"`
+	// The task that the message is about, as the caller and as its server name it; empty
+	// where it is about none that was sealed.
+	Token      string `protobuf:"bytes,2,opt,name=token,proto3" json:"token,omitempty"`
+	UpstreamId string `protobuf:"bytes,3,opt,name=upstream_id,json=upstreamId,proto3" json:"upstream_id,omitempty"`
+	// host:port of the endpoint that has that task.
+	Endpoint      string `protobuf:"bytes,4,opt,name=endpoint,proto3" json:"endpoint,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CallTask) Reset() {
+	*x = CallTask{}
+	mi := &file_api_policy_v1_policy_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CallTask) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CallTask) ProtoMessage() {}
+
+func (x *CallTask) ProtoReflect() protoreflect.Message {
+	mi := &file_api_policy_v1_policy_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CallTask.ProtoReflect.Descriptor instead.
+func (*CallTask) Descriptor() ([]byte, []int) {
+	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *CallTask) GetPrincipal() []byte {
+	if x != nil {
+		return x.Principal
+	}
+	return nil
+}
+
+func (x *CallTask) GetToken() string {
+	if x != nil {
+		return x.Token
+	}
+	return ""
+}
+
+func (x *CallTask) GetUpstreamId() string {
+	if x != nil {
+		return x.UpstreamId
+	}
+	return ""
+}
+
+func (x *CallTask) GetEndpoint() string {
+	if x != nil {
+		return x.Endpoint
+	}
+	return ""
 }
 
 // CallSession says which session a message belongs to.
@@ -1827,7 +1910,7 @@ type CallSession struct {
 
 func (x *CallSession) Reset() {
 	*x = CallSession{}
-	mi := &file_api_policy_v1_policy_proto_msgTypes[17]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1839,7 +1922,7 @@ func (x *CallSession) String() string {
 func (*CallSession) ProtoMessage() {}
 
 func (x *CallSession) ProtoReflect() protoreflect.Message {
-	mi := &file_api_policy_v1_policy_proto_msgTypes[17]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1852,7 +1935,7 @@ func (x *CallSession) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CallSession.ProtoReflect.Descriptor instead.
 func (*CallSession) Descriptor() ([]byte, []int) {
-	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{17}
+	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *CallSession) GetToken() string {
@@ -1908,7 +1991,7 @@ type SecondCall struct {
 
 func (x *SecondCall) Reset() {
 	*x = SecondCall{}
-	mi := &file_api_policy_v1_policy_proto_msgTypes[18]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1920,7 +2003,7 @@ func (x *SecondCall) String() string {
 func (*SecondCall) ProtoMessage() {}
 
 func (x *SecondCall) ProtoReflect() protoreflect.Message {
-	mi := &file_api_policy_v1_policy_proto_msgTypes[18]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1933,7 +2016,7 @@ func (x *SecondCall) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SecondCall.ProtoReflect.Descriptor instead.
 func (*SecondCall) Descriptor() ([]byte, []int) {
-	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{18}
+	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *SecondCall) GetServer() string {
@@ -1998,7 +2081,7 @@ type CatalogEntry struct {
 
 func (x *CatalogEntry) Reset() {
 	*x = CatalogEntry{}
-	mi := &file_api_policy_v1_policy_proto_msgTypes[19]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2010,7 +2093,7 @@ func (x *CatalogEntry) String() string {
 func (*CatalogEntry) ProtoMessage() {}
 
 func (x *CatalogEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_api_policy_v1_policy_proto_msgTypes[19]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2023,7 +2106,7 @@ func (x *CatalogEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CatalogEntry.ProtoReflect.Descriptor instead.
 func (*CatalogEntry) Descriptor() ([]byte, []int) {
-	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{19}
+	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *CatalogEntry) GetKey() string {
@@ -2077,7 +2160,7 @@ type ReportRequest struct {
 
 func (x *ReportRequest) Reset() {
 	*x = ReportRequest{}
-	mi := &file_api_policy_v1_policy_proto_msgTypes[20]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2089,7 +2172,7 @@ func (x *ReportRequest) String() string {
 func (*ReportRequest) ProtoMessage() {}
 
 func (x *ReportRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_api_policy_v1_policy_proto_msgTypes[20]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2102,7 +2185,7 @@ func (x *ReportRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReportRequest.ProtoReflect.Descriptor instead.
 func (*ReportRequest) Descriptor() ([]byte, []int) {
-	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{20}
+	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ReportRequest) GetEntries() []*CatalogEntry {
@@ -2120,7 +2203,7 @@ type ReportResponse struct {
 
 func (x *ReportResponse) Reset() {
 	*x = ReportResponse{}
-	mi := &file_api_policy_v1_policy_proto_msgTypes[21]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2132,7 +2215,7 @@ func (x *ReportResponse) String() string {
 func (*ReportResponse) ProtoMessage() {}
 
 func (x *ReportResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_api_policy_v1_policy_proto_msgTypes[21]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2145,7 +2228,7 @@ func (x *ReportResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReportResponse.ProtoReflect.Descriptor instead.
 func (*ReportResponse) Descriptor() ([]byte, []int) {
-	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{21}
+	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{22}
 }
 
 var File_api_policy_v1_policy_proto protoreflect.FileDescriptor
@@ -2277,7 +2360,7 @@ const file_api_policy_v1_policy_proto_rawDesc = "" +
 	"\x04once\x18\x04 \x01(\v2\x1a.holdfast.policy.v1.ActionR\x04once\"=\n" +
 	"\vRetryBudget\x12\x18\n" +
 	"\apercent\x18\x01 \x01(\rR\apercent\x12\x14\n" +
-	"\x05floor\x18\x02 \x01(\rR\x05floor\"\x80\x05\n" +
+	"\x05floor\x18\x02 \x01(\rR\x05floor\"\xb2\x05\n" +
 	"\vCallContext\x12\x16\n" +
 	"\x06policy\x18\x01 \x01(\tR\x06policy\x12\x16\n" +
 	"\x06server\x18\x02 \x01(\tR\x06server\x12\x16\n" +
@@ -2299,8 +2382,15 @@ const file_api_policy_v1_policy_proto_rawDesc = "" +
 	"deadlineMs\x12\x16\n" +
 	"\x06budget\x18\x12 \x01(\x06R\x06budget\x12\x1b\n" +
 	"\tbatch_ids\x18\x19 \x03(\fR\bbatchIds\x129\n" +
-	"\asession\x18\x14 \x01(\v2\x1f.holdfast.policy.v1.CallSessionR\asession\x126\n" +
-	"\x06second\x18\x1e \x01(\v2\x1e.holdfast.policy.v1.SecondCallR\x06second\"\xa0\x01\n" +
+	"\asession\x18\x14 \x01(\v2\x1f.holdfast.policy.v1.CallSessionR\asession\x120\n" +
+	"\x04task\x18\x1a \x01(\v2\x1c.holdfast.policy.v1.CallTaskR\x04task\x126\n" +
+	"\x06second\x18\x1e \x01(\v2\x1e.holdfast.policy.v1.SecondCallR\x06second\"{\n" +
+	"\bCallTask\x12\x1c\n" +
+	"\tprincipal\x18\x01 \x01(\fR\tprincipal\x12\x14\n" +
+	"\x05token\x18\x02 \x01(\tR\x05token\x12\x1f\n" +
+	"\vupstream_id\x18\x03 \x01(\tR\n" +
+	"upstreamId\x12\x1a\n" +
+	"\bendpoint\x18\x04 \x01(\tR\bendpoint\"\xa0\x01\n" +
 	"\vCallSession\x12\x14\n" +
 	"\x05token\x18\x01 \x01(\tR\x05token\x12\x1a\n" +
 	"\bendpoint\x18\x02 \x01(\tR\bendpoint\x12\x1f\n" +
@@ -2352,7 +2442,7 @@ func file_api_policy_v1_policy_proto_rawDescGZIP() []byte {
 }
 
 var file_api_policy_v1_policy_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_api_policy_v1_policy_proto_msgTypes = make([]protoimpl.MessageInfo, 22)
+var file_api_policy_v1_policy_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
 var file_api_policy_v1_policy_proto_goTypes = []any{
 	(ErrorStyle)(0),               // 0: holdfast.policy.v1.ErrorStyle
 	(Failover)(0),                 // 1: holdfast.policy.v1.Failover
@@ -2373,13 +2463,14 @@ var file_api_policy_v1_policy_proto_goTypes = []any{
 	(*MethodRule)(nil),            // 16: holdfast.policy.v1.MethodRule
 	(*RetryBudget)(nil),           // 17: holdfast.policy.v1.RetryBudget
 	(*CallContext)(nil),           // 18: holdfast.policy.v1.CallContext
-	(*CallSession)(nil),           // 19: holdfast.policy.v1.CallSession
-	(*SecondCall)(nil),            // 20: holdfast.policy.v1.SecondCall
-	(*CatalogEntry)(nil),          // 21: holdfast.policy.v1.CatalogEntry
-	(*ReportRequest)(nil),         // 22: holdfast.policy.v1.ReportRequest
-	(*ReportResponse)(nil),        // 23: holdfast.policy.v1.ReportResponse
-	(*durationpb.Duration)(nil),   // 24: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil), // 25: google.protobuf.Timestamp
+	(*CallTask)(nil),              // 19: holdfast.policy.v1.CallTask
+	(*CallSession)(nil),           // 20: holdfast.policy.v1.CallSession
+	(*SecondCall)(nil),            // 21: holdfast.policy.v1.SecondCall
+	(*CatalogEntry)(nil),          // 22: holdfast.policy.v1.CatalogEntry
+	(*ReportRequest)(nil),         // 23: holdfast.policy.v1.ReportRequest
+	(*ReportResponse)(nil),        // 24: holdfast.policy.v1.ReportResponse
+	(*durationpb.Duration)(nil),   // 25: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil), // 26: google.protobuf.Timestamp
 }
 var file_api_policy_v1_policy_proto_depIdxs = []int32{
 	5,  // 0: holdfast.policy.v1.RoutePolicy.servers:type_name -> holdfast.policy.v1.Server
@@ -2390,55 +2481,56 @@ var file_api_policy_v1_policy_proto_depIdxs = []int32{
 	12, // 5: holdfast.policy.v1.RoutePolicy.stream:type_name -> holdfast.policy.v1.Action
 	12, // 6: holdfast.policy.v1.RoutePolicy.delete:type_name -> holdfast.policy.v1.Action
 	0,  // 7: holdfast.policy.v1.RoutePolicy.errors:type_name -> holdfast.policy.v1.ErrorStyle
-	24, // 8: holdfast.policy.v1.RoutePolicy.stale_list_max_age:type_name -> google.protobuf.Duration
+	25, // 8: holdfast.policy.v1.RoutePolicy.stale_list_max_age:type_name -> google.protobuf.Duration
 	12, // 9: holdfast.policy.v1.RoutePolicy.unmatched_tool_once:type_name -> holdfast.policy.v1.Action
 	12, // 10: holdfast.policy.v1.RoutePolicy.safe_method_once:type_name -> holdfast.policy.v1.Action
 	16, // 11: holdfast.policy.v1.RoutePolicy.methods:type_name -> holdfast.policy.v1.MethodRule
 	3,  // 12: holdfast.policy.v1.RoutePolicy.rate_limits:type_name -> holdfast.policy.v1.RateLimit
 	4,  // 13: holdfast.policy.v1.RoutePolicy.callers:type_name -> holdfast.policy.v1.Callers
 	3,  // 14: holdfast.policy.v1.RoutePolicy.discover_limit:type_name -> holdfast.policy.v1.RateLimit
-	24, // 15: holdfast.policy.v1.RateLimit.per:type_name -> google.protobuf.Duration
+	25, // 15: holdfast.policy.v1.RateLimit.per:type_name -> google.protobuf.Duration
 	8,  // 16: holdfast.policy.v1.Server.endpoints:type_name -> holdfast.policy.v1.Endpoint
 	7,  // 17: holdfast.policy.v1.Server.breaker:type_name -> holdfast.policy.v1.Breaker
 	17, // 18: holdfast.policy.v1.Server.retry_budget:type_name -> holdfast.policy.v1.RetryBudget
-	24, // 19: holdfast.policy.v1.Server.session_max_age:type_name -> google.protobuf.Duration
+	25, // 19: holdfast.policy.v1.Server.session_max_age:type_name -> google.protobuf.Duration
 	6,  // 20: holdfast.policy.v1.Server.concurrency:type_name -> holdfast.policy.v1.Concurrency
 	1,  // 21: holdfast.policy.v1.Server.failover:type_name -> holdfast.policy.v1.Failover
-	24, // 22: holdfast.policy.v1.Concurrency.max_wait:type_name -> google.protobuf.Duration
-	24, // 23: holdfast.policy.v1.Breaker.open_for:type_name -> google.protobuf.Duration
-	24, // 24: holdfast.policy.v1.Breaker.max_open_for:type_name -> google.protobuf.Duration
+	25, // 22: holdfast.policy.v1.Concurrency.max_wait:type_name -> google.protobuf.Duration
+	25, // 23: holdfast.policy.v1.Breaker.open_for:type_name -> google.protobuf.Duration
+	25, // 24: holdfast.policy.v1.Breaker.max_open_for:type_name -> google.protobuf.Duration
 	10, // 25: holdfast.policy.v1.ToolRule.arguments:type_name -> holdfast.policy.v1.ArgumentMatch
 	12, // 26: holdfast.policy.v1.ToolRule.action:type_name -> holdfast.policy.v1.Action
 	12, // 27: holdfast.policy.v1.ToolRule.once:type_name -> holdfast.policy.v1.Action
 	11, // 28: holdfast.policy.v1.ToolRule.fail_when:type_name -> holdfast.policy.v1.AnswerMatch
 	11, // 29: holdfast.policy.v1.ToolRule.ok_when:type_name -> holdfast.policy.v1.AnswerMatch
 	3,  // 30: holdfast.policy.v1.ToolRule.rate_limits:type_name -> holdfast.policy.v1.RateLimit
-	24, // 31: holdfast.policy.v1.Action.timeout:type_name -> google.protobuf.Duration
-	24, // 32: holdfast.policy.v1.Action.per_try_timeout:type_name -> google.protobuf.Duration
-	24, // 33: holdfast.policy.v1.Action.idle_timeout:type_name -> google.protobuf.Duration
+	25, // 31: holdfast.policy.v1.Action.timeout:type_name -> google.protobuf.Duration
+	25, // 32: holdfast.policy.v1.Action.per_try_timeout:type_name -> google.protobuf.Duration
+	25, // 33: holdfast.policy.v1.Action.idle_timeout:type_name -> google.protobuf.Duration
 	15, // 34: holdfast.policy.v1.Action.back_off:type_name -> holdfast.policy.v1.BackOff
 	6,  // 35: holdfast.policy.v1.Action.concurrency:type_name -> holdfast.policy.v1.Concurrency
 	13, // 36: holdfast.policy.v1.Action.fallback:type_name -> holdfast.policy.v1.Fallback
 	14, // 37: holdfast.policy.v1.Fallback.arguments:type_name -> holdfast.policy.v1.Move
 	14, // 38: holdfast.policy.v1.Fallback.result:type_name -> holdfast.policy.v1.Move
-	24, // 39: holdfast.policy.v1.BackOff.base:type_name -> google.protobuf.Duration
-	24, // 40: holdfast.policy.v1.BackOff.max:type_name -> google.protobuf.Duration
+	25, // 39: holdfast.policy.v1.BackOff.base:type_name -> google.protobuf.Duration
+	25, // 40: holdfast.policy.v1.BackOff.max:type_name -> google.protobuf.Duration
 	12, // 41: holdfast.policy.v1.MethodRule.safe:type_name -> holdfast.policy.v1.Action
 	12, // 42: holdfast.policy.v1.MethodRule.once:type_name -> holdfast.policy.v1.Action
-	24, // 43: holdfast.policy.v1.CallContext.per_try_timeout:type_name -> google.protobuf.Duration
-	24, // 44: holdfast.policy.v1.CallContext.idle_timeout:type_name -> google.protobuf.Duration
-	19, // 45: holdfast.policy.v1.CallContext.session:type_name -> holdfast.policy.v1.CallSession
-	20, // 46: holdfast.policy.v1.CallContext.second:type_name -> holdfast.policy.v1.SecondCall
-	14, // 47: holdfast.policy.v1.SecondCall.result:type_name -> holdfast.policy.v1.Move
-	25, // 48: holdfast.policy.v1.CatalogEntry.as_of:type_name -> google.protobuf.Timestamp
-	21, // 49: holdfast.policy.v1.ReportRequest.entries:type_name -> holdfast.policy.v1.CatalogEntry
-	22, // 50: holdfast.policy.v1.Catalog.Report:input_type -> holdfast.policy.v1.ReportRequest
-	23, // 51: holdfast.policy.v1.Catalog.Report:output_type -> holdfast.policy.v1.ReportResponse
-	51, // [51:52] is the sub-list for method output_type
-	50, // [50:51] is the sub-list for method input_type
-	50, // [50:50] is the sub-list for extension type_name
-	50, // [50:50] is the sub-list for extension extendee
-	0,  // [0:50] is the sub-list for field type_name
+	25, // 43: holdfast.policy.v1.CallContext.per_try_timeout:type_name -> google.protobuf.Duration
+	25, // 44: holdfast.policy.v1.CallContext.idle_timeout:type_name -> google.protobuf.Duration
+	20, // 45: holdfast.policy.v1.CallContext.session:type_name -> holdfast.policy.v1.CallSession
+	19, // 46: holdfast.policy.v1.CallContext.task:type_name -> holdfast.policy.v1.CallTask
+	21, // 47: holdfast.policy.v1.CallContext.second:type_name -> holdfast.policy.v1.SecondCall
+	14, // 48: holdfast.policy.v1.SecondCall.result:type_name -> holdfast.policy.v1.Move
+	26, // 49: holdfast.policy.v1.CatalogEntry.as_of:type_name -> google.protobuf.Timestamp
+	22, // 50: holdfast.policy.v1.ReportRequest.entries:type_name -> holdfast.policy.v1.CatalogEntry
+	23, // 51: holdfast.policy.v1.Catalog.Report:input_type -> holdfast.policy.v1.ReportRequest
+	24, // 52: holdfast.policy.v1.Catalog.Report:output_type -> holdfast.policy.v1.ReportResponse
+	52, // [52:53] is the sub-list for method output_type
+	51, // [51:52] is the sub-list for method input_type
+	51, // [51:51] is the sub-list for extension type_name
+	51, // [51:51] is the sub-list for extension extendee
+	0,  // [0:51] is the sub-list for field type_name
 }
 
 func init() { file_api_policy_v1_policy_proto_init() }
@@ -2452,7 +2544,7 @@ func file_api_policy_v1_policy_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_api_policy_v1_policy_proto_rawDesc), len(file_api_policy_v1_policy_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   22,
+			NumMessages:   23,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

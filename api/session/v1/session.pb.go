@@ -263,6 +263,79 @@ func (x *Sealed) GetInitialize() []byte {
 	return nil
 }
 
+// SealedTask is the content of a task's id.
+type SealedTask struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// MCPServer whose task it is.
+	Server string `protobuf:"bytes,1,opt,name=server,proto3" json:"server,omitempty"`
+	// host:port of the endpoint that made it, as Envoy reports it.
+	Endpoint string `protobuf:"bytes,2,opt,name=endpoint,proto3" json:"endpoint,omitempty"`
+	// The id that the endpoint gave.
+	UpstreamId string `protobuf:"bytes,3,opt,name=upstream_id,json=upstreamId,proto3" json:"upstream_id,omitempty"`
+	// Hash of the caller's credentials; empty where the caller had none.
+	Principal     []byte `protobuf:"bytes,4,opt,name=principal,proto3" json:"principal,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SealedTask) Reset() {
+	*x = SealedTask{}
+	mi := &file_api_session_v1_session_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SealedTask) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SealedTask) ProtoMessage() {}
+
+func (x *SealedTask) ProtoReflect() protoreflect.Message {
+	mi := &file_api_session_v1_session_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SealedTask.ProtoReflect.Descriptor instead.
+func (*SealedTask) Descriptor() ([]byte, []int) {
+	return file_api_session_v1_session_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *SealedTask) GetServer() string {
+	if x != nil {
+		return x.Server
+	}
+	return ""
+}
+
+func (x *SealedTask) GetEndpoint() string {
+	if x != nil {
+		return x.Endpoint
+	}
+	return ""
+}
+
+func (x *SealedTask) GetUpstreamId() string {
+	if x != nil {
+		return x.UpstreamId
+	}
+	return ""
+}
+
+func (x *SealedTask) GetPrincipal() []byte {
+	if x != nil {
+		return x.Principal
+	}
+	return nil
+}
+
 // State is what is kept of one session of a server whose sessions are opened
 // again: where it lives now, and what has to be said again when it moves.
 type State struct {
@@ -290,7 +363,7 @@ type State struct {
 
 func (x *State) Reset() {
 	*x = State{}
-	mi := &file_api_session_v1_session_proto_msgTypes[3]
+	mi := &file_api_session_v1_session_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -302,7 +375,7 @@ func (x *State) String() string {
 func (*State) ProtoMessage() {}
 
 func (x *State) ProtoReflect() protoreflect.Message {
-	mi := &file_api_session_v1_session_proto_msgTypes[3]
+	mi := &file_api_session_v1_session_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -315,7 +388,7 @@ func (x *State) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use State.ProtoReflect.Descriptor instead.
 func (*State) Descriptor() ([]byte, []int) {
-	return file_api_session_v1_session_proto_rawDescGZIP(), []int{3}
+	return file_api_session_v1_session_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *State) GetGeneration() uint64 {
@@ -391,7 +464,7 @@ type MovesRequest struct {
 
 func (x *MovesRequest) Reset() {
 	*x = MovesRequest{}
-	mi := &file_api_session_v1_session_proto_msgTypes[4]
+	mi := &file_api_session_v1_session_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -403,7 +476,7 @@ func (x *MovesRequest) String() string {
 func (*MovesRequest) ProtoMessage() {}
 
 func (x *MovesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_api_session_v1_session_proto_msgTypes[4]
+	mi := &file_api_session_v1_session_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -416,7 +489,7 @@ func (x *MovesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MovesRequest.ProtoReflect.Descriptor instead.
 func (*MovesRequest) Descriptor() ([]byte, []int) {
-	return file_api_session_v1_session_proto_rawDescGZIP(), []int{4}
+	return file_api_session_v1_session_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *MovesRequest) GetMoves() []*Moved {
@@ -438,7 +511,7 @@ type MovesResponse struct {
 
 func (x *MovesResponse) Reset() {
 	*x = MovesResponse{}
-	mi := &file_api_session_v1_session_proto_msgTypes[5]
+	mi := &file_api_session_v1_session_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -450,7 +523,7 @@ func (x *MovesResponse) String() string {
 func (*MovesResponse) ProtoMessage() {}
 
 func (x *MovesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_api_session_v1_session_proto_msgTypes[5]
+	mi := &file_api_session_v1_session_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -463,7 +536,7 @@ func (x *MovesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MovesResponse.ProtoReflect.Descriptor instead.
 func (*MovesResponse) Descriptor() ([]byte, []int) {
-	return file_api_session_v1_session_proto_rawDescGZIP(), []int{5}
+	return file_api_session_v1_session_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *MovesResponse) GetMoves() []*Moved {
@@ -498,7 +571,7 @@ type Moved struct {
 
 func (x *Moved) Reset() {
 	*x = Moved{}
-	mi := &file_api_session_v1_session_proto_msgTypes[6]
+	mi := &file_api_session_v1_session_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -510,7 +583,7 @@ func (x *Moved) String() string {
 func (*Moved) ProtoMessage() {}
 
 func (x *Moved) ProtoReflect() protoreflect.Message {
-	mi := &file_api_session_v1_session_proto_msgTypes[6]
+	mi := &file_api_session_v1_session_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -523,7 +596,7 @@ func (x *Moved) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Moved.ProtoReflect.Descriptor instead.
 func (*Moved) Descriptor() ([]byte, []int) {
-	return file_api_session_v1_session_proto_rawDescGZIP(), []int{6}
+	return file_api_session_v1_session_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Moved) GetKey() string {
@@ -586,7 +659,14 @@ const file_api_session_v1_session_proto_rawDesc = "" +
 	"\tprincipal\x18\b \x01(\fR\tprincipal\x12\x1e\n" +
 	"\n" +
 	"initialize\x18\t \x01(\fR\n" +
-	"initialize\"\x86\x02\n" +
+	"initialize\"\x7f\n" +
+	"\n" +
+	"SealedTask\x12\x16\n" +
+	"\x06server\x18\x01 \x01(\tR\x06server\x12\x1a\n" +
+	"\bendpoint\x18\x02 \x01(\tR\bendpoint\x12\x1f\n" +
+	"\vupstream_id\x18\x03 \x01(\tR\n" +
+	"upstreamId\x12\x1c\n" +
+	"\tprincipal\x18\x04 \x01(\fR\tprincipal\"\x86\x02\n" +
 	"\x05State\x12\x1e\n" +
 	"\n" +
 	"generation\x18\x01 \x01(\x04R\n" +
@@ -628,24 +708,25 @@ func file_api_session_v1_session_proto_rawDescGZIP() []byte {
 	return file_api_session_v1_session_proto_rawDescData
 }
 
-var file_api_session_v1_session_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
+var file_api_session_v1_session_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
 var file_api_session_v1_session_proto_goTypes = []any{
 	(*Keys)(nil),                  // 0: holdfast.session.v1.Keys
 	(*Key)(nil),                   // 1: holdfast.session.v1.Key
 	(*Sealed)(nil),                // 2: holdfast.session.v1.Sealed
-	(*State)(nil),                 // 3: holdfast.session.v1.State
-	(*MovesRequest)(nil),          // 4: holdfast.session.v1.MovesRequest
-	(*MovesResponse)(nil),         // 5: holdfast.session.v1.MovesResponse
-	(*Moved)(nil),                 // 6: holdfast.session.v1.Moved
-	(*timestamppb.Timestamp)(nil), // 7: google.protobuf.Timestamp
+	(*SealedTask)(nil),            // 3: holdfast.session.v1.SealedTask
+	(*State)(nil),                 // 4: holdfast.session.v1.State
+	(*MovesRequest)(nil),          // 5: holdfast.session.v1.MovesRequest
+	(*MovesResponse)(nil),         // 6: holdfast.session.v1.MovesResponse
+	(*Moved)(nil),                 // 7: holdfast.session.v1.Moved
+	(*timestamppb.Timestamp)(nil), // 8: google.protobuf.Timestamp
 }
 var file_api_session_v1_session_proto_depIdxs = []int32{
 	1, // 0: holdfast.session.v1.Keys.keys:type_name -> holdfast.session.v1.Key
-	7, // 1: holdfast.session.v1.Key.not_before:type_name -> google.protobuf.Timestamp
-	6, // 2: holdfast.session.v1.MovesRequest.moves:type_name -> holdfast.session.v1.Moved
-	6, // 3: holdfast.session.v1.MovesResponse.moves:type_name -> holdfast.session.v1.Moved
-	4, // 4: holdfast.session.v1.Moves.Exchange:input_type -> holdfast.session.v1.MovesRequest
-	5, // 5: holdfast.session.v1.Moves.Exchange:output_type -> holdfast.session.v1.MovesResponse
+	8, // 1: holdfast.session.v1.Key.not_before:type_name -> google.protobuf.Timestamp
+	7, // 2: holdfast.session.v1.MovesRequest.moves:type_name -> holdfast.session.v1.Moved
+	7, // 3: holdfast.session.v1.MovesResponse.moves:type_name -> holdfast.session.v1.Moved
+	5, // 4: holdfast.session.v1.Moves.Exchange:input_type -> holdfast.session.v1.MovesRequest
+	6, // 5: holdfast.session.v1.Moves.Exchange:output_type -> holdfast.session.v1.MovesResponse
 	5, // [5:6] is the sub-list for method output_type
 	4, // [4:5] is the sub-list for method input_type
 	4, // [4:4] is the sub-list for extension type_name
@@ -664,7 +745,7 @@ func file_api_session_v1_session_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_api_session_v1_session_proto_rawDesc), len(file_api_session_v1_session_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   7,
+			NumMessages:   8,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -53,7 +53,17 @@ func (t *Table) Body(r *Request) Decision {
 	decision := Decision{Route: route, Message: message, Revision: revision}
 	decision.InSession = revision != revision20260728 && len(r.Header.Values(headerSession)) > 0
 	decision.once = unrepeatable(&message) || decision.InSession
+	server, refused := decision.openTask(r, info)
+	if refused != nil {
+		refused.ID = message.ID
+		refusal := refuse(r, route, refused)
+		refusal.Message, refusal.Revision = message, revision
+		return refusal
+	}
 	decision.Rule, decision.Action = route.choose(&message, info, decision.once)
+	if server != "" && server != decision.Action.GetServer() {
+		decision.Action = route.once[server]
+	}
 	decision.describe(r, info)
 	return decision
 }

@@ -35,6 +35,8 @@ type Route struct {
 	methods methodSet
 	servers map[string]*policyv1.Server
 	limited bool
+	// once has an action for each server that tries a message once.
+	once map[string]*policyv1.Action
 	// answers are tests of answers by the id of their rule.
 	answers map[string]*AnswerTests
 	// mappings of the arguments for second providers.
@@ -163,7 +165,11 @@ func (c *compiler) route(p *policyv1.RoutePolicy) *Route {
 	if p.GetDelete().GetSafe() {
 		c.problem("delete.safe", "must not be set: a session ends once")
 	}
-	return &Route{policy: p, rules: c.rules(p.GetRules()), methods: c.methods(p.GetMethods()), servers: c.servers, answers: c.answers, mappings: c.mappings, limited: limited(p), meters: c.meters(p)}
+	rules := c.rules(p.GetRules())
+	return &Route{
+		policy: p, rules: rules, methods: c.methods(p.GetMethods()), servers: c.servers, answers: c.answers, mappings: c.mappings, limited: limited(p),
+		meters: c.meters(p), once: onceByServer(p, rules.rules),
+	}
 }
 
 func (c *compiler) path(path string) {

@@ -26,8 +26,17 @@ type Request struct {
 	Header     Header
 	// Body is the whole body; nil before it is there.
 	Body []byte
+	// Tasks knows the owners of tasks; nil knows none.
+	Tasks TaskOwners
 	// RequestID goes into error data (x-request-id); may be empty.
 	RequestID string
+}
+
+// TaskOwners finds the server that has a task.
+type TaskOwners interface {
+	// TaskOwner takes the id that the caller knows. The server is "" where the id says
+	// nothing of it; known is false where the caller has no such task.
+	TaskOwner(id string) (server string, known bool)
 }
 
 // HeadersDecision is what the headers of a request decide.

@@ -153,3 +153,13 @@ func decodeHeader(value string) (decoded string, ok bool) {
 	}
 	return value, true
 }
+
+// EncodeHeader is the value of Mcp-Name for a name: the name itself where that can stand
+// in a header and does not look encoded, else its UTF-8 in base64 between the marks.
+func EncodeHeader(name string) string {
+	decoded, ok := decodeHeader(name)
+	if ok && decoded == name && strings.Trim(name, " \t") == name {
+		return name
+	}
+	return sentinelStart + base64.StdEncoding.EncodeToString([]byte(name)) + sentinelEnd
+}

@@ -221,6 +221,7 @@ func (a *attempt) finish(f *final, last bool) error {
 		return a.judged(outcome.ToolFailed, false, last)
 	}
 	if f.usable {
+		a.sealTasks(f)
 		a.stampVia(f)
 	}
 	return a.judged(verdict, f.usable, last)

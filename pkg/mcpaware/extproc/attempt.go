@@ -132,6 +132,10 @@ func (a *attempt) onRequest(req *extprocv3.ProcessingRequest, m *extprocv3.HttpH
 	reply := &extprocv3.CommonResponse{HeaderMutation: mutation}
 	a.turn(attrs.server(), h, reply)
 	a.locate(attrs)
+	if a.strayed() {
+		a.over = true
+		return a.send(immediate(a.outOfReach()))
+	}
 	if a.call.GetSession() != nil {
 		if found, err := a.findSession(h, mutation); err != nil || !found {
 			a.over = true

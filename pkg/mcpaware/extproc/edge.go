@@ -37,6 +37,10 @@ type edge struct {
 	// ticket is the call's slot; nil where it needs none.
 	ticket  *admit.Ticket
 	session edgeSession
+	// task is the one that the message is about, rewritten the body with the server's own
+	// id of it. Both are nil for other messages.
+	task      *policyv1.CallTask
+	rewritten []byte
 	// again restores a request that Envoy began again; nil for all others.
 	again []*corev3.HeaderValueOption
 	tally tally
@@ -159,8 +163,12 @@ func (e *edge) onBodyAs(body []byte, as func(*extprocv3.CommonResponse) *extproc
 	if e.request.Body == nil {
 		e.request.Body = []byte{}
 	}
+	if e.session.keyring != nil {
+		e.request.Tasks = e
+	}
 	e.decision = e.table.Body(&e.request)
 	if e.decision.Answer == nil && e.joinSession() {
+		e.joinTask()
 		if e.meter(); e.decision.Answer == nil {
 			e.steer()
 		}
@@ -173,6 +181,7 @@ func (e *edge) onBodyAs(body []byte, as func(*extprocv3.CommonResponse) *extproc
 		return e.refuse()
 	}
 	reply := as(e.mutation())
+	e.rewrite(reply)
 	if reply.GetRequestHeaders() != nil {
 		reply.ModeOverride = edgeMode(false)
 	}

@@ -13,6 +13,7 @@ const (
 	ResourcesList           = "resources/list"
 	ResourcesTemplatesList  = "resources/templates/list"
 	SubscriptionsListen     = "subscriptions/listen"
+	TasksList               = "tasks/list"
 	NotificationPrefix      = "notifications/"
 	NotificationInitialized = "notifications/initialized"
 )
@@ -116,7 +117,7 @@ func table(name string) (Info, bool) {
 		return Info{Eras: Both, Target: TaskID}, true
 	case "tasks/result":
 		return Info{Eras: Legacy, Target: TaskID, Safe: true}, true
-	case "tasks/list":
+	case TasksList:
 		return Info{Eras: Legacy, Safe: true}, true
 	case NotificationInitialized, "notifications/roots/list_changed":
 		return Info{Eras: Legacy}, true

@@ -81,7 +81,7 @@ func (r *Keyring) Seal(s Session, now time.Time) (string, error) {
 	}
 	plain, err := proto.Marshal(&sessionv1.Sealed{
 		Uid: s.UID[:], Server: s.Server, Endpoint: s.Endpoint, Region: s.Region, UpstreamId: s.UpstreamID,
-		Revision: s.Revision, IssuedAt: s.IssuedAt.Unix(), Principal: s.Principal.bytes(), Initialize: s.Initialize,
+		Revision: s.Revision, IssuedAt: s.IssuedAt.Unix(), Principal: s.Principal.Bytes(), Initialize: s.Initialize,
 	})
 	if err != nil {
 		return "", fmt.Errorf("sealing a session id: %w", err)
@@ -119,7 +119,7 @@ func (r *Keyring) Open(token string) (Session, error) {
 	if err := proto.Unmarshal(plain, content); err != nil || len(content.GetUid()) != uidBytes || !ValidID(content.GetUpstreamId()) {
 		return Session{}, ErrUnknown
 	}
-	principal, ok := principalFrom(content.GetPrincipal())
+	principal, ok := PrincipalFrom(content.GetPrincipal())
 	if !ok {
 		return Session{}, ErrUnknown
 	}
@@ -169,14 +169,16 @@ func (p Principal) Admits(caller Principal) bool {
 	return !p.set || (caller.set && subtle.ConstantTimeCompare(p.hash[:], caller.hash[:]) == 1)
 }
 
-func (p Principal) bytes() []byte {
+// Bytes is what PrincipalFrom makes the Principal of again; nil for nobody.
+func (p Principal) Bytes() []byte {
 	if !p.set {
 		return nil
 	}
 	return p.hash[:]
 }
 
-func principalFrom(b []byte) (Principal, bool) {
+// PrincipalFrom reads what Bytes gave; false for anything else.
+func PrincipalFrom(b []byte) (Principal, bool) {
 	switch len(b) {
 	case 0:
 		return Principal{}, true

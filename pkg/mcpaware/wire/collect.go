@@ -12,7 +12,7 @@ import (
 type rootSpans struct{ jsonrpc, id, method, params, result, err span }
 
 type paramSpans struct {
-	name, arguments, uri, meta, taskID, cursor, protocolVersion, inputResponses, requestState span
+	name, arguments, uri, meta, task, taskID, cursor, protocolVersion, inputResponses, requestState span
 }
 
 type metaSpans struct{ version, capabilities, clientInfo, progressToken, timeout span }
@@ -41,6 +41,7 @@ func collectParams(body []byte, at int) (found paramSpans, fault *Fault) {
 		{"arguments", &found.arguments},
 		{"_meta", &found.meta},
 		{"uri", &found.uri},
+		{"task", &found.task},
 		{"taskId", &found.taskID},
 		{"cursor", &found.cursor},
 		{"protocolVersion", &found.protocolVersion},

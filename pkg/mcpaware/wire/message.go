@@ -59,6 +59,9 @@ type Message struct {
 	// TaskID is params.taskId, decoded; HasTaskID reports whether it was there.
 	TaskID    string
 	HasTaskID bool
+	// WelcomesTask reports that the answer may be a task: the caller names the tasks
+	// extension in its capabilities (2026-07-28), or params.task was there (2025-11-25).
+	WelcomesTask bool
 	// Cursor is params.cursor, decoded; the empty string is a valid cursor, so
 	// HasCursor reports whether it was there.
 	Cursor    string

@@ -33,6 +33,7 @@ func (m *Message) readParams(body []byte, at span) *Fault {
 		return invalidParams(`params member "cursor" must be a string`, params.cursor.start)
 	}
 	m.Arguments = params.arguments.of(body)
+	m.WelcomesTask = params.task.present()
 	m.HasInputResponses = params.inputResponses.present()
 	m.HasRequestState = params.requestState.present()
 	if !params.meta.present() {
@@ -51,6 +52,9 @@ func (m *Message) readMeta(body []byte, at span) *Fault {
 	}
 	m.HasMeta = true
 	m.HasCapabilities = meta.capabilities.present() && body[meta.capabilities.start] == '{'
+	if m.HasCapabilities && bytes.Contains(meta.capabilities.of(body), []byte(extensionTasks)) {
+		m.WelcomesTask = true
+	}
 	if token := meta.progressToken; token.present() {
 		c := body[token.start]
 		m.ProgressToken = c == '"' || c == '-' || (c >= '0' && c <= '9')

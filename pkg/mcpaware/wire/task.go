@@ -1,0 +1,131 @@
+package wire
+
+import (
+	"bytes"
+	"cmp"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+const (
+	// extensionTasks is the extension by which a caller of 2026-07-28 says that it
+	// takes tasks for answers.
+	extensionTasks = "io.modelcontextprotocol/tasks"
+	// metaRelatedTask is the member of _meta that says which task a message belongs to
+	// (2025-11-25).
+	metaRelatedTask = "io.modelcontextprotocol/related-task"
+)
+
+// SetTaskID returns a copy of a request with another params.taskId; all other bytes are
+// kept. It fails where request is not one object with that member, a string.
+func SetTaskID(request []byte, id string) ([]byte, error) {
+	if !Valid(request) {
+		return nil, errors.New("setting the task's id: not one JSON value")
+	}
+	at := skipSpace(request, 0)
+	for _, name := range []string{"params", "taskId"} {
+		if request[at] != '{' {
+			return nil, errors.New("setting the task's id: there is none")
+		}
+		found, err := soleMember(request, at, name)
+		if err != nil {
+			return nil, fmt.Errorf("setting the task's id: %w", err)
+		}
+		if !found.present() {
+			return nil, errors.New("setting the task's id: there is none")
+		}
+		at = found.start
+	}
+	text, err := jsontext.AppendQuote(nil, id)
+	if err != nil || request[at] != '"' {
+		return nil, errors.Join(errors.New("setting the task's id: not a string"), err)
+	}
+	return replacement{at: span{at, skipString(request, at)}, text: text}.apply(request), nil
+}
+
+// EditTaskIDs returns a copy of a response in which the ids of tasks are others:
+// result.taskId (2026-07-28, and tasks/get), result.task.taskId, result.tasks[].taskId
+// and the related task in result._meta (2025-11-25). edit gives the id to put in the place
+// of one, or the same; all other bytes are kept. A response that names none is returned as
+// it is. It fails where answer is not one JSON value.
+func EditTaskIDs(answer []byte, edit func(id string) string) ([]byte, error) {
+	start := 0
+	if bytes.HasPrefix(answer, []byte(byteOrderMark)) {
+		start = len(byteOrderMark)
+	}
+	if !Valid(answer[start:]) {
+		return nil, errors.New("editing ids of tasks: not one JSON value")
+	}
+	at := skipSpace(answer, start)
+	if answer[at] != '{' {
+		return answer, nil
+	}
+	var result span
+	collectLast(answer, at, []known{{"result", &result}})
+	var changes []replacement
+	for _, found := range taskIDs(answer, result) {
+		id, ok := Unquote(found.of(answer))
+		if !ok {
+			continue
+		}
+		if other := edit(id); other != id {
+			text, err := jsontext.AppendQuote(nil, other)
+			if err != nil {
+				return nil, fmt.Errorf("editing ids of tasks: %w", err)
+			}
+			changes = append(changes, replacement{at: found, text: text})
+		}
+	}
+	// From the end on, so that the places of the others stay.
+	slices.SortFunc(changes, func(a, b replacement) int { return cmp.Compare(b.at.start, a.at.start) })
+	for _, change := range changes {
+		answer = change.apply(answer)
+	}
+	return answer, nil
+}
+
+// maxListedTasks bounds how many tasks of a list are looked at.
+const maxListedTasks = 1000
+
+// taskIDs finds the ids of tasks in a result, all of them strings.
+func taskIDs(b []byte, result span) []span {
+	var task, tasks, meta span
+	found := ownTaskID(nil, b, result)
+	if len(result.of(b)) == 0 || b[result.start] != '{' {
+		return nil
+	}
+	collectLast(b, result.start, []known{{"task", &task}, {"tasks", &tasks}, {"_meta", &meta}})
+	found = ownTaskID(found, b, task)
+	if meta.present() && b[meta.start] == '{' {
+		var related span
+		collectLast(b, meta.start, []known{{metaRelatedTask, &related}})
+		found = ownTaskID(found, b, related)
+	}
+	if tasks.present() && b[tasks.start] == '[' {
+		list := scanArray(b, tasks.start)
+		for range maxListedTasks {
+			item, more := list.next()
+			if !more {
+				break
+			}
+			found = ownTaskID(found, b, item)
+		}
+	}
+	return found
+}
+
+// ownTaskID adds the place of the taskId of an object.
+func ownTaskID(found []span, b []byte, object span) []span {
+	if !object.present() || b[object.start] != '{' {
+		return found
+	}
+	var id span
+	collectLast(b, object.start, []known{{"taskId", &id}})
+	if id.present() && b[id.start] == '"' {
+		found = append(found, id)
+	}
+	return found
+}

@@ -1,0 +1,301 @@
+package e2e
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/holdfast-mcp/holdfast/pkg/demo"
+	"github.com/holdfast-mcp/holdfast/test/testbed"
+)
+
+// taskServer keeps tasks in its memory, in the shapes of both revisions that have them.
+// None of the SDKs has a server that keeps tasks without sessions.
+type taskServer struct {
+	*httptest.Server
+	name string
+
+	mu    sync.Mutex
+	tasks map[string]bool
+	// bodies of messages about tasks, headers of the last one.
+	bodies []string
+	header http.Header
+}
+
+func newTaskServer(t *testing.T, name string) *taskServer {
+	t.Helper()
+	s := &taskServer{name: name, tasks: map[string]bool{}}
+	s.Server = httptest.NewServer(s)
+	t.Cleanup(func() {
+		s.CloseClientConnections()
+		s.Close()
+	})
+	return s
+}
+
+func (s *taskServer) address() string { return strings.TrimPrefix(s.URL, "http://") }
+
+func (s *taskServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.Method != http.MethodPost {
+		return
+	}
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		panic(http.ErrAbortHandler)
+	}
+	var m struct {
+		ID     json.RawMessage `json:"id"`
+		Method string          `json:"method"`
+		Params struct {
+			TaskID string          `json:"taskId"`
+			Task   json.RawMessage `json:"task"`
+		} `json:"params"`
+	}
+	if err := json.Unmarshal(body, &m); err != nil {
+		panic(http.ErrAbortHandler)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	answer := func(member, value string) {
+		text := fmt.Sprintf(`{"jsonrpc":"2.0","id":%s,%q:%s}`, m.ID, member, value)
+		if len(s.tasks)%2 == 0 {
+			w.Header().Set("Content-Type", "application/json")
+			fmt.Fprint(w, text)
+			return
+		}
+		w.Header().Set("Content-Type", "text/event-stream")
+		fmt.Fprintf(w, ": hello\n\nevent: message\ndata: %s\n\n", text)
+	}
+	if m.Params.TaskID != "" {
+		s.bodies, s.header = append(s.bodies, string(body)), r.Header.Clone()
+	}
+	switch {
+	case m.Method == "tools/list":
+		answer("result", `{"resultType":"complete","tools":[],"ttlMs":0,"cacheScope":"public"}`)
+	case m.Method == "tools/call":
+		id := fmt.Sprintf("%s/%d", s.name, len(s.tasks))
+		s.tasks[id] = true
+		if m.Params.Task != nil {
+			answer("result", fmt.Sprintf(`{"task":{"taskId":%q,"status":"working","ttl":60000}}`, id))
+			return
+		}
+		answer("result", fmt.Sprintf(`{"resultType":"task","taskId":%q,"status":"working","ttlMs":60000}`, id))
+	case !s.tasks[m.Params.TaskID]:
+		answer("error", `{"code":-32602,"message":"no such task"}`)
+	case m.Method == "tasks/result":
+		answer("result", fmt.Sprintf(`{"content":[],"_meta":{"io.modelcontextprotocol/related-task":{"taskId":%q}}}`, m.Params.TaskID))
+	default:
+		answer("result", fmt.Sprintf(`{"resultType":"complete","taskId":%q,"status":"completed","ttlMs":60000}`, m.Params.TaskID))
+	}
+}
+
+const tasksConfig = `
+kind: Gateway
+metadata: {name: test}
+spec: {address: "${gateway}"}
+---
+kind: MCPServer
+metadata: {name: orders}
+spec:
+  regions:
+    - name: asia-south1
+      endpoints: [{name: primary-mumbai, address: "MUMBAI"}]
+    - name: asia-south2
+      endpoints: [{name: standby-delhi, address: "DELHI"}]
+  failover: {mode: activeActive}
+  healthCheck: {interval: 300ms, timeout: 250ms}
+---
+kind: MCPServer
+metadata: {name: reports}
+spec:
+  regions: [{name: asia-south1, endpoints: [{name: reports, address: "REPORTS"}]}]
+---
+kind: MCPRoute
+metadata: {name: orders}
+spec:
+  servers: [{name: orders}, {name: reports}]
+  tools: [{match: {name: report}, to: {server: reports}}]
+`
+
+const tasksMeta = `"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{"extensions":{"io.modelcontextprotocol/tasks":{}}}}`
+
+// taskCall is what a client says about tasks in one revision.
+type taskCall struct {
+	modern bool
+	bearer string
+}
+
+func (c taskCall) message(method, member, value string) (http.Header, string) {
+	h, rest := testbed.ModernHeaders(method, value), ","+tasksMeta
+	if !c.modern {
+		h, rest = http.Header{"Content-Type": {"application/json"}, "Accept": {"application/json, text/event-stream"}, "Mcp-Protocol-Version": {"2025-11-25"}}, ""
+		if member == "name" {
+			rest = `,"task":{"ttl":60000}`
+		}
+	}
+	if c.bearer != "" {
+		h.Set("Authorization", "Bearer "+c.bearer)
+	}
+	return h, fmt.Sprintf(`{"id": "x", "jsonrpc":"2.0","params":{%q:%q%s} ,"method":%q}`, member, value, rest, method)
+}
+
+// answered is what came back about a task.
+type answered struct {
+	status int
+	id     string
+	code   int
+	text   string
+}
+
+func (c taskCall) do(t *testing.T, bed *testbed.Bed, method, member, value string) answered {
+	t.Helper()
+	h, body := c.message(method, member, value)
+	got, err := bed.Post("/mcp", h, body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := string(got.Body)
+	if _, data, ok := strings.Cut(text, "data: "); ok {
+		text = strings.TrimSpace(data)
+	}
+	var m struct {
+		Result struct {
+			TaskID string `json:"taskId"`
+			Task   struct {
+				TaskID string `json:"taskId"`
+			} `json:"task"`
+			Meta struct {
+				Related struct {
+					TaskID string `json:"taskId"`
+				} `json:"io.modelcontextprotocol/related-task"`
+			} `json:"_meta"`
+		} `json:"result"`
+		Error struct {
+			Code int `json:"code"`
+		} `json:"error"`
+	}
+	if err := json.Unmarshal([]byte(text), &m); err != nil {
+		t.Fatalf("%s: %d %q: %v", method, got.Status, got.Body, err)
+	}
+	return answered{got.Status, m.Result.TaskID + m.Result.Task.TaskID + m.Result.Meta.Related.TaskID, m.Error.Code, text}
+}
+
+func taskMethods(modern bool) []string {
+	if modern {
+		return []string{"tasks/get", "tasks/cancel", "tasks/update"}
+	}
+	return []string{"tasks/get", "tasks/cancel", "tasks/result"}
+}
+
+// TestTasks: what is said about a task reaches the process that has it, in both revisions
+// that have tasks, over regions and servers; nobody else's task is there for a caller.
+func TestTasks(t *testing.T) {
+	mumbai, delhi, reports := newTaskServer(t, "mumbai"), newTaskServer(t, "delhi"), newTaskServer(t, "reports")
+	servers := []*taskServer{mumbai, delhi, reports}
+	bed := testbed.Start(t, testbed.Options{Servers: []demo.Place{}, Config: strings.NewReplacer(
+		"MUMBAI", mumbai.address(), "DELHI", delhi.address(), "REPORTS", reports.address(),
+	).Replace(tasksConfig)})
+	alice := map[bool]taskCall{true: {true, "alice"}, false: {false, "alice"}}
+	ids := map[bool][]string{}
+	for modern, caller := range alice {
+		for i := range 12 {
+			tool := "slow"
+			if i%4 == 0 {
+				tool = "report"
+			}
+			made := caller.do(t, bed, "tools/call", "name", tool)
+			if !strings.HasPrefix(made.id, "hft1.") {
+				t.Fatalf("the client's id of a task: %+v", made)
+			}
+			ids[modern] = append(ids[modern], made.id)
+		}
+	}
+	for _, s := range servers {
+		if len(s.tasks) == 0 {
+			t.Errorf("%s has no task", s.name)
+		}
+	}
+	for modern, caller := range alice {
+		for _, id := range ids[modern] {
+			for _, method := range taskMethods(modern) {
+				if got := caller.do(t, bed, method, "taskId", id); got.status != http.StatusOK || got.id != id {
+					t.Errorf("%s: %+v, want an answer about %s", method, got, id)
+				}
+			}
+		}
+	}
+	t.Run("the body is spliced", func(t *testing.T) {
+		same := map[string]bool{}
+		for _, s := range servers {
+			for id := range s.tasks {
+				for modern, caller := range alice {
+					for _, method := range taskMethods(modern) {
+						_, body := caller.message(method, "taskId", id)
+						same[body] = true
+					}
+				}
+			}
+			for _, body := range s.bodies {
+				if !same[body] {
+					t.Errorf("%s saw %s", s.name, body)
+				}
+			}
+		}
+		if name := mumbai.header.Get("Mcp-Name"); name != "" && !mumbai.tasks[name] {
+			t.Errorf("Mcp-Name is %q", name)
+		}
+	})
+	t.Run("strangers", func(t *testing.T) {
+		count := func() (n int) {
+			for _, s := range servers {
+				n += len(s.bodies)
+			}
+			return n
+		}
+		before := count()
+		for modern, status := range map[bool]int{true: http.StatusBadRequest, false: http.StatusOK} {
+			id := ids[modern][0]
+			for what, c := range map[string]struct {
+				bearer, id string
+			}{"another caller": {"mallory", id}, "nobody": {"", id}, "a changed letter": {"alice", flip(id)}, "only a prefix": {"alice", "hft1."}} {
+				got := taskCall{modern, c.bearer}.do(t, bed, "tasks/get", "taskId", c.id)
+				if got.status != status || got.code != -32602 {
+					t.Errorf("%s, modern %v: %+v", what, modern, got)
+				}
+			}
+		}
+		if after := count(); after != before {
+			t.Errorf("servers were asked %d times", after-before)
+		}
+		if got := alice[true].do(t, bed, "tasks/get", "taskId", "mumbai/0?"); got.code != -32602 || !strings.Contains(got.text, "no such task") {
+			t.Errorf("an id that was not sealed: %+v, want the server's own answer", got)
+		}
+	})
+	t.Run("its endpoint is away", func(t *testing.T) {
+		mumbai.CloseClientConnections()
+		mumbai.Close()
+		bed.Eventually(20*time.Second, "tools are called in Delhi", func() error { return bed.Ping("/mcp") })
+		lost, kept := 0, 0
+		for _, id := range ids[true] {
+			got := alice[true].do(t, bed, "tasks/get", "taskId", id)
+			switch {
+			case got.id == id:
+				kept++
+			case got.code != -32602 && got.code != 0 && strings.Contains(got.text, `"retryable":true`):
+				// The task may be there still when the endpoint comes back.
+				lost++
+			default:
+				t.Errorf("%+v", got)
+			}
+		}
+		if lost == 0 || kept == 0 {
+			t.Errorf("%d tasks are out of reach, %d are not", lost, kept)
+		}
+	})
+}
