@@ -90,6 +90,9 @@ func (d *decoder) value(n *yaml.Node, v reflect.Value, path string) {
 	case *Percent:
 		d.percent(n, target, path)
 		return
+	case *Objective:
+		d.objective(n, target, path)
+		return
 	}
 	switch v.Kind() {
 	case reflect.Struct:

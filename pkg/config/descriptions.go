@@ -35,6 +35,10 @@ func descriptions() map[string]string {
 		"MCPServerSpec.retryBudget":       "retryBudget bounds what retries may add to the load of the server.",
 		"MCPServerSpec.concurrency":       "Concurrency bounds the requests that the server works on at a time, over all routes and regions. Not counted are initialize, server/discover, ping, notifications, responses and event streams. Default: no bound.",
 		"MCPServerSpec.breaker":           "Breaker says when the calls of one tool leave a region where that tool is broken.",
+		"MCPServerSpec.slo":               "slo is what the server's callers are promised. It changes no call: the metrics show it, and the alerts compare with it what callers get. Default: nothing is promised, and nobody is woken.",
+		"SLO":                             "SLO is what callers of a server are promised: at least one of its fields.",
+		"SLO.availability":                "Availability is the share of calls over 30 days that end with an answer, be it a remembered one: 50% to 99.999%. Default: none is promised.",
+		"SLO.p95":                         "P95 is the time in which the answers to 95 of 100 calls begin, 1ms to 10m. Default: none is promised.",
 		"Breaker":                         "Breaker configures what happens to a tool that is broken in a region while its neighbours work: its calls go to the other regions, or are refused where it is broken in all of them, until trial calls succeed again.",
 		"Breaker.failures":                "Failures in a row that open a breaker, 2 to 1000; so many more failures than answers in ten seconds do too, and half as many in a row that take as long. Default 10.",
 		"Breaker.openFor":                 "openFor is how long a breaker stays open before a call tries the region again, 100ms to 1h. Each further opening lasts twice as long, give or take a fifth. Default 5s.",
@@ -162,6 +166,7 @@ func descriptions() map[string]string {
 		"Duration":                        "Duration is a time.Duration written like 800ms, 2s, 1.5s, 1h30m or 7d: units d, h, m, s and ms, the larger first. The smallest step is 1ms.",
 		"ByteSize":                        "ByteSize is a number of bytes written like 4096, 64KiB or 4MiB.",
 		"Percent":                         "Percent is a whole number of hundredths written like 20%.",
+		"Objective":                       "Objective is a share written like 99.9%, with at most three digits after the point; it counts thousandths of a hundredth.",
 		"Scalar":                          "Scalar is a YAML scalar kept as compact JSON, so that 1, \"1\" and true stay apart. Numbers are written as in JSON, text of at most 1024 bytes in quotes where YAML would read something else.",
 	}
 }

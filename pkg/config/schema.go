@@ -82,7 +82,7 @@ func (b *schemaBuilder) of(t reflect.Type) *jsonschema.Schema {
 	case reflect.Bool:
 		return &jsonschema.Schema{Type: "boolean"}
 	case reflect.Int:
-		if t != reflect.TypeFor[Percent]() {
+		if t != reflect.TypeFor[Percent]() && t != reflect.TypeFor[Objective]() {
 			return &jsonschema.Schema{Type: "integer"}
 		}
 	}
@@ -114,6 +114,8 @@ func (b *schemaBuilder) named(t reflect.Type) *jsonschema.Schema {
 		}}
 	case reflect.TypeFor[Percent]():
 		return &jsonschema.Schema{Type: "string", Description: text, Pattern: `^[0-9]{1,6}%$`}
+	case reflect.TypeFor[Objective]():
+		return &jsonschema.Schema{Type: "string", Description: text, Pattern: `^[0-9]{1,3}(\.[0-9]{1,3})?%$`}
 	case reflect.TypeFor[Scalar]():
 		return &jsonschema.Schema{Types: []string{"string", "number", "boolean", "null"}, Description: text}
 	default:

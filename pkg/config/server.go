@@ -16,6 +16,7 @@ func checkServerValues(s loaded[MCPServer]) {
 	rangeAt(s.document, "spec.healthCheck.timeout", spec.HealthCheck.Timeout, minCheckTimeout, maxCheckInterval)
 	checkOutlierValues(s)
 	checkConcurrency(s.document, "spec.concurrency", spec.Concurrency)
+	checkSLO(s.document, "spec.slo", spec.SLO)
 	rangeAt(s.document, "spec.sessionMaxAge", spec.SessionMaxAge, minSessionAge, maxSessionAge)
 	s.textAt("spec.sessionPrincipal", spec.SessionPrincipal, badPrincipalHeader)
 	checkBreakerValues(s)

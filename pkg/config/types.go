@@ -115,6 +115,18 @@ type MCPServerSpec struct {
 	Concurrency *Concurrency `yaml:"concurrency,omitempty" json:"concurrency,omitempty"`
 	// Breaker says when the calls of one tool leave a region where that tool is broken.
 	Breaker Breaker `yaml:"breaker,omitempty" json:"breaker,omitempty"`
+	// SLO is what the server's callers are promised. It changes no call: the metrics show it, and the alerts compare with
+	// it what callers get. Default: nothing is promised, and nobody is woken.
+	SLO *SLO `yaml:"slo,omitempty" json:"slo,omitempty"`
+}
+
+// SLO is what callers of a server are promised: at least one of its fields.
+type SLO struct {
+	// Availability is the share of calls over 30 days that end with an answer, be it a remembered one: 50% to 99.999%.
+	// Default: none is promised.
+	Availability Objective `yaml:"availability,omitempty" json:"availability,omitempty"`
+	// P95 is the time in which the answers to 95 of 100 calls begin, 1ms to 10m. Default: none is promised.
+	P95 Duration `yaml:"p95,omitempty" json:"p95,omitempty"`
 }
 
 // Breaker configures what happens to a tool that is broken in a region while its neighbours work:
@@ -520,6 +532,10 @@ type ByteSize int64
 
 // Percent is a whole number of hundredths written like 20%.
 type Percent int
+
+// Objective is a share written like 99.9%, with at most three digits after the point; it counts
+// thousandths of a hundredth.
+type Objective int
 
 // Scalar is a YAML scalar kept as compact JSON, so that 1, "1" and true stay apart. Numbers are
 // written as in JSON, text of at most 1024 bytes in quotes where YAML would read something else.

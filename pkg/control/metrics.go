@@ -20,7 +20,11 @@ var (
 	readyDesc = prometheus.NewDesc("holdfast_control_plane_ready", "1 once there is a revision to serve.", nil, nil)
 	revDesc   = prometheus.NewDesc("holdfast_revision", "Number of the newest revision.", nil, nil)
 	rollDesc  = prometheus.NewDesc("holdfast_rollout_done", "1 while the newest rollout has reached every node that it waits for.", nil, nil)
-	nodesDesc = prometheus.NewDesc("holdfast_xds_nodes", "Connected nodes, by kind (envoy, extproc) and by how they stand (synced, pending, silent, rejected).",
+	snapDesc  = prometheus.NewDesc("holdfast_snapshot_info", "1, with the content hash of the newest revision that nodes are given, and the phase of its rollout.",
+		[]string{"version", "phase"}, nil)
+	availabilityDesc = prometheus.NewDesc("holdfast_slo_availability_ratio", "Share of calls that a server's callers are promised an answer to, from 0 to 1.", []string{"server"}, nil)
+	p95Desc          = prometheus.NewDesc("holdfast_slo_p95_seconds", "Time in which 95 of 100 answers of a server are promised to begin.", []string{"server"}, nil)
+	nodesDesc        = prometheus.NewDesc("holdfast_xds_nodes", "Connected nodes, by kind (envoy, extproc) and by how they stand (synced, pending, silent, rejected).",
 		[]string{"kind", "sync"}, nil)
 	acksDesc  = prometheus.NewDesc("holdfast_xds_acks_total", "Responses that nodes acknowledged, by type of resource.", []string{"type"}, nil)
 	nacksDesc = prometheus.NewDesc("holdfast_xds_nacks_total", "Responses that nodes refused, by type of resource. The last good resources stay in force.",
@@ -37,7 +41,9 @@ var (
 
 // Describe implements prometheus.Collector.
 func (collector) Describe(out chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{readyDesc, revDesc, rollDesc, nodesDesc, acksDesc, nacksDesc, sharersDesc, droppedDesc, breakersDesc, countDesc, overrideDesc} {
+	for _, d := range []*prometheus.Desc{
+		readyDesc, revDesc, rollDesc, snapDesc, availabilityDesc, p95Desc, nodesDesc, acksDesc, nacksDesc, sharersDesc, droppedDesc, breakersDesc, countDesc, overrideDesc,
+	} {
 		out <- d
 	}
 }
@@ -56,6 +62,7 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 		gauge(revDesc, float64(s.Head.Number))
 	}
 	gauge(rollDesc, truth(s.Revision != nil && s.Revision.Phase == "done" && s.Revision.Next == ""))
+	c.promises(gauge, s)
 	nodes := map[[2]string]int{}
 	for _, n := range s.Nodes {
 		nodes[[2]string{n.Kind, string(n.Sync)}]++
@@ -83,6 +90,25 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	}
 	for state, n := range states {
 		gauge(countDesc, float64(n), state)
+	}
+}
+
+// promises are the servers' own, and which revision they are of. Servers are bounded by what a
+// configuration may have.
+func (collector) promises(gauge func(d *prometheus.Desc, value float64, labels ...string), s status.Status) {
+	if s.Revision != nil {
+		gauge(snapDesc, 1, s.Revision.Version, s.Revision.Phase)
+	}
+	for _, server := range s.Servers {
+		if server.SLO == nil {
+			continue
+		}
+		if server.SLO.Availability > 0 {
+			gauge(availabilityDesc, server.SLO.Availability, server.Name)
+		}
+		if server.SLO.P95Seconds > 0 {
+			gauge(p95Desc, server.SLO.P95Seconds, server.Name)
+		}
 	}
 }
 

@@ -78,3 +78,26 @@ holdfast_revision 1
 		t.Error(err)
 	}
 }
+
+func TestPromisesAreShown(t *testing.T) {
+	site := newSite(t)
+	site.write(strings.Replace(shop{}.yaml(), "  regions:", "  slo: {availability: 99.95%, p95: 100ms}\n  regions:", 1))
+	p := site.start()
+	p.settled("")
+	r := prometheus.NewPedanticRegistry()
+	r.MustRegister(p.Metrics())
+	want := `
+# HELP holdfast_slo_availability_ratio Share of calls that a server's callers are promised an answer to, from 0 to 1.
+# TYPE holdfast_slo_availability_ratio gauge
+holdfast_slo_availability_ratio{server="orders"} 0.9995
+# HELP holdfast_slo_p95_seconds Time in which 95 of 100 answers of a server are promised to begin.
+# TYPE holdfast_slo_p95_seconds gauge
+holdfast_slo_p95_seconds{server="orders"} 0.1
+`
+	if err := testutil.GatherAndCompare(r, strings.NewReader(want), "holdfast_slo_availability_ratio", "holdfast_slo_p95_seconds"); err != nil {
+		t.Error(err)
+	}
+	if n := testutil.CollectAndCount(r, "holdfast_snapshot_info"); n != 1 {
+		t.Errorf("%d snapshots", n)
+	}
+}

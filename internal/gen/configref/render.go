@@ -79,6 +79,8 @@ func typeName(types *typeDocs, f fieldDoc) (name string, nested *typeDoc, err er
 		name = "duration"
 	case "ByteSize":
 		name = "size"
+	case "Objective":
+		name = "share"
 	case "Percent":
 		name = "percentage"
 	case "Scalar":
@@ -107,7 +109,7 @@ func cell(s string) string {
 
 // quantity tells types that are written as one value from those that are only Go's.
 func quantity(name string) bool {
-	return slices.Contains([]string{"Duration", "ByteSize", "Percent", "Scalar"}, name)
+	return slices.Contains([]string{"Duration", "ByteSize", "Percent", "Objective", "Scalar"}, name)
 }
 
 // renderDescriptions writes the Go file from which the JSON schema takes its texts.

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/holdfast-mcp/holdfast/pkg/config"
 	"github.com/holdfast-mcp/holdfast/pkg/control/resources"
@@ -206,6 +207,9 @@ func (c Compiler) servers(cfg *config.Config) []status.Server {
 	out := make([]status.Server, 0, len(cfg.Servers))
 	for _, s := range cfg.Servers {
 		server := status.Server{Name: s.Metadata.Name}
+		if slo := s.Spec.SLO; slo != nil {
+			server.SLO = &status.SLO{Availability: slo.Availability.Ratio(), P95Seconds: time.Duration(slo.P95).Seconds()}
+		}
 		for _, r := range s.Spec.Regions {
 			region := status.Region{Name: r.Name}
 			for _, e := range r.Endpoints {

@@ -162,6 +162,16 @@ type Nack struct {
 type Server struct {
 	Name    string   `json:"name"`
 	Regions []Region `json:"regions"`
+	// SLO is what its callers are promised; absent: nothing.
+	SLO *SLO `json:"slo,omitempty"`
+}
+
+// SLO is what callers of a server are promised.
+type SLO struct {
+	// Availability from 0 to 1; 0: none is promised.
+	Availability float64 `json:"availability,omitempty"`
+	// P95Seconds in which 95 of 100 answers begin; 0: none is promised.
+	P95Seconds float64 `json:"p95Seconds,omitempty"`
 }
 
 // Region of a server, in written order.

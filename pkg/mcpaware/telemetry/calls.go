@@ -70,13 +70,14 @@ type CallOptions struct {
 	Native bool
 }
 
-// Calls are the metrics of calls. A call that is counted costs one look-up and three atomic
+// Calls are the metrics of calls. A call that is counted costs one look-up and a few atomic
 // additions; nothing is allocated but for the first one of a kind. It is safe for concurrent use.
 type Calls struct {
 	known      func(server, tool string) bool
 	operations *prometheus.HistogramVec
 	toolCalls  *prometheus.CounterVec
 	toolTime   *prometheus.HistogramVec
+	promised   *prometheus.CounterVec
 	stoodIn    *prometheus.CounterVec
 	refused    *prometheus.CounterVec
 	retries    *prometheus.CounterVec
@@ -99,6 +100,8 @@ type series struct {
 	// calls and took are nil where the method is not tools/call.
 	calls prometheus.Counter
 	took  prometheus.Observer
+	// promised is nil where an SLO does not count the call.
+	promised prometheus.Counter
 }
 
 // NewCalls makes the metrics and registers them.
@@ -116,6 +119,10 @@ func NewCalls(r prometheus.Registerer, opts CallOptions) *Calls {
 	}, []string{"tool_name", "status"})
 	c.toolTime = prometheus.NewHistogramVec(histogram(opts, "mcp_tool_duration_seconds",
 		"Calls of tools by the time until their answer began, whatever it was."), []string{"tool_name"})
+	c.promised = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "holdfast_slo_calls_total",
+		Help: "Calls that a server's SLO counts: good where the caller got an answer, be it a remembered one or another server's, else bad. Those that were refused, limited or cancelled are not among them.",
+	}, []string{"server", "result"})
 	c.stoodIn = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "holdfast_degraded_answers_total",
 		Help: "Answers that were not the server's own, by what stood in for it (stale, error and so on) and by the code of why it was missing.",
@@ -130,7 +137,7 @@ func NewCalls(r prometheus.Registerer, opts CallOptions) *Calls {
 		Name: "holdfast_failovers_total",
 		Help: "Calls that were answered by another region than the one that they prefer. Servers whose regions share all calls have none.",
 	}, []string{"server", "from", "to"})
-	r.MustRegister(c.operations, c.toolCalls, c.toolTime, c.stoodIn, c.refused, c.retries, c.failovers)
+	r.MustRegister(c.operations, c.toolCalls, c.toolTime, c.promised, c.stoodIn, c.refused, c.retries, c.failovers)
 	return c
 }
 
@@ -148,6 +155,9 @@ func (c *Calls) Ended(call *Call) {
 		s := c.of(kind{server: call.Server, method: call.Method, tool: call.Tool, status: call.Status, failure: call.Error})
 		seconds := call.Took.Seconds()
 		s.operation.Observe(seconds)
+		if s.promised != nil {
+			s.promised.Inc()
+		}
 		if s.calls != nil {
 			s.calls.Inc()
 			s.took.Observe(seconds)
@@ -204,6 +214,13 @@ func (c *Calls) make(k kind) *series {
 	if k.method == method.ToolsCall {
 		s.calls = c.toolCalls.WithLabelValues(k.tool, string(k.status))
 		s.took = c.toolTime.WithLabelValues(k.tool)
+	}
+	switch k.status {
+	case OK, Degraded:
+		s.promised = c.promised.WithLabelValues(k.server, "good")
+	case Failed:
+		s.promised = c.promised.WithLabelValues(k.server, "bad")
+	case Limited, Refused, Cancelled:
 	}
 	return s
 }

@@ -52,6 +52,10 @@ holdfast_refused_total{reason="invalid_input"} 1
 # HELP holdfast_retries_total Tries after the first one of their call, by the region that they went to.
 # TYPE holdfast_retries_total counter
 holdfast_retries_total{region="asia-south2",server="orders"} 1
+# HELP holdfast_slo_calls_total Calls that a server's SLO counts: good where the caller got an answer, be it a remembered one or another server's, else bad. Those that were refused, limited or cancelled are not among them.
+# TYPE holdfast_slo_calls_total counter
+holdfast_slo_calls_total{result="bad",server="orders"} 1
+holdfast_slo_calls_total{result="good",server="orders"} 3
 # HELP mcp_tool_calls_total Calls of tools, by how they ended for the caller: ok, error, degraded, limited, refused, cancelled.
 # TYPE mcp_tool_calls_total counter
 mcp_tool_calls_total{status="error",tool_name="get_order"} 1
@@ -59,7 +63,7 @@ mcp_tool_calls_total{status="ok",tool_name="get_order"} 2
 mcp_tool_calls_total{status="refused",tool_name="other"} 1
 `
 	counted := []string{
-		"holdfast_degraded_answers_total", "holdfast_failovers_total", "holdfast_refused_total", "holdfast_retries_total", "mcp_tool_calls_total",
+		"holdfast_degraded_answers_total", "holdfast_failovers_total", "holdfast_refused_total", "holdfast_retries_total", "holdfast_slo_calls_total", "mcp_tool_calls_total",
 	}
 	if err := testutil.GatherAndCompare(r, strings.NewReader(want), counted...); err != nil {
 		t.Error(err)
