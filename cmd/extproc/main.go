@@ -17,6 +17,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/redis/go-redis/v9/logging"
 	"github.com/spf13/cobra"
 )
 
@@ -44,7 +45,7 @@ type settings struct {
 	gcPercent int
 	procs     int
 
-	redis, redisUser, redisPassword string
+	redis redisSettings
 
 	nativeHistograms bool
 }
@@ -98,6 +99,8 @@ GOGC and GOMAXPROCS in the environment win over --gc-percent and --procs.`,
 				return usageError{err}
 			}
 			tune(s, env)
+			// The client of Redis would log every attempt to connect.
+			logging.Disable()
 			return run(cmd.Context(), s, logger)
 		},
 	}
@@ -116,9 +119,7 @@ GOGC and GOMAXPROCS in the environment win over --gc-percent and --procs.`,
 	flags.IntVar(&s.gcPercent, "gc-percent", 400, "heap growth between garbage collections; streams are short and leave little behind; 10 to 10000")
 	flags.IntVar(&s.procs, "procs", 0, "processors to run on; 0 takes all. Where cores are few, several instances on one each serve more than one instance on all")
 	flags.BoolVar(&s.nativeHistograms, "native-histograms", false, "add native histograms to the metrics, for a Prometheus that scrapes them")
-	flags.StringVar(&s.redis, "redis", "", "host:port of a Redis that all processors share, for sessions that were opened again on another endpoint; empty: each processor knows its own")
-	flags.StringVar(&s.redisUser, "redis-user", "", "user name at --redis")
-	flags.StringVar(&s.redisPassword, "redis-password-file", "", "file with the password at --redis")
+	s.redis.add(flags)
 	return cmd
 }
 
@@ -136,7 +137,7 @@ func (s settings) check() error {
 	case s.procs < 0:
 		return fmt.Errorf("--procs %d is negative", s.procs)
 	}
-	return nil
+	return s.redis.check()
 }
 
 // tune sets the runtime where the environment has not.

@@ -87,7 +87,10 @@ func serve(ctx context.Context, s settings, logger *slog.Logger, conn *grpc.Clie
 	if err != nil {
 		return errors.Join(err, grpcListener.Close(), httpListener.Close())
 	}
-	limits := countLimits(outcomes, registry)
+	limits, err := countLimits(s, outcomes, registry, logger)
+	if err != nil {
+		return errors.Join(err, kept.close(), grpcListener.Close(), httpListener.Close())
+	}
 	gate, pressure := admit.NewGate(nil), &admit.Pressure{}
 	service := extproc.New(extproc.Options{
 		Table: policies.Table, Keyring: policies.Keyring, Reopener: session.NewReopener(kept.store, nil), Catalog: lists, Window: outcomes.window, Breakers: outcomes.breakers,
@@ -109,6 +112,7 @@ func serve(ctx context.Context, s settings, logger *slog.Logger, conn *grpc.Clie
 	group.Go(func() error { reporter.Run(background); return nil })
 	group.Go(func() error { return outcomes.fleet.Run(background) })
 	group.Go(func() error { return kept.moves.Run(background) })
+	group.Go(func() error { return limits.run(background) })
 	group.Go(func() error { pressure.Run(background); return nil })
 	group.Go(func() error { return state.follow(background) })
 	group.Go(func() error { return serveHTTP(background, httpListener, pages) })
@@ -125,7 +129,7 @@ func serve(ctx context.Context, s settings, logger *slog.Logger, conn *grpc.Clie
 		return nil
 	})
 	logger.Info("listening", "grpc", s.listen, "http", s.http, "xds", s.xds, "node", s.nodeID, "region", s.region)
-	err = errors.Join(group.Wait(), kept.close())
+	err = errors.Join(group.Wait(), limits.close(), kept.close())
 	logger.Info("stopped")
 	return err
 }

@@ -27,7 +27,7 @@ type sessions struct {
 	memory *session.Memory
 	store  session.Store
 	moves  *session.Moves
-	redis  *redis.Client
+	redis  redis.UniversalClient
 }
 
 // openSessions keeps them in Redis where there is one, else in this process alone. Either
@@ -41,7 +41,7 @@ func openSessions(s settings, conn *grpc.ClientConn, policies *policy.Client, lo
 	out.moves, err = session.NewMoves(session.MovesOptions{
 		Conn: conn, Memory: memory, Keyring: policies.Keyring, Keyed: policies.Keyed(), Logger: logger,
 	})
-	if err == nil && s.redis != "" {
+	if err == nil && s.redis.address != "" {
 		err = out.share(s, logger)
 	}
 	if err != nil {
@@ -51,15 +51,12 @@ func openSessions(s settings, conn *grpc.ClientConn, policies *policy.Client, lo
 }
 
 func (o *sessions) share(s settings, logger *slog.Logger) error {
-	password, err := readPassword(s.redisPassword)
+	// What waits longer than a request may is of no use.
+	client, err := s.redis.client(200 * time.Millisecond)
 	if err != nil {
 		return err
 	}
-	o.redis = redis.NewClient(&redis.Options{
-		Addr: s.redis, Username: s.redisUser, Password: password,
-		// What waits longer than a request may is of no use.
-		DialTimeout: time.Second, ReadTimeout: 200 * time.Millisecond, WriteTimeout: 200 * time.Millisecond, MaxRetries: -1,
-	})
+	o.redis = client
 	o.store = session.NewShared(session.NewRedis(o.redis, stateTTL), o.memory, logger)
 	return nil
 }

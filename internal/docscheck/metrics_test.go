@@ -101,6 +101,7 @@ func TestMetricsReferenceIsUpToDate(t *testing.T) {
 	mcptelemetry.Processor{}.Register(processor)
 	mcptelemetry.RegisterProcessors(processor, func() int { return 0 })
 	mcptelemetry.NewLimits(processor, func() int { return 0 })
+	mcptelemetry.RegisterLimitsRedis(processor, func() bool { return false }, func() uint64 { return 0 })
 	got := metricsIntro +
 		"\n## extproc\n\n" + table(t, processor.collectors) +
 		"\n## xds\n\n" + table(t, []prometheus.Collector{(&control.Plane{}).Metrics()}) +

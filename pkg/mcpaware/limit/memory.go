@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -22,8 +23,10 @@ const (
 // Memory counts in this processor's memory. It holds at most 262,144 keys and 64 MiB of
 // windows; beyond that it forgets keys of which little is used.
 type Memory struct {
-	now    func() int64
-	place  func() Place
+	now   func() int64
+	place func() Place
+	// debts says that some cell has one.
+	debts  atomic.Int64
 	shards [shards]shard
 }
 
@@ -50,6 +53,8 @@ type cell struct {
 	who     Who
 	window  window
 	refused uint64
+	// mirror is of use beside a Redis only.
+	mirror mirror
 }
 
 // NewMemory makes an empty Memory.
@@ -70,6 +75,12 @@ func NewMemory(opts MemoryOptions) *Memory {
 
 // Take implements Engine. It does not block.
 func (m *Memory) Take(charges []Charge, results []Result) bool {
+	return m.take(charges, results, nil, (*shard).add)
+}
+
+// take charges with this processor's shares of the limits. prepare, where there is one, sees each cell before it
+// is looked at; add takes the units of an admitted message.
+func (m *Memory) take(charges []Charge, results []Result, prepare func(s *shard, one *cell, now int64), add func(s *shard, one *cell, now, units int64)) bool {
 	place := m.place()
 	held := m.lock(charges)
 	defer m.unlock(held)
@@ -81,6 +92,9 @@ func (m *Memory) Take(charges []Charge, results []Result) bool {
 		c := &charges[i]
 		one := m.shardOf(c.Key).cell(c, now)
 		cells = append(cells, one)
+		if prepare != nil {
+			prepare(m.shardOf(c.Key), one, now)
+		}
 		limit := place.share(c.Rule)
 		most := one.window.total + min(c.Units, limit)
 		results[i] = Result{Limit: limit, Used: one.window.total, Over: most > limit}
@@ -100,7 +114,7 @@ func (m *Memory) Take(charges []Charge, results []Result) bool {
 		c := &charges[i]
 		units := min(c.Units, results[i].Limit)
 		results[i].Used += units
-		m.shardOf(c.Key).add(cells[i], now, units)
+		add(m.shardOf(c.Key), cells[i], now, units)
 	}
 	return true
 }
@@ -163,7 +177,7 @@ func (s *shard) forget(now int64) {
 		}
 	}
 	if one := s.cells[victim]; one != nil {
-		s.groups -= len(one.window.ring)
+		s.groups -= len(one.window.ring) + len(one.mirror.debt.ring)
 		delete(s.cells, victim)
 	}
 }
@@ -190,13 +204,15 @@ func (m *Memory) Top(n int) []Use {
 		for key, one := range s.cells {
 			one.window.expire(now, one.rule.Per)
 			if one.window.n == 0 {
-				s.groups -= len(one.window.ring)
+				s.groups -= len(one.window.ring) + len(one.mirror.debt.ring)
 				delete(s.cells, key)
 				continue
 			}
-			out = append(out, Use{
-				Rule: one.rule, Who: one.who, Key: key, Used: one.window.total, Limit: place.share(one.rule), Refused: one.refused,
-			})
+			use := Use{Rule: one.rule, Who: one.who, Key: key, Used: one.window.total, Limit: place.share(one.rule), Refused: one.refused}
+			if at := one.mirror.at; at > 0 && at+int64(one.rule.Per) > now {
+				use.Used, use.Limit = max(one.mirror.used, use.Used), one.rule.Requests
+			}
+			out = append(out, use)
 		}
 		s.mu.Unlock()
 		out = mostUsed(out, n)

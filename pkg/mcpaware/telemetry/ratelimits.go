@@ -33,6 +33,23 @@ func NewLimits(r prometheus.Registerer, keys func() int) *Limits {
 	return l
 }
 
+// RegisterLimitsRedis registers the metrics of rate limits that are counted in Redis: whether they are,
+// and the messages for which it gave no answer in time.
+func RegisterLimitsRedis(r prometheus.Registerer, shared func() bool, failures func() uint64) {
+	r.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "holdfast_limit_redis_shared",
+		Help: "1 while rate limits are counted in Redis for all processors; 0 while it is away and each keeps to its share. There only where a Redis is configured.",
+	}, func() float64 {
+		if shared() {
+			return 1
+		}
+		return 0
+	}), prometheus.NewCounterFunc(prometheus.CounterOpts{
+		Name: "holdfast_limit_redis_failures_total",
+		Help: "Messages for which Redis gave no answer in time, so that this processor decided alone.",
+	}, func() float64 { return float64(failures()) }))
+}
+
 // Count takes what became of a message's charges; see limit.Engine.
 func (l *Limits) Count(charges []limit.Charge, results []limit.Result) {
 	refused := false
