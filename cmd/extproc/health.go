@@ -12,6 +12,7 @@ import (
 	"google.golang.org/grpc/health"
 	"google.golang.org/grpc/health/grpc_health_v1"
 
+	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/limit"
 	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/policy"
 	"github.com/holdfast-mcp/holdfast/pkg/telemetry"
 )
@@ -94,8 +95,9 @@ func (s *state) ready() (report, bool) {
 }
 
 // handler serves /health (the process lives), /ready (it is to be used) and /metrics.
-func (s *state) handler(metrics http.Handler) http.Handler {
+func (s *state) handler(metrics, limits http.Handler) http.Handler {
 	mux := http.NewServeMux()
+	mux.Handle("GET "+limit.PagePath, limits)
 	mux.Handle("GET "+telemetry.Path, metrics)
 	mux.HandleFunc("GET /health", func(w http.ResponseWriter, _ *http.Request) {
 		writeJSON(w, http.StatusOK, report{Status: "alive", Streams: s.streams()})

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"log/slog"
+	"net/http"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -22,6 +23,8 @@ type limits struct {
 	// run looks for Redis, where there is one, until ctx ends.
 	run   func(ctx context.Context) error
 	close func() error
+	// page shows who uses the most.
+	page http.Handler
 }
 
 // countLimits makes them: in Redis where there is one, else in memory. o tells how many processors
@@ -34,6 +37,7 @@ func countLimits(s settings, o *outcomes, registry *prometheus.Registry, logger 
 	out := &limits{
 		engine: memory, metrics: mcptelemetry.NewLimits(registry, memory.Keys),
 		run: func(context.Context) error { return nil }, close: func() error { return nil },
+		page: limit.Handler(memory, func() bool { return false }),
 	}
 	if s.redis.address == "" {
 		return out, nil
@@ -50,5 +54,6 @@ func countLimits(s settings, o *outcomes, registry *prometheus.Registry, logger 
 	}
 	mcptelemetry.RegisterLimitsRedis(registry, engine.Shared, engine.Failures)
 	out.engine, out.run, out.close = engine, engine.Run, client.Close
+	out.page = limit.Handler(engine, engine.Shared)
 	return out, nil
 }

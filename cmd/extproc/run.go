@@ -99,7 +99,7 @@ func serve(ctx context.Context, s settings, logger *slog.Logger, conn *grpc.Clie
 	})
 	showState(registry, service.Streams, lists, policies, gate, pressure)
 	state := newState(policies, kept.moves.Synced(), service.Streams)
-	pages := state.handler(telemetry.Handler(registry, logger))
+	pages := state.handler(telemetry.Handler(registry, logger), limits.page)
 	server := newServer()
 	extprocv3.RegisterExternalProcessorServer(server, service)
 	grpc_health_v1.RegisterHealthServer(server, state.grpc)

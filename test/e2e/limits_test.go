@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/limit"
 	"github.com/holdfast-mcp/holdfast/test/testbed"
 )
 
@@ -78,6 +79,14 @@ func TestRateLimits(t *testing.T) {
 	if a := call("C-1201", "bob"); refused(a) {
 		t.Errorf("another caller is refused: %s", a.Body)
 	}
+	var pages []limit.Page
+	for _, processor := range []string{testbed.Extproc1, testbed.Extproc2} {
+		pages = append(pages, limitPage(t, bed.Addr(processor)))
+	}
+	top := limit.Join(pages, 1).Uses
+	if len(top) != 1 || top[0].Used != 4 || top[0].Requests != 4 || top[0].Refused != 36 || top[0].Principal == "" || top[0].Argument == "" {
+		t.Errorf("who is over the limit: %+v", top)
+	}
 	bed.Eventually(10*time.Second, "the metrics say so", func() error {
 		sum := 0.0
 		for _, processor := range []string{testbed.Extproc1, testbed.Extproc2} {
@@ -98,4 +107,23 @@ func TestRateLimits(t *testing.T) {
 		}
 		return nil
 	})
+}
+
+// limitPage is what 'holdfast limits top' asks a processor.
+func limitPage(t *testing.T, address string) limit.Page {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+address+limit.PagePath, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	page, err := limit.ReadPage(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return page
 }
