@@ -76,6 +76,9 @@ func TestRetryAfterIsPaced(t *testing.T) {
 			"another endpoint is left":    {1, "60", true, "headers" + stampedHeaders("busy;429;raw")},
 			"time enough":                 {2, "2", true, "headers x-holdfast-region=asia-south1 x-holdfast-retry-after=2 x-holdfast-verdict=busy;429;raw x-holdfast-via=primary-mumbai"},
 			"too long, with Envoy's half": {2, "7", true, "headers :status=408" + stampedHeaders("busy;429;raw")},
+			"longer than time can be":     {2, "Fri, 31 Dec 9999 23:59:59 GMT", true, "headers :status=408" + stampedHeaders("busy;429;raw")},
+			"more than a number can hold": {2, "100000000000000000000", true, "headers :status=408" + stampedHeaders("busy;429;raw")},
+			"less than nothing":           {2, "-5", true, "headers x-holdfast-region=asia-south1 x-holdfast-retry-after=1 x-holdfast-verdict=busy;429;raw x-holdfast-via=primary-mumbai"},
 			"does not say":                {2, "", true, "headers" + stampedHeaders("busy;429;raw")},
 			"not tried again anyway":      {2, "60", false, "headers" + stampedHeaders("busy;429;raw")},
 		} {

@@ -1,6 +1,7 @@
 package extproc
 
 import (
+	"errors"
 	"net/http"
 	"strconv"
 	"time"
@@ -86,17 +87,24 @@ func (a *attempt) byStatus(h headers) (said bool, err error) {
 	return false, nil
 }
 
-// defaultRetryAfter stands for a 429 that does not say how long.
-const defaultRetryAfter = time.Second
+const (
+	// defaultRetryAfter stands for a 429 that does not say how long.
+	defaultRetryAfter = time.Second
+	// maxRetryAfter bounds what a server can make of it: callers are told no more.
+	maxRetryAfter = time.Hour
+)
 
-// retryAfter reads Retry-After (RFC 9110, section 10.2.3): seconds, or a date.
+// retryAfter reads Retry-After (RFC 9110, section 10.2.3): seconds, or a date. What is neither counts as
+// absent; the result is 0 to maxRetryAfter.
 func retryAfter(h headers, now time.Time) time.Duration {
 	value := h.first("retry-after")
-	if seconds, err := strconv.ParseUint(value, 10, 32); err == nil {
-		return time.Duration(seconds) * time.Second
+	seconds, err := strconv.ParseUint(value, 10, 64)
+	if err == nil || errors.Is(err, strconv.ErrRange) {
+		// Out of range is a number too: ParseUint gives the largest one then.
+		return time.Duration(min(seconds, uint64(maxRetryAfter/time.Second))) * time.Second //nolint:gosec // at most an hour
 	}
 	if date, err := http.ParseTime(value); err == nil {
-		return max(0, date.Sub(now))
+		return min(max(0, date.Sub(now)), maxRetryAfter)
 	}
 	return defaultRetryAfter
 }
