@@ -10,7 +10,9 @@ import (
 
 	outcomev1 "github.com/holdfast-mcp/holdfast/api/outcome/v1"
 	policyv1 "github.com/holdfast-mcp/holdfast/api/policy/v1"
+	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/breaker"
 	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/budget"
+	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/outcome"
 	"github.com/holdfast-mcp/holdfast/pkg/names"
 )
 
@@ -152,6 +154,40 @@ func TestBrokenEverywhereGoesToTheSecondProvider(t *testing.T) {
 		}
 		if call, err := toldCall(reply); err != nil || call.GetSecond().GetServer() != "archive" {
 			t.Errorf("%v, %v", call, err)
+		}
+	})
+}
+
+// TestSecondProviderSaysNothingOfTheFirst: its answer, though from the region that was on trial, does not make
+// the trial a good one, nor its success there a witness.
+func TestSecondProviderSaysNothingOfTheFirst(t *testing.T) {
+	t.Parallel()
+	inBubble(t, twoProviders(), func(t *testing.T, e *envoy) {
+		breakers := e.service.opts.Breakers
+		breakers.Failed(breaker.Key{Server: "orders", Tool: "get_order", Region: "asia-south1"}, breaker.Settings{},
+			func(time.Time) outcome.Tally { return outcome.Tally{Failed: 20, Row: 20, Confirmed: true} })
+		time.Sleep(7 * time.Second)
+		edge, said := e.route(t, orderBody)
+		if said != "" {
+			t.Fatalf("the trial is told %q", said)
+		}
+		edge.ask(answered(3, false, ":status: 200", names.HeaderRegion+": asia-south1", names.HeaderDegraded+": fallback"))
+		if list := breakers.List(); len(list) != 1 || list[0].GetState() != breaker.Open || list[0].GetOpenings() != 2 {
+			t.Errorf("after a trial that the second provider answered: %v", list)
+		}
+
+		call := getOrder(func(c *policyv1.CallContext) {
+			c.Second = &policyv1.SecondCall{Server: "archive", Tool: "find", Path: "/archive", FirstPath: "/mcp", Body: []byte("{}")}
+		})
+		req := try(t, call, "archive", "127.0.0.1:7301")
+		req.GetMetadataContext().GetFilterMetadata()[names.MetadataNamespace].Fields[names.MetadataFailed] = structpb.NewStringValue(delhi + " asia-south2")
+		x := e.open(names.PointAttempt)
+		defer x.hangUp()
+		x.ask(req)
+		x.say(responseHeaders(false, jsonHeaders...))
+		x.say(responseBody(goodResult, true))
+		if got := e.service.opts.Window.Tool("archive", "find", "asia-south2", time.Time{}); got.Confirmed {
+			t.Error("the second provider speaks against itself in a region of the first")
 		}
 	})
 }

@@ -103,9 +103,13 @@ func (e *edge) learn(h headers, local degrade.Local, report outcome.Report, judg
 	}
 	region := h.first(names.HeaderRegion)
 	failed := judged && failing(report.Verdict)
+	second := h.first(names.HeaderDegraded) == degrade.SourceFallback
 	switch {
-	case judged && report.Verdict == outcome.TooBusy, local.Attempts == 0:
+	case judged && report.Verdict == outcome.TooBusy, local.Attempts == 0, second && local.Attempts == 1:
 		trial.Void()
+	case second:
+		// The second provider has answered, in whatever region: the first has not.
+		trial.Failed()
 	case region == trial.Region() && !failed:
 		trial.Good()
 	case region != trial.Region() && local.Attempts <= 1 && region != "":

@@ -33,9 +33,10 @@ func (a *attempt) leaveWord() *structpb.Struct {
 	}}
 }
 
-// witness speaks against the region that failed before, where this one succeeded.
+// witness speaks against the region that failed before, where this one succeeded. A second provider
+// has done something else, and says nothing about the first.
 func (a *attempt) witness(class outcome.Class) {
-	if class != outcome.Succeeded || a.failedRegion == "" || a.failedRegion == a.endpoint.region {
+	if class != outcome.Succeeded || a.second != nil || a.failedRegion == "" || a.failedRegion == a.endpoint.region {
 		return
 	}
 	there := a.asked()
