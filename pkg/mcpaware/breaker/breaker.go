@@ -24,7 +24,9 @@ package breaker
 
 import (
 	"log/slog"
+	"maps"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -108,6 +110,8 @@ type entry struct {
 	trial time.Time
 	// passed is the number of good trials in a row.
 	passed int
+	// asked is when a call was last kept away, or tried.
+	asked time.Time
 	// lastSafe is when a call that may run twice last asked for this tool.
 	lastSafe time.Time
 	// told: List has said so.
@@ -159,6 +163,9 @@ func (s *Set) Failed(key Key, settings Settings, tally func(since time.Time) out
 		return
 	}
 	if e == nil {
+		if len(s.entries) >= maxBreakers {
+			s.evict(now)
+		}
 		if e = s.add(key, now); e == nil {
 			return
 		}
@@ -181,6 +188,30 @@ func (s *Set) add(key Key, now time.Time) *entry {
 	return e
 }
 
+// abandoned is how long nobody asks for a broken tool before its breaker is forgotten: the tool, or its
+// region, may be gone from the configuration, or its name an invention of callers.
+const abandoned = 10 * time.Minute
+
+// awaited is the last time that a breaker was of use to anybody, or will be.
+func (e *entry) awaited() time.Time {
+	return later(later(e.since, e.retryAt), e.asked)
+}
+
+// evict makes room for breakers by forgetting those that have been of no use for longest: where names are
+// made up, those that calls keep coming for stay. It drops an eighth, so that not every new name costs a search.
+func (s *Set) evict(now time.Time) {
+	s.forget(now)
+	keys := slices.SortedFunc(maps.Keys(s.entries), func(a, b Key) int {
+		return later(s.entries[a].since, s.entries[a].asked).Compare(later(s.entries[b].since, s.entries[b].asked))
+	})
+	drop := max(0, len(keys)-maxBreakers*7/8)
+	for _, key := range keys[:drop] {
+		delete(s.entries, key)
+	}
+	s.opts.Logger.Warn("too many breakers: some are forgotten", "forgotten", drop, "limit", maxBreakers)
+	s.count()
+}
+
 // tidy drops what is over, at most once a second.
 func (s *Set) tidy(now time.Time) {
 	if now.Sub(s.tidied) < time.Second {
@@ -190,10 +221,10 @@ func (s *Set) tidy(now time.Time) {
 	s.forget(now)
 }
 
-// forget drops breakers that have stayed closed, and marks and overrides that have ended.
+// forget drops breakers that have stayed closed or that nobody asks for, and marks and overrides that have ended.
 func (s *Set) forget(now time.Time) {
 	for key, e := range s.entries {
-		if e.state == Closed && now.Sub(e.since) > steady {
+		if e.state == Closed && now.Sub(e.since) > steady || e.state != Closed && now.Sub(e.awaited()) > abandoned {
 			delete(s.entries, key)
 		}
 	}

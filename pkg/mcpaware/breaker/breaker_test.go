@@ -323,6 +323,58 @@ func TestAdoptRefuses(t *testing.T) {
 	}
 }
 
+// TestAbandonedBreakersAreForgotten: a breaker that nobody asks for any more, since its tool or region is gone, ends,
+// in the whole fleet; one that calls are kept away by stays.
+func TestAbandonedBreakersAreForgotten(t *testing.T) {
+	t.Parallel()
+	a, b := newBench("a", nil), newBench("b", nil)
+	a.trip()
+	word := a.List()
+	b.Adopt(&outcomev1.Fleet{Processors: []string{"a", "b"}, Breakers: word})
+	for range 30 {
+		a.pass(time.Minute)
+		a.ask(true).Trial.Void()
+	}
+	if a.state() == Closed {
+		t.Error("a breaker that calls ask for was forgotten")
+	}
+	a.pass(abandoned + time.Minute)
+	b.pass(abandoned + time.Minute)
+	if list := append(a.List(), b.List()...); len(list) != 0 || !a.Quiet() || !b.Quiet() {
+		t.Errorf("nobody asks, and there is %v", list)
+	}
+	b.Adopt(&outcomev1.Fleet{Processors: []string{"a", "b"}, Breakers: word})
+	if list := b.List(); len(list) != 0 {
+		t.Errorf("came back by the fleet: %v", list)
+	}
+}
+
+// TestInventedToolsLeaveRoom: ten thousand names that callers make up keep no breaker from opening, and none
+// shut that is in use.
+func TestInventedToolsLeaveRoom(t *testing.T) {
+	t.Parallel()
+	b := newBench("p", nil)
+	b.trip()
+	broken := func(time.Time) outcome.Tally { return outcome.Tally{Row: 10, Confirmed: true} }
+	for i := range 10_000 {
+		b.pass(time.Millisecond)
+		b.Failed(Key{"orders", fmt.Sprint("invented", i), "asia-south1"}, Settings{}, broken)
+		if i%100 == 0 {
+			b.ask(false)
+		}
+	}
+	if b.state() == Closed {
+		t.Error("the breaker of a tool that is called was forgotten")
+	}
+	late := Key{"orders", "late", "asia-south1"}
+	if b.Failed(late, Settings{}, broken); b.entries[late] == nil {
+		t.Error("no breaker opens any more")
+	}
+	if len(b.entries) > maxBreakers {
+		t.Errorf("%d breakers", len(b.entries))
+	}
+}
+
 func TestBounds(t *testing.T) {
 	t.Parallel()
 	b := newBench("p", nil)

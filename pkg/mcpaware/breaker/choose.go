@@ -84,6 +84,7 @@ func (s *Set) allows(key Key, a *Ask, now time.Time, mayTry bool) (until time.Ti
 	if e == nil || e.state == Closed {
 		return time.Time{}, true, false
 	}
+	e.asked = now
 	if a.Safe {
 		e.lastSafe = now
 	}

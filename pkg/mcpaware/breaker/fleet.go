@@ -85,6 +85,9 @@ func (s *Set) adopt(b *outcomev1.Breaker, now time.Time) {
 	switch {
 	case e == nil && b.GetState() == Closed:
 		return
+	case e == nil && now.Sub(later(since, b.GetRetryAt().AsTime())) > abandoned:
+		// Forgotten here; taken in again it would live on in the fleet for ever.
+		return
 	case e == nil:
 		if e = s.add(key, now); e == nil {
 			return
@@ -108,6 +111,13 @@ func (s *Set) adopt(b *outcomev1.Breaker, now time.Time) {
 		return
 	}
 	s.become(key, e, c)
+}
+
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
 }
 
 // maxOpenFor is the longest time that a configuration may ask for.

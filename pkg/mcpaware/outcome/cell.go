@@ -1,6 +1,9 @@
 package outcome
 
 import (
+	"cmp"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 )
@@ -92,7 +95,7 @@ func (s *server) countTool(c *Call, class Class, at time.Duration) {
 	found.answer(1, at)
 }
 
-// cell finds a cell; create makes it where there is none and room is left.
+// cell finds a cell; create makes it where there is none.
 func (s *server) cell(key cellKey, create bool, at time.Duration) *cell {
 	s.cellsMu.RLock()
 	found := s.cells[key]
@@ -106,10 +109,7 @@ func (s *server) cell(key cellKey, create bool, at time.Duration) *cell {
 		return found
 	}
 	if len(s.cells) >= maxCells {
-		s.forgetQuiet(at)
-		if len(s.cells) >= maxCells {
-			return nil
-		}
+		s.makeRoom(at)
 	}
 	found = &cell{}
 	s.cells[key] = found
@@ -117,15 +117,21 @@ func (s *server) cell(key cellKey, create bool, at time.Duration) *cell {
 	return found
 }
 
-// forgetQuiet drops tools that have not failed for a while. cellsMu is held.
-func (s *server) forgetQuiet(at time.Duration) {
+// makeRoom drops tools that have not failed for a while and, where that is not enough, the eighth that has not
+// for longest: where callers make up names, a tool that keeps failing stays. cellsMu is held.
+func (s *server) makeRoom(at time.Duration) {
+	last := make(map[cellKey]time.Duration, len(s.cells))
 	for key, c := range s.cells {
 		c.mu.Lock()
-		quiet := at-max(c.lastFailure, c.confirmed) > failureMemory
+		last[key] = max(c.lastFailure, c.confirmed)
 		c.mu.Unlock()
-		if quiet {
-			delete(s.cells, key)
+	}
+	oldest := slices.SortedFunc(maps.Keys(last), func(a, b cellKey) int { return cmp.Compare(last[a], last[b]) })
+	for i, key := range oldest {
+		if at-last[key] <= failureMemory && len(oldest)-i <= maxCells*7/8 {
+			break
 		}
+		delete(s.cells, key)
 	}
 	s.failing.Store(int32(len(s.cells))) //nolint:gosec // at most maxCells
 }

@@ -157,6 +157,30 @@ func TestWindowBounds(t *testing.T) {
 	}
 }
 
+// TestInventedToolsHideNone: ten thousand names that callers make up do not keep the failures of a tool that is
+// called all the time from being counted, and take no more memory than the bound.
+func TestInventedToolsHideNone(t *testing.T) {
+	t.Parallel()
+	c := newClock()
+	w := NewWindow(c.now)
+	call := Call{Server: "s", Endpoint: "e", Region: "r", Method: "tools/call", Tool: "real"}
+	for i := range 10_000 {
+		c.at = c.at.Add(time.Millisecond)
+		invented := call
+		invented.Tool = "invented" + itoa(i)
+		w.Observe(invented, Failed)
+		if i%100 == 0 {
+			w.Observe(call, Failed)
+		}
+	}
+	if got := w.Tool("s", "real", "r", time.Time{}); got.Row != 100 {
+		t.Errorf("%d failures in a row are known, want 100", got.Row)
+	}
+	if n := len(w.servers["s"].cells); n > maxCells {
+		t.Errorf("%d tools are watched, want at most %d", n, maxCells)
+	}
+}
+
 func TestWindowConcurrent(t *testing.T) {
 	t.Parallel()
 	w := NewWindow(nil)
