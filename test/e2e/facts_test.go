@@ -21,6 +21,7 @@ func event(data string) string { return "event: message\ndata: " + data + "\n\n"
 // TestEnvoyFacts holds what Holdfast relies on in Envoy, each fact shown through
 // the configuration that people run.
 func TestEnvoyFacts(t *testing.T) {
+	t.Parallel()
 	p := startPair(t)
 	t.Run("a failure in 200 moves the call, as JSON and as SSE", func(t *testing.T) {
 		for name, answer := range map[string]http.HandlerFunc{"JSON": jsonAnswer(failing), "SSE": sseAnswer(event(failing))} {
@@ -242,6 +243,7 @@ func upstreamHeaders(t *testing.T, p *pair) {
 // TestEarlyReplies: what Envoy refuses by itself reaches the client whole, as
 // JSON-RPC, and no path trick or header reaches a server.
 func TestEarlyReplies(t *testing.T) {
+	t.Parallel()
 	p := startPair(t)
 	p.set(nil, nil)
 	call := testbed.CallTool("1", "get_order", "{}")
@@ -316,6 +318,7 @@ func chunkedOverLimit(t *testing.T, p *pair) {
 // TestForgedStamp: a client cannot choose a route, and a client's retry headers
 // do not run an unsafe call twice.
 func TestForgedStamp(t *testing.T) {
+	t.Parallel()
 	p := startPair(t)
 	p.set(jsonAnswer(failing), nil)
 	header := testbed.ModernHeaders("tools/call", "create_order")

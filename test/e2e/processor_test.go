@@ -39,6 +39,7 @@ func TestProcessorLoss(t *testing.T) {
 // TestNoProcessor: with no extproc at all every request is refused in a form that
 // clients live through, and a forged stamp changes nothing.
 func TestNoProcessor(t *testing.T) {
+	t.Parallel()
 	p := startPair(t)
 	p.set(nil, nil)
 	stamps := routeStamps(t, p.Bed)
@@ -113,6 +114,7 @@ func routeStamps(t *testing.T, s *testbed.Bed) []string {
 
 // TestHungProcessors: processors that accept and never answer are as good as gone.
 func TestHungProcessors(t *testing.T) {
+	t.Parallel()
 	p := startPair(t)
 	p.set(nil, nil)
 	for _, name := range []string{testbed.Extproc1, testbed.Extproc2} {
