@@ -61,8 +61,8 @@ type attempt struct {
 	// over: no message is expected after this one.
 	over bool
 	held answer
-	// deadline of the held answer, then of the silence between two events; nil where
-	// there is none.
+	// deadline of the try, then of the held answer, then of the silence between two
+	// events; nil where there is none.
 	deadline *time.Timer
 	// spokeAt is when the last piece of a stream came that is watched for silence.
 	spokeAt time.Time
@@ -150,7 +150,7 @@ func (a *attempt) onRequest(req *extprocv3.ProcessingRequest, m *extprocv3.HttpH
 	return a.send(requestHeadersReply(reply))
 }
 
-// onDeadline ends the wait for an answer that did not come in time.
+// onDeadline ends the wait for an answer that did not come, or not as a whole, in time.
 func (a *attempt) onDeadline() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -160,7 +160,12 @@ func (a *attempt) onDeadline() {
 			a.service.log.Error("deadline failed", "fault", fault, "stack", string(debug.Stack()))
 		}
 	}()
-	if a.phase != holding {
+	switch a.phase {
+	case waiting:
+		a.giveUp()
+		return
+	case holding:
+	case passing, closed:
 		return
 	}
 	// An error here is the stream's, which the reader of the stream sees as well.
@@ -174,10 +179,14 @@ func (a *attempt) startDeadline() error {
 	if limit <= 0 {
 		return nil
 	}
-	a.stopDeadline()
 	left := min(limit-time.Since(a.started), a.left())
 	if left <= 0 {
 		return a.late()
+	}
+	if a.deadline != nil {
+		// One that has fired meanwhile finds nothing to do, or that time is up indeed.
+		a.deadline.Reset(left)
+		return nil
 	}
 	a.deadline = time.AfterFunc(left, a.onDeadline)
 	return nil

@@ -30,26 +30,28 @@ func (a *attempt) left() time.Duration {
 	return time.Until(time.UnixMilli(deadline))
 }
 
-// giveUpLater sees to it that a try which gets no answer at all does not outlast its call: Envoy's
-// per-try timeout begins anew with each. over is set where the time is up already.
+// tryBackstop is how long after Envoy's per-try timeout a try without an answer is ended from here. Envoy's own
+// timeout is better, since the call may go on elsewhere, but a single 1xx of the server
+// switches it off; so it gets time enough on a busy machine.
+const tryBackstop = time.Second
+
+// giveUpLater sees to it that a try which gets no answer at all does not outlast its call, as Envoy's
+// per-try timeout begins anew with each, and ends at all. over is set where the time is up already.
 func (a *attempt) giveUpLater() {
 	perTry, left := a.call.GetPerTryTimeout().AsDuration(), a.left()
 	switch {
-	case perTry <= 0 || left >= perTry-tryOverrun:
+	case perTry <= 0:
+	case left >= perTry-tryOverrun:
+		a.deadline = time.AfterFunc(perTry+tryBackstop, a.onDeadline)
 	case left <= 0:
 		a.over = true
 	default:
-		a.deadline = time.AfterFunc(left, a.giveUp)
+		a.deadline = time.AfterFunc(left, a.onDeadline)
 	}
 }
 
 // giveUp ends a try, and the call with it, whose server has not answered in time.
 func (a *attempt) giveUp() {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if a.phase != waiting {
-		return
-	}
 	a.observe(outcome.Failed)
 	a.debug("no time left")
 	if err := a.send(immediate(a.outOfTime())); err != nil {

@@ -31,6 +31,16 @@ func TestCallsEndInTime(t *testing.T) {
 			"about as long as the try: Envoy's timeout, which counts against the endpoint": {750 * time.Millisecond, []step{
 				{after: 900 * time.Millisecond, want: []string{}},
 			}},
+			"Envoy's timeout does not come": {time.Hour, []step{
+				{after: 1700 * time.Millisecond, want: []string{}},
+				{after: 200 * time.Millisecond, want: []string{givenUp}},
+			}},
+			"headers before that": {time.Hour, []step{
+				{after: 700 * time.Millisecond, want: []string{}},
+				{send: responseHeaders(false, ":status: 200", "content-type: application/json"), want: []string{}},
+				{after: 101 * time.Millisecond, want: []string{failedAs("424", "timeout;200;raw")}},
+				{after: 2 * time.Second, want: []string{}},
+			}},
 			"answered in time": {300 * time.Millisecond, []step{
 				{send: responseHeaders(true, ":status: 500"), want: []string{"headers" + stampedHeaders("endpoint_failed;500;raw")}},
 				{after: time.Second, want: []string{}},

@@ -46,6 +46,8 @@ type edge struct {
 	tally tally
 	// quota of the nearest rate limit; nil where none is for the message.
 	quota *quota
+	// length of the body as the request announces it; -1 where it does not.
+	length int64
 }
 
 func (e *edge) run(stream extprocv3.ExternalProcessor_ProcessServer) error {
@@ -89,8 +91,9 @@ func (e *edge) handle(req *extprocv3.ProcessingRequest) (reply *extprocv3.Proces
 		if !e.awaitsBody {
 			return nil, true, unexpected(names.PointEdge, req)
 		}
-		if !m.RequestBody.GetEndOfStream() {
-			// The mode is BUFFERED: what is not the whole body must not be decided on.
+		if body := m.RequestBody; !body.GetEndOfStream() && int64(len(body.GetBody())) != e.length {
+			// The mode is BUFFERED: what is not the whole body must not be decided on. Where
+			// trailers follow, it is whole without being the end.
 			return nil, true, status.Error(codes.FailedPrecondition, "edge point: a part of a body, want it whole")
 		}
 		reply, over = e.onBody(m.RequestBody.GetBody())
@@ -132,7 +135,10 @@ func (e *edge) onHeaders(m *extprocv3.HttpHeaders) (*extprocv3.ProcessingRespons
 		// No body comes, so the headers' reply is the last word.
 		return e.onBodyAs(nil, requestHeadersReply)
 	}
-	if h.contentLength() < 0 && e.again == nil {
+	if e.again == nil {
+		e.length = h.contentLength()
+	}
+	if e.length < 0 {
 		// Envoy holds the whole body before it can be decided on; one of unknown length
 		// would be held without a bound.
 		answer := degrade.Refuse(degrade.Refusal{

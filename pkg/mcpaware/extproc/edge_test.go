@@ -1,6 +1,8 @@
 package extproc
 
 import (
+	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -362,6 +364,22 @@ func TestEdgeRefusedMessages(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestEdgeTrailersFollow: a body as long as announced is whole, though it is not the end.
+func TestEdgeTrailersFollow(t *testing.T) {
+	t.Parallel()
+	inBubble(t, shopmax(), func(t *testing.T, e *envoy) {
+		x := e.open(names.PointEdge)
+		defer x.hangUp()
+		lines := slices.DeleteFunc(slices.Clone(postHeaders), func(l string) bool { return strings.HasPrefix(l, "content-length") })
+		x.ask(requestHeaders(false, append(lines, fmt.Sprintf("content-length: %d", len(callBody)))...))
+		body := requestBody(callBody)
+		body.GetRequestBody().EndOfStream = false
+		if got := x.say(body); len(got) != 1 || !strings.Contains(got[0], names.HeaderRoute+"=") {
+			t.Errorf("reply %q, want a route", got)
+		}
+	})
 }
 
 func TestEdgeEnvoyGivesUpBeforeTheBody(t *testing.T) {

@@ -2,6 +2,7 @@ package extproc
 
 import (
 	"net/http"
+	"strconv"
 	"strings"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
@@ -15,9 +16,11 @@ import (
 func (e *edge) comesAgain(h headers) {
 	length := h.first(names.HeaderRerun)
 	path, ok := strings.CutPrefix(e.request.Path, names.PathRerun)
-	if !ok || length == "" || e.request.Verb != http.MethodGet {
+	bytes, err := strconv.ParseInt(length, 10, 64)
+	if !ok || err != nil || e.request.Verb != http.MethodGet {
 		return
 	}
+	e.length = bytes
 	e.request.Verb, e.request.Path = http.MethodPost, path
 	e.again = []*corev3.HeaderValueOption{
 		setHeader(":method", http.MethodPost), setHeader(":path", path), setHeader("content-length", length),
