@@ -157,7 +157,7 @@ func readMessage(env *environment, argument string) ([]byte, error) {
 	if argument != "-" {
 		file, err := os.Open(argument) //nolint:gosec // the operator's path
 		if err != nil {
-			return nil, fmt.Errorf("reading the message: %w", err)
+			return nil, fmt.Errorf("reading the message: %w; MESSAGE is JSON-RPC that begins with { or [, the name of a file with such a message, or - for standard input", err)
 		}
 		defer file.Close() //nolint:errcheck // only read
 		from = file

@@ -179,7 +179,7 @@ func TestExplain(t *testing.T) {
 		{"two ids", "", []string{`{"jsonrpc":"2.0","id":1,"id":2,"method":"ping"}`}, 0, []string{`refused +HTTP 400 .*-32600`}},
 		{"a batch", "", []string{`[]`}, 0, []string{`refused +HTTP 400 .*-32600`}},
 		{"no message", "", []string{"-"}, 1, []string{`there is no message`}},
-		{"no file", "", []string{"testdata/nothing"}, 1, []string{`no such file`}},
+		{"no file", "", []string{"testdata/nothing"}, 1, []string{`no such file`, `JSON-RPC that begins with`, `or - for standard input`}},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

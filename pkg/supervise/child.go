@@ -84,7 +84,8 @@ func (c *Child) Status() Status {
 	return s
 }
 
-// Tail returns up to n last lines of the child's output, oldest first.
+// Tail returns up to n last lines that the child's process, or the last one it had,
+// has put out, oldest first.
 func (c *Child) Tail(n int) []string { return c.log.tail(n) }
 
 // Start runs the child and returns when it is ready. Where it ends first, or is
@@ -232,6 +233,7 @@ func (c *Child) endWatch() {
 }
 
 func (c *Child) spawn() (*process, error) {
+	c.log.begin()
 	p, err := startProcess(c.sup.spawner, c.spec, c.log)
 	if err != nil {
 		return nil, err

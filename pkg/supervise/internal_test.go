@@ -37,6 +37,29 @@ func TestSpecRefused(t *testing.T) {
 	}
 }
 
+// TestLastWordsAreOfOneLife: what an earlier process said explains no later death.
+func TestLastWordsAreOfOneLife(t *testing.T) {
+	l := newChildLog(filepath.Join(t.TempDir(), "x.log"), 1<<20)
+	defer l.close()
+	l.begin()
+	_, _ = l.Write([]byte("first\nhalf a"))
+	if got := l.tail(8); !slices.Equal(got, []string{"first", "half a"}) {
+		t.Errorf("the first life: %q", got)
+	}
+	l.begin()
+	if got := l.tail(8); len(got) != 0 {
+		t.Errorf("a life without a word: %q", got)
+	}
+	_, _ = l.Write([]byte("second\n"))
+	if got := l.tail(8); !slices.Equal(got, []string{"second"}) {
+		t.Errorf("the second life: %q", got)
+	}
+	file, err := os.ReadFile(l.path)
+	if err != nil || !strings.Contains(string(file), "first") || !strings.Contains(string(file), "second") {
+		t.Errorf("the file: %q, %v", file, err)
+	}
+}
+
 func TestLogRemembersTheLast(t *testing.T) {
 	l := newChildLog(filepath.Join(t.TempDir(), "x.log"), 1<<20)
 	defer l.close()

@@ -31,6 +31,8 @@ type childLog struct {
 	// lines is the number of lines ever remembered; the ring holds the last of them.
 	lines   int
 	partial []byte
+	// born is what lines was when the process that runs now began.
+	born int
 }
 
 func newChildLog(path string, limit int64) *childLog {
@@ -102,11 +104,23 @@ func (l *childLog) remember(line string) {
 	l.lines++
 }
 
-// tail returns up to n last lines, oldest first, an unfinished one included.
+// begin tells that another process of the child starts; what those before it said
+// stays in the file only.
+func (l *childLog) begin() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.partial) > 0 {
+		l.endLine()
+	}
+	l.born = l.lines
+}
+
+// tail returns up to n last lines of the process that was started last, oldest first,
+// an unfinished one included.
 func (l *childLog) tail(n int) []string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	kept := min(l.lines, ringLines)
+	kept := min(l.lines-l.born, ringLines)
 	out := make([]string, 0, kept+1)
 	for i := l.lines - kept; i < l.lines; i++ {
 		out = append(out, l.ring[i%ringLines])
