@@ -36,22 +36,24 @@ func files(t *testing.T, match func(string) bool) map[string]string {
 	return out
 }
 
-func TestInvariantsNameTestsThatExist(t *testing.T) {
+func TestPagesNameTestsThatExist(t *testing.T) {
 	var all strings.Builder
 	for _, text := range files(t, func(p string) bool { return strings.HasSuffix(p, "_test.go") }) {
 		all.WriteString(text)
 	}
-	doc, err := os.ReadFile(filepath.Join(root, "docs", "INVARIANTS.md"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	named := regexp.MustCompile("`((?:Test|Fuzz)[A-Za-z0-9]+)").FindAllStringSubmatch(string(doc), -1)
-	if len(named) == 0 {
-		t.Fatal("docs/INVARIANTS.md names no test")
-	}
-	for _, m := range named {
-		if !strings.Contains(all.String(), "func "+m[1]+"(") {
-			t.Errorf("docs/INVARIANTS.md names %s, which does not exist", m[1])
+	for _, page := range []string{"INVARIANTS.md", "ENVOY.md"} {
+		doc, err := os.ReadFile(filepath.Join(root, "docs", page))
+		if err != nil {
+			t.Fatal(err)
+		}
+		named := regexp.MustCompile("`((?:Test|Fuzz)[A-Za-z0-9]+)").FindAllStringSubmatch(string(doc), -1)
+		if len(named) == 0 {
+			t.Fatalf("docs/%s names no test", page)
+		}
+		for _, m := range named {
+			if !strings.Contains(all.String(), "func "+m[1]+"(") {
+				t.Errorf("docs/%s names %s, which does not exist", page, m[1])
+			}
 		}
 	}
 }
