@@ -31,16 +31,6 @@ func TestCallsEndInTime(t *testing.T) {
 			"about as long as the try: Envoy's timeout, which counts against the endpoint": {750 * time.Millisecond, []step{
 				{after: 900 * time.Millisecond, want: []string{}},
 			}},
-			"Envoy's timeout does not come": {time.Hour, []step{
-				{after: 1700 * time.Millisecond, want: []string{}},
-				{after: 200 * time.Millisecond, want: []string{givenUp}},
-			}},
-			"headers before that": {time.Hour, []step{
-				{after: 700 * time.Millisecond, want: []string{}},
-				{send: responseHeaders(false, ":status: 200", "content-type: application/json"), want: []string{}},
-				{after: 101 * time.Millisecond, want: []string{failedAs("424", "timeout;200;raw")}},
-				{after: 2 * time.Second, want: []string{}},
-			}},
 			"answered in time": {300 * time.Millisecond, []step{
 				{send: responseHeaders(true, ":status: 500"), want: []string{"headers" + stampedHeaders("endpoint_failed;500;raw")}},
 				{after: time.Second, want: []string{}},
@@ -68,6 +58,38 @@ func TestCallsEndInTime(t *testing.T) {
 		defer x.hangUp()
 		if got := x.say(tryNumber(t, getOrder(until(-time.Millisecond)), 2)); len(got) != 1 || got[0] != givenUp {
 			t.Errorf("a try that begins too late: %q", got)
+		}
+	})
+}
+
+// TestTriesEndWithoutEnvoy: a try whose per-try timeout Envoy has dropped ends all the same, later than Envoy
+// would have ended it; one whose answer has begun keeps its own limit.
+func TestTriesEndWithoutEnvoy(t *testing.T) {
+	t.Parallel()
+	inBubble(t, shopmax(), func(t *testing.T, e *envoy) {
+		x := e.open(names.PointAttempt)
+		defer x.hangUp()
+		x.ask(tryNumber(t, getOrder(until(time.Hour)), 1))
+		time.Sleep(1700 * time.Millisecond)
+		if got := x.heard(); len(got) != 0 {
+			t.Errorf("before Envoy's time and more: %q", got)
+		}
+		time.Sleep(200 * time.Millisecond)
+		if got := x.heard(); len(got) != 1 || got[0] != givenUp {
+			t.Errorf("after it: %q", got)
+		}
+		y := e.open(names.PointAttempt)
+		defer y.hangUp()
+		y.ask(tryNumber(t, getOrder(until(time.Hour)), 1))
+		time.Sleep(700 * time.Millisecond)
+		y.say(responseHeaders(false, jsonHeaders...))
+		time.Sleep(101 * time.Millisecond)
+		if got := y.heard(); len(got) != 1 || got[0] != failedAs("424", "timeout;200;raw") {
+			t.Errorf("headers and no more: %q", got)
+		}
+		time.Sleep(2 * time.Second)
+		if got := y.heard(); len(got) != 0 {
+			t.Errorf("afterwards: %q", got)
 		}
 	})
 }
