@@ -158,12 +158,19 @@ func TestFleet(t *testing.T) {
 			}
 			return nil
 		})
-		metrics, err := f.Metrics(f.XDSAdmin)
-		for _, want := range []string{"holdfast_fleet_processors 2", `holdfast_breaker_override{region="asia-south1",server="orders",state="open",tool="get_order"} 1`, `holdfast_xds_nodes{kind="envoy",sync="`} {
-			if err != nil || !strings.Contains(metrics, want) {
-				t.Errorf("no %s in the control plane's metrics: %v", want, err)
+		// The Envoy comes back in its own time.
+		f.Eventually(10*time.Second, "the control plane's metrics tell of all of them", func() error {
+			metrics, err := f.Metrics(f.XDSAdmin)
+			if err != nil {
+				return err
 			}
-		}
+			for _, want := range []string{"holdfast_fleet_processors 2", `holdfast_breaker_override{region="asia-south1",server="orders",state="open",tool="get_order"} 1`, `holdfast_xds_nodes{kind="envoy",sync="`} {
+				if !strings.Contains(metrics, want) {
+					return fmt.Errorf("there is no %s", want)
+				}
+			}
+			return nil
+		})
 		f.region("get_order", testbed.Delhi)
 		f.hold("get_order", testbed.Mumbai, adminv1.BreakerHold_BREAKER_HOLD_AUTO)
 		f.region("get_order", testbed.Mumbai)
