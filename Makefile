@@ -75,6 +75,10 @@ soak: ## 200 clients of four SDKs for ten minutes, while servers die and come ba
 drills: ## failures played on a real Envoy, held to bounds in absolute time
 	go test -timeout 30m -count=1 -v ./test/drills -absolute
 
+.PHONY: attack
+attack: ## one caller sends ten times its rate limit for a minute
+	HOLDFAST_ATTACK_TIME=60s go test -timeout 5m -count=1 -v -run 'TestAttack$$' ./test/e2e
+
 .PHONY: lint
 lint: $(GOLANGCI) ## gofumpt, vet and the linters of .golangci.yml
 	$(GOLANGCI) run --allow-parallel-runners ./...

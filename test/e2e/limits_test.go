@@ -3,12 +3,16 @@ package e2e
 import (
 	"fmt"
 	"net/http"
+	"os"
 	"regexp"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/limit"
+	"github.com/holdfast-mcp/holdfast/pkg/supervise/stack/stacktest"
 	"github.com/holdfast-mcp/holdfast/test/testbed"
 )
 
@@ -126,4 +130,107 @@ func limitPage(t *testing.T, address string) limit.Page {
 		t.Fatal(err)
 	}
 	return page
+}
+
+// attackTime is how long TestAttack lasts: a short while, or longer by this variable.
+const attackTime = "HOLDFAST_ATTACK_TIME"
+
+// TestAttack: a caller who sends ten times the limit gets the limit and no more, counted in a Redis that both processors
+// share, and others are answered as before.
+func TestAttack(t *testing.T) {
+	lasts := 8 * time.Second
+	if text := os.Getenv(attackTime); text != "" {
+		var err error
+		if lasts, err = time.ParseDuration(text); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const requests = 20
+	redis, _ := stacktest.StartRedis(t)
+	config := strings.Replace(testbed.DefaultConfig, "timeout: 5s", fmt.Sprintf("timeout: 5s\n  rateLimits: [{requests: %d, per: 1s, by: [principal]}]", requests), 1)
+	bed := testbed.Start(t, testbed.Options{Config: config, ExtprocArgs: []string{"--redis", redis}})
+	for _, processor := range []string{testbed.Extproc1, testbed.Extproc2} {
+		bed.Until(20*time.Second, processor+" counts in Redis", func() bool {
+			text, err := bed.Metrics(bed.Addr(processor))
+			return err == nil && strings.Contains(text, "\nholdfast_limit_redis_shared 1\n")
+		})
+	}
+	quiet := askEvery(bed, "bob", 100*time.Millisecond, lasts/2)
+	var attack []asked
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		attack = askEvery(bed, "mallory", time.Second/(10*requests), lasts)
+	}()
+	others := askEvery(bed, "bob", 100*time.Millisecond, lasts)
+	<-done
+	admitted := 0
+	for i, first := range attack {
+		if first.err != nil {
+			t.Fatal(first.err)
+		}
+		if first.refused {
+			continue
+		}
+		admitted++
+		within := 0
+		for _, one := range attack[i:] {
+			if !one.refused && one.end < first.begin+time.Second {
+				within++
+			}
+		}
+		if within > requests {
+			t.Errorf("%d calls admitted within a second", within)
+		}
+	}
+	// Calls are admitted as the window frees: nearly all of the limit in each second.
+	if least := requests * int(lasts/time.Second) * 8 / 10; admitted < least {
+		t.Errorf("%d of %d calls admitted, want at least %d", admitted, len(attack), least)
+	}
+	for _, one := range slices.Concat(quiet, others) {
+		if one.err != nil || one.refused {
+			t.Fatalf("another caller: %v, refused %v", one.err, one.refused)
+		}
+	}
+	t.Logf("attack: %d calls, %d admitted; others: median %v before, %v during it, 99 of 100 within %v before, %v during it",
+		len(attack), admitted, quantile(quiet, 0.5), quantile(others, 0.5), quantile(quiet, 0.99), quantile(others, 0.99))
+}
+
+// asked is one call of a caller.
+type asked struct {
+	begin, end time.Duration
+	refused    bool
+	err        error
+}
+
+// askEvery sends a call when it is due, whether or not the ones before have been answered.
+func askEvery(bed *testbed.Bed, token string, interval, lasts time.Duration) []asked {
+	header := testbed.ModernHeaders("tools/call", "get_order")
+	header.Set("Authorization", token)
+	out := make([]asked, int(lasts/interval))
+	start := time.Now()
+	var wg sync.WaitGroup
+	timer := time.NewTicker(interval)
+	defer timer.Stop()
+	for i := range out {
+		wg.Go(func() {
+			one := &out[i]
+			one.begin = time.Since(start)
+			var answer testbed.Answer
+			answer, one.err = bed.Post("/mcp", header, testbed.CallTool("1", "get_order", `{"order_id":"ORD-7701"}`))
+			one.end, one.refused = time.Since(start), strings.Contains(string(answer.Body), `"rate_limited"`)
+		})
+		<-timer.C
+	}
+	wg.Wait()
+	return out
+}
+
+func quantile(all []asked, q float64) time.Duration {
+	var took []time.Duration
+	for _, one := range all {
+		took = append(took, one.end-one.begin)
+	}
+	slices.Sort(took)
+	return took[int(float64(len(took)-1)*q)]
 }
