@@ -28,6 +28,9 @@ const (
 	supportedModern = `"supported":["2026-07-28"]`
 )
 
+// Speaks says whether messages of a revision of MCP are let through.
+func Speaks(revision string) bool { return revision == revision20260728 || isLegacy(revision) }
+
 func isLegacy(revision string) bool {
 	switch revision {
 	case revision20251125, revision20250618, revision20250326:

@@ -8,6 +8,7 @@ import (
 	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
 	"google.golang.org/protobuf/types/known/structpb"
 
+	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/degrade"
 	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/method"
 	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/outcome"
 	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/wire"
@@ -79,15 +80,11 @@ func (a *attempt) onHeaders(m *extprocv3.HttpHeaders) error {
 	case isJSON && a.held.length > maxHeldBytes:
 		return a.passLarge()
 	}
-	if isEvents && len(a.call.GetBatchIds()) > 0 {
-		// Its answers come one by one; none of them speaks for the others.
-		a.observe(outcome.Succeeded)
-		return a.pass()
-	}
 	if isEvents {
 		a.held.events = &events{
 			stream: wire.NewEventStream(maxEventBytes), id: a.call.GetId(), tests: &a.tests,
-			hurried: a.call.GetProgress() || streams(a.call.GetMethod()),
+			hurried: a.call.GetProgress() || streams(a.call.GetMethod()), modern: a.call.GetRevision() == degrade.ModernRevision,
+			batch: newBatchEvents(a.call.GetBatchIds()),
 		}
 	}
 	a.phase = holding
@@ -208,6 +205,7 @@ func (a *attempt) finish(f *final, last bool) error {
 		// Not an answer to the call: the status is all there is to go by.
 		return a.judged(a.observeBroken(), false, last)
 	}
+	a.capVersions(f)
 	verdict := a.observe(f.class)
 	a.witness(f.class)
 	if f.class != outcome.Failed && a.held.status >= 500 {

@@ -28,6 +28,11 @@ func TestAttemptJudgesBatches(t *testing.T) {
 			{send: responseBody(body, true), want: []string{headers, "last " + body}},
 		}}
 	}
+	const missing = `event: message
+data: {"jsonrpc":"2.0","id":"b","error":{"code":1502,"message":"Dependency failed - orders failed. The call may have been carried out: check before you repeat it.","data":{"code":"dependency_failed","message":"Dependency failed - orders failed. The call may have been carried out: check before you repeat it.","retryable":false,"outcome":"unknown","server":"orders"}}}` + "\n\n"
+	events := func(name string, steps []step) attemptTest {
+		return attemptTest{name: name, call: batch, steps: append([]step{{send: responseHeaders(false, eventHeaders...)}}, steps...)}
+	}
 	runAll(t, []attemptTest{
 		answer("all good", "["+other+","+one+"]", passedOn),
 		answer("one good", "["+one+","+broken+"]", passedOn),
@@ -35,10 +40,40 @@ func TestAttemptJudgesBatches(t *testing.T) {
 		answer("failed and refused", "["+wrong+","+broken+"]", passedOn),
 		answer("one missing, the other failed", "["+worse+"]", failedAs("424", "tool_failed;200;raw")),
 		answer("none", "[]", failedAs("424", "tool_failed;200;raw")),
-		{name: "events", call: batch, steps: []step{
-			{send: responseHeaders(false, eventHeaders...), want: []string{passedOn}},
-			{send: responseBody(event(one), false), want: []string{"body " + event(one)}},
-		}},
+		events("events, the first one good", []step{
+			{send: responseBody(event(one), false), want: []string{passedOn, "body " + event(one)}},
+			{send: responseBody(event(broken), true), want: []string{"last " + event(broken)}},
+		}),
+		events("events, the last one good", []step{
+			{send: responseBody(event(broken), false)},
+			{send: responseBody(event(one), true), want: []string{passedOn, "last " + event(broken) + event(one)}},
+		}),
+		events("events, all failed", []step{
+			{send: responseBody(event(broken), false)},
+			{send: responseBody(event(worse), false), want: []string{failedAs("424", "tool_failed;200;mcp"), "body " + event(broken) + event(worse)}},
+		}),
+		events("one event, all failed", []step{
+			{send: responseBody(event("["+broken+","+worse+"]"), true), want: []string{failedAs("424", "tool_failed;200;mcp"), "last " + event("["+broken+","+worse+"]")}},
+		}),
+		events("events, failed and refused", []step{
+			{send: responseBody(event(broken)+event(wrong), true), want: []string{passedOn, "last " + event(broken) + event(wrong)}},
+		}),
+		events("events, none", []step{
+			{send: responseBody(": hello\n\n", true), want: []string{failedAs("424", "tool_failed;200;raw"), "last : hello\n\n"}},
+		}),
+		events("events, one failed and one missing", []step{
+			{send: responseBody(event(broken), true), want: []string{failedAs("424", "tool_failed;200;raw"), "last " + event(broken)}},
+		}),
+		events("events, one good and one missing", []step{
+			{send: responseBody(event(one), false), want: []string{passedOn, "body " + event(one)}},
+			{send: responseBody("", true), want: []string{"last " + missing}},
+		}),
+		events("the server asks back", []step{
+			{send: responseBody(event(elicitation), false), want: []string{passedOn, "body " + event(elicitation)}},
+		}),
+		events("no message", []step{
+			{send: responseBody("data: oops\n\n", false), want: []string{failedAs("424", "tool_failed;200;raw"), "body data: oops\n\n"}},
+		}),
 	})
 }
 

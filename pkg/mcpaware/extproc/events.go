@@ -20,6 +20,10 @@ type events struct {
 	tests *tests
 	// hurried: the first message is the caller's business at once.
 	hurried bool
+	// modern: the server may not ask the caller for anything (2026-07-28).
+	modern bool
+	// batch follows the answers to a batch; nil for a call by itself.
+	batch *batchEvents
 
 	// spoke: a whole message has gone by.
 	spoke bool
@@ -78,6 +82,10 @@ func (e *events) see(ev *wire.Event, keep bool) {
 	if !ev.IsMessage() {
 		return
 	}
+	if e.batch != nil {
+		e.seeBatch(ev)
+		return
+	}
 	answer, fault := wire.ParseAnswer(ev.Data)
 	if fault != nil {
 		// Clients give up at a message that is none.
@@ -87,6 +95,11 @@ func (e *events) see(ev *wire.Event, keep bool) {
 	class := e.tests.class(outcome.Judge(&answer, e.id), ev.Data, &answer)
 	if class == outcome.Unrelated && answer.Kind == wire.Response && len(e.id) > 0 {
 		// The answer to another call says nothing to this caller and buys no time.
+		return
+	}
+	if e.modern && answer.Kind == wire.Request {
+		// No client of this revision may answer it. The call's own answer may come all the
+		// same, so it goes by; waiting for it is not worth more time.
 		return
 	}
 	e.spoke = true

@@ -11,6 +11,7 @@ import (
 func TestAttemptJudgesEvents(t *testing.T) {
 	t.Parallel()
 	withProgress := func(c *policyv1.CallContext) { c.Progress = true }
+	modern := func(c *policyv1.CallContext) { c.Revision = "2026-07-28" }
 	runAll(t, []attemptTest{
 		{name: "good", steps: []step{
 			{send: responseHeaders(false, eventHeaders...)},
@@ -46,9 +47,29 @@ func TestAttemptJudgesEvents(t *testing.T) {
 			{send: responseHeaders(false, eventHeaders...)},
 			{send: responseBody(event(progress)+event(brokenResult), true), want: []string{failedAs("424", "tool_failed;200;mcp"), "last " + event(progress) + event(brokenResult)}},
 		}},
-		{name: "the server asks back", steps: []step{
+		{name: "the server asks back", call: func(c *policyv1.CallContext) { c.Revision = "2025-11-25" }, steps: []step{
 			{send: responseHeaders(false, eventHeaders...)},
 			{send: responseBody(event(elicitation), false), want: []string{passedOn, "body " + event(elicitation)}},
+		}},
+		{name: "the server asks back in 2026-07-28, and answers", call: modern, steps: []step{
+			{send: responseHeaders(false, eventHeaders...)},
+			{send: responseBody(event(elicitation), false)},
+			{send: responseBody(event(goodResult), true), want: []string{passedOn, "last " + event(elicitation) + event(goodStamped)}},
+		}},
+		{name: "the server asks back in 2026-07-28, and waits", call: modern, steps: []step{
+			{send: responseHeaders(false, eventHeaders...)},
+			{send: responseBody(event(elicitation), false)},
+			{after: time.Second, want: []string{failedAs("424", "timeout;200;raw"), "body " + event(elicitation)}},
+		}},
+		{name: "the server asks back in 2026-07-28 after progress", call: func(c *policyv1.CallContext) { modern(c); withProgress(c) }, steps: []step{
+			{send: responseHeaders(false, eventHeaders...)},
+			{send: responseBody(event(elicitation), false)},
+			{send: responseBody(event(progress), false), want: []string{passedOn, "body " + event(elicitation) + event(progress)}},
+			{send: responseBody(event(elicitation), false), want: []string{"body " + event(elicitation)}},
+		}},
+		{name: "without a resultType", call: modern, steps: []step{
+			{send: responseHeaders(false, eventHeaders...)},
+			{send: responseBody(event(goodResult), false), want: []string{passedOn, "body " + event(goodStamped)}},
 		}},
 		{name: "subscription", call: func(c *policyv1.CallContext) { c.Method, c.Tool, c.PerTryTimeout = "subscriptions/listen", "", nil }, steps: []step{
 			{send: responseHeaders(false, eventHeaders...)},

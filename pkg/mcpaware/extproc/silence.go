@@ -3,7 +3,6 @@ package extproc
 import (
 	"log/slog"
 	"runtime/debug"
-	"slices"
 	"time"
 
 	policyv1 "github.com/holdfast-mcp/holdfast/api/policy/v1"
@@ -57,6 +56,10 @@ func (a *attempt) lastWord(code degrade.Code) []byte {
 	if e.lost || e.resumable {
 		return nil
 	}
-	cause := degrade.New(code, degrade.Unknown, a.call, "")
-	return slices.Concat(e.cut(), degrade.ErrorEvent(a.call, cause, policyv1.ErrorStyle_ERROR_STYLE_HTTP))
+	words := e.cut()
+	for _, call := range a.lastCalls() {
+		cause := degrade.New(code, degrade.Unknown, call, "")
+		words = append(words, degrade.ErrorEvent(call, cause, policyv1.ErrorStyle_ERROR_STYLE_HTTP)...)
+	}
+	return words
 }
