@@ -14,7 +14,10 @@ import (
 	"github.com/holdfast-mcp/holdfast/pkg/demo"
 )
 
-type demoServerFlags struct{ name, region, listen, journal, control string }
+type demoServerFlags struct {
+	name, region, listen, journal, control string
+	stateful                               bool
+}
 
 // newDemoServer is for 'holdfast up' and for tests; people do not need it.
 func newDemoServer(env *environment) *cobra.Command {
@@ -33,6 +36,7 @@ func newDemoServer(env *environment) *cobra.Command {
 	f.StringVar(&flags.listen, "listen", "", "address to answer on, host:port")
 	f.StringVar(&flags.journal, "journal", "", "file to which executions are appended (default: none)")
 	f.StringVar(&flags.control, "control", "", "where faults are set: unix:///path, or host:port on loopback (default: nowhere)")
+	f.BoolVar(&flags.stateful, "stateful", false, "keep a session for each client, as servers of older MCP revisions do")
 	return cmd
 }
 
@@ -41,7 +45,7 @@ func serveDemo(ctx context.Context, env *environment, kind string, flags demoSer
 		return usagef("--name and --listen are needed")
 	}
 	logger := slog.New(slog.NewTextHandler(env.Stderr, nil))
-	cfg := demo.Config{Server: kind, Name: flags.name, Region: flags.region, Version: version(), Logger: logger}
+	cfg := demo.Config{Server: kind, Name: flags.name, Region: flags.region, Version: version(), Logger: logger, Stateful: flags.stateful}
 	if flags.journal != "" {
 		journal, err := demo.OpenJournal(flags.journal)
 		if err != nil {

@@ -88,6 +88,7 @@ var commandLines = []struct {
 	{"usage-unknown-command", "", []string{"frobnicate"}},
 	{"usage-unknown-flag", "", []string{"up", "--frobnicate"}},
 	{"usage-up-argument", "", []string{"up", "now"}},
+	{"usage-up-redis", "", []string{"up", "--redis", "localhost"}},
 	{"usage-up-processors", "", []string{"up", "--processors", "17"}},
 	{"usage-demo-rate", "", []string{"demo", "--rate", "0"}},
 	{"usage-validate-nothing", "", []string{"validate"}},

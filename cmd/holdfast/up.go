@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -26,15 +27,16 @@ words and started again, except demo servers.
 
 The configuration is watched while it runs: edit it and see the change land.
 
-Environment: HOLDFAST_ENVOY names the Envoy binary to use.`
+Environment: HOLDFAST_ENVOY names the Envoy binary to use, HOLDFAST_REDIS is the
+default of --redis.`
 
 // closeWithin bounds an orderly stop; each child has a shorter grace of its own.
 const closeWithin = 45 * time.Second
 
 type upFlags struct {
-	config, state, bootstrap, region string
-	processors, concurrency          int
-	noDemo, noCheck                  bool
+	config, state, bootstrap, region, redis string
+	processors, concurrency                 int
+	noDemo, statefulDemo, noCheck           bool
 }
 
 func newUp(env *environment) *cobra.Command {
@@ -51,7 +53,9 @@ func newUp(env *environment) *cobra.Command {
 	f.StringVar(&flags.region, "region", "", "region of this Envoy (default: the bootstrap's)")
 	f.IntVar(&flags.processors, "processors", 2, "number of external processors, 1 to 16")
 	f.IntVar(&flags.concurrency, "envoy-concurrency", 0, "Envoy's worker threads (default: one per core)")
+	f.StringVar(&flags.redis, "redis", env.Getenv("HOLDFAST_REDIS"), "host:port of a Redis that the processors share (default: none)")
 	f.BoolVar(&flags.noDemo, "no-demo", false, "run no demo servers")
+	f.BoolVar(&flags.statefulDemo, "stateful-demo", false, "let the demo servers keep sessions; see examples/sessions")
 	f.BoolVar(&flags.noCheck, "no-snapshot-check", false, "do not let Envoy check each snapshot before it goes out")
 	return cmd
 }
@@ -110,6 +114,15 @@ func upOptions(ctx context.Context, env *environment, show *screen, flags upFlag
 	}
 	if !flags.noDemo {
 		opts.Demo = demo.Places()
+		for i := range opts.Demo {
+			opts.Demo[i].Stateful = flags.statefulDemo
+		}
+	}
+	if flags.redis != "" {
+		if _, _, err := net.SplitHostPort(flags.redis); err != nil {
+			return opts, usagef(fmt.Sprintf("--redis %q is not host:port", flags.redis))
+		}
+		opts.Redis = flags.redis
 	}
 	var errs [3]error
 	opts.Programs.Holdfast = env.Executable

@@ -28,6 +28,9 @@ type Config struct {
 	Logger *slog.Logger
 	// Version is told to clients.
 	Version string
+	// Stateful gives each client a session, as revisions up to 2025-11-25 have them. It is
+	// gone with the process, and clients that know newer revisions alone are refused.
+	Stateful bool
 }
 
 // Server is one demo MCP server. Its methods are safe for concurrent use.
@@ -62,7 +65,7 @@ func NewServer(cfg Config) (*Server, error) {
 	s.mcp.AddReceivingMiddleware(s.failInMCP)
 	handler := func(asJSON bool) http.Handler {
 		return mcp.NewStreamableHTTPHandler(func(*http.Request) *mcp.Server { return s.mcp }, &mcp.StreamableHTTPOptions{
-			Stateless: true, JSONResponse: asJSON, PropagateRequestCancellation: true,
+			Stateless: !cfg.Stateful, JSONResponse: asJSON, PropagateRequestCancellation: true,
 			Logger: slog.New(slog.DiscardHandler),
 		})
 	}

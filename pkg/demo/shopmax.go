@@ -27,6 +27,8 @@ type Place struct {
 	Region string
 	// Address is the default one, host:port.
 	Address string
+	// Stateful: it keeps a session for each client; see Config.
+	Stateful bool
 }
 
 // Places returns the four demo servers, the first region first.

@@ -31,6 +31,8 @@ type stateful struct {
 	seen    []seen
 	subs    map[string]int
 	clients []string
+	// opening takes the place of the server for initialize; nil: nothing does.
+	opening func(w http.ResponseWriter, r *http.Request, open http.Handler)
 }
 
 func newStateful(t *testing.T, name string) *stateful {
@@ -79,7 +81,12 @@ func (s *stateful) start() {
 	mux.HandleFunc("/mcp", func(w http.ResponseWriter, r *http.Request) {
 		s.mu.Lock()
 		s.seen = append(s.seen, seen{Verb: r.Method, Path: r.URL.Path, Header: r.Header.Clone(), Host: r.Host})
+		opening := s.opening
 		s.mu.Unlock()
+		if opening != nil && r.Method == http.MethodPost && r.Header.Get("Mcp-Session-Id") == "" {
+			opening(w, r, handler)
+			return
+		}
 		handler.ServeHTTP(w, r)
 	})
 	hs := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}

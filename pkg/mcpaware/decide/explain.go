@@ -68,6 +68,10 @@ type Explanation struct {
 	// server's place; 0 where the message's answers are not remembered.
 	StaleListMaxAge time.Duration
 
+	// Sessions say, in words, what becomes of the session of the message; nil where its
+	// revision has none.
+	Sessions []string
+
 	// SetHeaders and RemoveHeaders are the changes to the request.
 	SetHeaders    []HeaderValue
 	RemoveHeaders []string
@@ -116,6 +120,7 @@ func (t *Table) Explain(r *Request) Explanation {
 	e.Timeout = decision.Action.GetTimeout().AsDuration()
 	e.explainTries(&decision)
 	e.Fallback = decision.explainFallback()
+	e.Sessions = decision.explainSessions()
 	e.Limits, e.Rank = decision.explainAdmission()
 	e.Rates = decision.explainMeters(r)
 	e.SetHeaders, e.RemoveHeaders = decision.SetHeaders, decision.RemoveHeaders

@@ -45,12 +45,21 @@ func TestExplainGolden(t *testing.T) {
 		Server: "stock", Tool: "find", Path: "/mcp", FirstPath: "/mcp", Route: "r-on", Direct: "r-direct", Unretried: "r-sparing",
 	}
 	cases["limited"] = toolCall("list_orders", `{"channel":"web"}`)
-	plain, withLimits := table(t), table(t, limited)
+	sessions := shopmax()
+	for _, s := range sessions.Servers {
+		s.Endpoints = []*policyv1.Endpoint{{Name: "a", Address: "127.0.0.1:1"}, {Name: "b", Address: "127.0.0.1:2"}}
+		s.ReinitializeSessions, s.SessionPrincipalHeader, s.SessionMaxAge = true, "authorization", durationpb.New(24*time.Hour)
+	}
+	cases["session"] = post(`{"jsonrpc":"2.0","id":1,"method":"ping"}`)
+	plain, withLimits, withSessions := table(t), table(t, limited), table(t, sessions)
 	for name, request := range cases {
 		t.Run(name, func(t *testing.T) {
 			rules := plain
-			if name == "limited" {
+			switch name {
+			case "limited":
 				rules = withLimits
+			case "session":
+				rules = withSessions
 			}
 			explanation := rules.Explain(request)
 			file := filepath.Join("testdata", "explain", name+".golden")

@@ -42,6 +42,13 @@ func (e Explanation) String() string {
 	for _, answer := range e.Answers {
 		line("counts as", "%s", answer)
 	}
+	for i, session := range e.Sessions {
+		label := ""
+		if i == 0 {
+			label = "sessions"
+		}
+		line(label, "%s", session)
+	}
 	line("retries", "%s", e.retries())
 	for _, more := range e.retryDetails() {
 		line("", "%s", more)

@@ -172,6 +172,9 @@ func DemoServer(path string, o DemoOptions) supervise.Spec {
 	if o.Control != "" {
 		args = append(args, "--control", o.Control)
 	}
+	if o.Stateful {
+		args = append(args, "--stateful")
+	}
 	return supervise.Spec{
 		Name: o.Name, Path: path, Args: args, Restart: supervise.RestartNever,
 		Ready: []supervise.Probe{supervise.HTTPProbe(fmt.Sprintf("http://%s/health", o.Listen))}, Grace: demoGrace,

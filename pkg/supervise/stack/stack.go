@@ -58,6 +58,9 @@ type Options struct {
 	ProcessorCores int
 	// Demo servers to run, of those whose address the configuration names.
 	Demo []demo.Place
+	// Redis, host:port, is shared by the processors; empty: they share nothing but what they
+	// tell each other.
+	Redis string
 	// AnyPorts listens on free ports instead of the configured and default ones.
 	AnyPorts bool
 	// EnvoyConcurrency is the number of Envoy's worker threads; 0: one per core.

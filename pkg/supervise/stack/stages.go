@@ -79,13 +79,16 @@ func (s *Stack) startXDS(ctx context.Context) error {
 
 func (s *Stack) startProcessors(ctx context.Context) error {
 	var specs []supervise.Spec
+	args := []string{"--procs", strconv.Itoa(s.opts.ProcessorCores)}
+	if s.opts.Redis != "" {
+		args = append(args, "--redis", s.opts.Redis)
+	}
 	for i, listen := range s.info.Processors {
 		name := ExtprocName(i + 1)
 		s.ports.Release(s.info.ProcessorHTTP[i])
 		specs = append(specs, Extproc(s.opts.Programs.Extproc, ExtprocOptions{
 			Name: name, Listen: listen, XDS: s.info.XDS, HTTP: s.info.ProcessorHTTP[i],
-			State: filepath.Join(s.opts.State, name), Region: s.opts.Region,
-			Args: []string{"--procs", strconv.Itoa(s.opts.ProcessorCores)},
+			State: filepath.Join(s.opts.State, name), Region: s.opts.Region, Args: args,
 		}))
 	}
 	return s.supervisor.Start(ctx, specs...)

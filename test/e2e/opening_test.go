@@ -1,0 +1,73 @@
+package e2e
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestServersThatOpenSlowlyOrNotAtAll: sessions lose their region. The other one takes
+// longer to open a session than Envoy waits for a processor otherwise, refuses, or says
+// nothing. Callers wait for the first; the others leave a bare 404, never a 5xx, and
+// the session goes on by itself once its server opens sessions again.
+func TestServersThatOpenSlowlyOrNotAtAll(t *testing.T) {
+	refuse := func(status int, body string) func(http.ResponseWriter, *http.Request, http.Handler) {
+		return func(w http.ResponseWriter, _ *http.Request, _ http.Handler) {
+			w.Header().Set("Content-Type", "application/json")
+			w.WriteHeader(status)
+			_, _ = w.Write([]byte(body))
+		}
+	}
+	for name, c := range map[string]struct {
+		opening func(http.ResponseWriter, *http.Request, http.Handler)
+		status  int
+	}{
+		"slowly": {func(w http.ResponseWriter, r *http.Request, open http.Handler) {
+			timer := time.NewTimer(1500 * time.Millisecond)
+			defer timer.Stop()
+			<-timer.C
+			open.ServeHTTP(w, r)
+		}, http.StatusOK},
+		"with a status": {refuse(http.StatusServiceUnavailable, `{}`), http.StatusNotFound},
+		"with an error": {refuse(http.StatusOK, `{"jsonrpc":"2.0","id":"holdfast-initialize","error":{"code":-32603,"message":"no"}}`), http.StatusNotFound},
+		"not at all":    {func(_ http.ResponseWriter, r *http.Request, _ http.Handler) { <-r.Context().Done() }, http.StatusNotFound},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := startSessions(t, "activePassive", "  sessions: reinitialize")
+			ids := make([]string, 8)
+			each(len(ids), func(i int) { ids[i] = s.open(t, nil) })
+			set := func(opening func(http.ResponseWriter, *http.Request, http.Handler)) {
+				for _, name := range []string{"delhi-a", "delhi-b"} {
+					s.servers[name].mu.Lock()
+					s.servers[name].opening = opening
+					s.servers[name].mu.Unlock()
+				}
+			}
+			set(c.opening)
+			s.servers["mumbai-a"].kill()
+			s.servers["mumbai-b"].kill()
+			each(len(ids), func(i int) {
+				began := time.Now()
+				a, err := s.Post("/mcp", legacyHeaders(ids[i]), whereBody)
+				if err != nil || a.Status != c.status {
+					t.Errorf("session %d: %v, %d %.200s, want %d", i, err, a.Status, a.Body, c.status)
+				}
+				if c.status == http.StatusNotFound && len(a.Body) != 0 {
+					t.Errorf("session %d: %q, want a bare 404", i, a.Body)
+				}
+				t.Logf("session %d: %d after %s", i, a.Status, time.Since(began))
+			})
+			set(nil)
+			s.Eventually(20*time.Second, "sessions go on", func() error {
+				for _, id := range ids {
+					a, err := s.Post("/mcp", legacyHeaders(id), whereBody)
+					if err != nil || a.Status != http.StatusOK || !strings.Contains(string(a.Body), "delhi-") {
+						return errElsewhere
+					}
+				}
+				return nil
+			})
+		})
+	}
+}
