@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"sync"
@@ -41,9 +42,8 @@ func faultModes() []FaultMode {
 type Faults struct {
 	// Mode; empty: none.
 	Mode FaultMode `json:"mode,omitzero"`
-	// Share of the calls that fail, above 0 up to 1; 0: all of them. The calls that
-	// fail are spread evenly and the same in every run: with 0.3, numbers 4, 7 and
-	// 10 of each ten.
+	// Share of the calls that fail, above 0 up to 1; 0: all of them. Which ones is
+	// random, and the same in every run.
 	Share float64 `json:"share,omitzero"`
 	// Tools that fail; empty: all.
 	Tools []string `json:"tools,omitzero"`
@@ -110,12 +110,15 @@ func (f Faults) delay() (time.Duration, error) {
 // it goes out as any of its answers does; the others break the HTTP exchange.
 func (f Faults) inMCP() bool { return f.Mode == FaultRPCError || f.Mode == FaultIsError }
 
-// faultPlan holds the Faults in force and counts the calls; safe for concurrent use.
+// faultPlan holds the Faults in force and draws the calls that fail; safe for concurrent use.
 type faultPlan struct {
 	mu     sync.Mutex
 	faults Faults
-	calls  uint64
+	// random draws the calls that fail; nil before the first set.
+	random *rand.Rand
 }
+
+const faultSeed = 42
 
 func (p *faultPlan) current() Faults {
 	p.mu.Lock()
@@ -125,7 +128,7 @@ func (p *faultPlan) current() Faults {
 	return f
 }
 
-// set validates f and puts it in force; the count of calls begins again.
+// set validates f and puts it in force; the draws begin again.
 func (p *faultPlan) set(f Faults) error {
 	if err := f.Validate(); err != nil {
 		return err
@@ -135,13 +138,13 @@ func (p *faultPlan) set(f Faults) error {
 	if f.Mode == "" {
 		f.Mode = FaultNone
 	}
-	p.faults, p.calls = f, 0
+	p.faults, p.random = f, rand.New(rand.NewPCG(faultSeed, faultSeed)) //nolint:gosec // the same in every run
 	return nil
 }
 
-// draw counts a call of tool for the attachment point that asks (inside the MCP
+// draw takes a call of tool for the attachment point that asks (inside the MCP
 // server or around it) and says whether and how it fails. Only the point that
-// the mode belongs to counts.
+// the mode belongs to draws.
 func (p *faultPlan) draw(tool string, inMCP bool) (Faults, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -152,13 +155,5 @@ func (p *faultPlan) draw(tool string, inMCP bool) (Faults, bool) {
 	if len(f.Tools) > 0 && !slices.Contains(f.Tools, tool) {
 		return Faults{}, false
 	}
-	p.calls++
-	if f.Share == 0 {
-		return f, true
-	}
-	// The nth call fails where n×share passes a whole number. The tiny addition
-	// keeps a share like 0.1, which binary cannot hold, from falling just short.
-	const slack = 1e-9
-	n := float64(p.calls)
-	return f, math.Floor(n*f.Share+slack) > math.Floor((n-1)*f.Share+slack)
+	return f, f.Share == 0 || p.random.Float64() < f.Share
 }

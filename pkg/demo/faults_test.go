@@ -123,24 +123,31 @@ func TestHang(t *testing.T) {
 	}
 }
 
-func TestShareIsSpreadEvenly(t *testing.T) {
+// TestShareIsRandom: about the share of the calls fail, with runs of failures as chance has them, the same each time.
+func TestShareIsRandom(t *testing.T) {
 	r := serve(t, demo.Orders)
-	for share, want := range map[float64]string{
-		0.3: "...x..x..x...x..x..x", 0.5: ".x.x.x.x.x.x.x.x.x.x", 0.1: ".........x.........x", 1: "xxxxxxxxxxxxxxxxxxxx",
-	} {
-		for range 2 { // the same in every run
+	for share, least := range map[float64]int{0.1: 1, 0.3: 2, 0.5: 3, 1: 200} {
+		draw := func() string {
 			r.faults(t, demo.Faults{Mode: demo.FaultRPCError, Share: share})
 			var got strings.Builder
-			for range len(want) {
+			for range 200 {
 				if strings.Contains(post(t, r.url, getOrder("c", "ORD-7701")).body, "-32603") {
 					got.WriteByte('x')
 				} else {
 					got.WriteByte('.')
 				}
 			}
-			if got.String() != want {
-				t.Errorf("share %v fails %s, want %s", share, got.String(), want)
-			}
+			return got.String()
+		}
+		got := draw()
+		if n := float64(strings.Count(got, "x")); math.Abs(n-200*share) > 25 {
+			t.Errorf("share %v fails %v of 200", share, n)
+		}
+		if !strings.Contains(got, strings.Repeat("x", least)) {
+			t.Errorf("share %v: no %d failures in a row: %s", share, least, got)
+		}
+		if again := draw(); again != got {
+			t.Errorf("share %v: %s, then %s", share, got, again)
 		}
 	}
 }
