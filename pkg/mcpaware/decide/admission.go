@@ -46,7 +46,7 @@ func (d *Decision) Admission(live int) admit.Call {
 	}
 	call := admit.Call{
 		Server: d.Action.GetServer(), Priority: admit.DefaultPriority, Cost: 1,
-		Timeout: d.Action.GetTimeout().AsDuration(),
+		Timeout: d.patience(),
 	}
 	if server, ok := d.Route.Server(call.Server); ok {
 		call.ServerLimit = limitOf(server.GetConcurrency()).Share(live)

@@ -35,12 +35,18 @@ func waits(h Header, m *wire.Message) time.Duration {
 // Deadline is when the caller of a call that was decided at now stops waiting for the first whole message:
 // when the action's timeout is over, or earlier where the caller said so. It is the zero time where nothing ends the wait.
 func (d *Decision) Deadline(now time.Time) time.Time {
-	limit := d.Action.GetTimeout().AsDuration()
+	limit := d.patience()
 	if limit <= 0 {
 		return time.Time{}
 	}
-	if d.Wait > 0 {
-		limit = min(limit, d.Wait)
-	}
 	return now.Add(limit)
+}
+
+// patience is the action's timeout, or how long the caller waits where that is less; 0 where nothing ends the wait.
+func (d *Decision) patience() time.Duration {
+	limit := d.Action.GetTimeout().AsDuration()
+	if limit > 0 && d.Wait > 0 {
+		return min(limit, d.Wait)
+	}
+	return limit
 }

@@ -1,6 +1,7 @@
 package extproc
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -11,6 +12,8 @@ import (
 
 	policyv1 "github.com/holdfast-mcp/holdfast/api/policy/v1"
 	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/admit"
+	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/breaker"
+	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/outcome"
 	"github.com/holdfast-mcp/holdfast/pkg/names"
 )
 
@@ -103,6 +106,53 @@ func TestEdgeTakesTheWaitOffTheTimeout(t *testing.T) {
 		call, err := toldCall(<-second.replies)
 		if err != nil || call.GetPerTryTimeout().AsDuration() != 1400*time.Millisecond {
 			t.Errorf("%v, %v: want 2s less 600ms", call.GetPerTryTimeout().AsDuration(), err)
+		}
+	})
+}
+
+// TestCallerDoesNotOutwaitItself: a call does not stay in the queue for longer than its caller waits.
+func TestCallerDoesNotOutwaitItself(t *testing.T) {
+	t.Parallel()
+	policy := narrow()
+	policy.Servers[0].Concurrency.MaxWait = durationpb.New(10 * time.Second)
+	inBubble(t, policy, func(t *testing.T, e *envoy) {
+		first, _ := asked(e, writeBody)
+		defer first.hangUp()
+		second := e.open(names.PointEdge)
+		defer second.hangUp()
+		second.ask(requestHeaders(false, append(slices.Clone(postHeaders), "prefer: wait=1")...))
+		begin := time.Now()
+		second.ask(requestBody(writeBody))
+		if got := describe(<-second.replies); time.Since(begin) != time.Second || !strings.Contains(got, `"rate_limited"`) {
+			t.Errorf("after %v: %q", time.Since(begin), got)
+		}
+	})
+}
+
+// TestTrialMayQueue: a trial that waits for a slot is still the only one, and counts in the end.
+func TestTrialMayQueue(t *testing.T) {
+	t.Parallel()
+	policy := narrow()
+	policy.Servers[0].Regions = []string{"asia-south1", "asia-south2"}
+	policy.Servers[0].Concurrency.MaxWait = durationpb.New(10 * time.Second)
+	policy.Rules[0].Action.Timeout = durationpb.New(20 * time.Second)
+	inBubble(t, policy, func(t *testing.T, e *envoy) {
+		breakers := e.service.opts.Breakers
+		breakers.Failed(breaker.Key{Server: "orders", Tool: "get_order", Region: "asia-south1"}, breaker.Settings{},
+			func(time.Time) outcome.Tally { return outcome.Tally{Failed: 20, Row: 20, Confirmed: true} })
+		time.Sleep(7 * time.Second)
+		first, _ := asked(e, writeBody)
+		trial, _ := asked(e, callGetOrder)
+		defer trial.hangUp()
+		time.Sleep(5 * time.Second)
+		if c := breakers.Choose(breaker.Ask{Server: "orders", Tool: "get_order", Regions: policy.GetServers()[0].GetRegions(), Safe: true}); c.Trial != nil {
+			t.Error("a second trial begins while the first waits for its slot")
+		}
+		first.hangUp()
+		trial.heard()
+		trial.ask(answered(1, false, ":status: 200", names.HeaderVerdict+": tool_failed;200;mcp", names.HeaderRegion+": asia-south1"))
+		if list := breakers.List(); len(list) != 1 || list[0].GetState() != breaker.Open {
+			t.Errorf("the trial failed, and there is %v", list)
 		}
 	})
 }

@@ -46,7 +46,7 @@ func (e *edge) steer() {
 	choice := e.service.opts.Breakers.Choose(breaker.Ask{
 		Server: call.GetServer(), Tool: call.GetTool(), Principal: call.GetPrincipal(),
 		Regions: server.GetRegions(), Safe: call.GetSafe(),
-		Lease: time.Duration(action.GetAttempts())*action.GetPerTryTimeout().AsDuration() + leaseSlack,
+		Lease: time.Duration(action.GetAttempts())*action.GetPerTryTimeout().AsDuration() + leaseSlack + longestWait(server, action),
 	})
 	e.steering = steering{subset: subset(server.GetRegions(), choice.Good), trial: choice.Trial}
 	if choice.None && !e.decision.OnlyFallback() {
@@ -57,6 +57,11 @@ func (e *edge) steer() {
 	if e.steering.subset != nil {
 		e.debug("steered", "regions", choice.Good)
 	}
+}
+
+// longestWait is how long the call may be in the queue before its tries begin.
+func longestWait(server *policyv1.Server, action *policyv1.Action) time.Duration {
+	return max(server.GetConcurrency().GetMaxWait().AsDuration(), action.GetConcurrency().GetMaxWait().AsDuration())
 }
 
 // subset is the load balancer's metadata for a call that may go to some regions
