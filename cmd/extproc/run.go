@@ -92,10 +92,12 @@ func serve(ctx context.Context, s settings, logger *slog.Logger, conn *grpc.Clie
 		return errors.Join(err, kept.close(), grpcListener.Close(), httpListener.Close())
 	}
 	gate, pressure := admit.NewGate(nil), &admit.Pressure{}
+	verifier := newVerifier(policies, logger)
 	service := extproc.New(extproc.Options{
 		Table: policies.Table, Keyring: policies.Keyring, Reopener: session.NewReopener(kept.store, nil), Catalog: lists, Window: outcomes.window, Breakers: outcomes.breakers,
 		Limits: limits.engine, Metered: limits.metrics.Count, Budget: outcomes.budget, Report: reporter.Offer, Gate: gate, Pressure: pressure, Live: outcomes.fleet.Processors, Logger: logger,
 		Calls: mcptelemetry.NewCalls(registry, mcptelemetry.CallOptions{Known: known, Native: s.nativeHistograms}), Region: s.region,
+		Verified: verifier.Verified,
 	})
 	showState(registry, service.Streams, lists, policies, gate, pressure)
 	state := newState(policies, kept.moves.Synced(), service.Streams)
@@ -114,6 +116,7 @@ func serve(ctx context.Context, s settings, logger *slog.Logger, conn *grpc.Clie
 	group.Go(func() error { return kept.moves.Run(background) })
 	group.Go(func() error { return limits.run(background) })
 	group.Go(func() error { pressure.Run(background); return nil })
+	group.Go(func() error { verifier.Run(background); return nil })
 	group.Go(func() error { return state.follow(background) })
 	group.Go(func() error { return serveHTTP(background, httpListener, pages) })
 	group.Go(func() error { return server.Serve(grpcListener) })

@@ -113,6 +113,11 @@ type MCPServerSpec struct {
 	// Concurrency bounds the requests that the server works on at a time, over all routes and regions.
 	// Not counted are initialize, server/discover, ping, notifications, responses and event streams. Default: no bound.
 	Concurrency *Concurrency `yaml:"concurrency,omitempty" json:"concurrency,omitempty"`
+	// VerifiesHeaders says that the server compares the headers Mcp-Method and Mcp-Name with the body and refuses what
+	// differs (error -32020), as revision 2026-07-28 asks of it. Then tools/call bodies above 64KiB go to it without being read:
+	// faster, never repeated once they were sent, and only where no rule looks into arguments. Each processor tries
+	// it out on every endpoint, and reads all bodies for as long as one of them does not. Default false.
+	VerifiesHeaders bool `yaml:"verifiesHeaders,omitempty" json:"verifiesHeaders,omitempty"`
 	// Breaker says when the calls of one tool leave a region where that tool is broken.
 	Breaker Breaker `yaml:"breaker,omitempty" json:"breaker,omitempty"`
 	// SLO is what the server's callers are promised. It changes no call: the metrics show it, and the alerts compare with

@@ -131,6 +131,7 @@ func (b *builder) server(s config.MCPServer) Server {
 	}
 	out.Concurrency = concurrency(s.Spec.Concurrency)
 	out.Breaker = breaker(s.Spec.Breaker)
+	out.VerifiesHeaders = s.Spec.VerifiesHeaders
 	localities := make([]Locality, 0, len(s.Spec.Regions))
 	for _, r := range s.Spec.Regions {
 		l := Locality{Region: r.Name}

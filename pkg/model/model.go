@@ -56,6 +56,8 @@ type Server struct {
 	Concurrency *Concurrency
 	Sessions    Sessions
 	Breaker     Breaker
+	// VerifiesHeaders: the server compares Mcp-Method and Mcp-Name with the body.
+	VerifiesHeaders bool
 }
 
 // Failover says which region a call prefers.

@@ -71,6 +71,9 @@ func policyServer(m *model.Model, name string) *policyv1.Server {
 		out.SessionMaxAge, out.SessionPrincipalHeader = duration(s.Sessions.MaxAge), s.Sessions.PrincipalHeader
 		out.Breaker = breaker(s.Breaker)
 		out.ReinitializeSessions = s.Sessions.Reinitialize
+		if s.VerifiesHeaders {
+			out.VerifiedPath = s.Path
+		}
 		for _, localities := range s.Priorities {
 			for _, l := range localities {
 				for _, e := range l.Endpoints {

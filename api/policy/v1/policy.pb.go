@@ -519,7 +519,10 @@ type Server struct {
 	// How many requests the server works on at a time; unset: no limit.
 	Concurrency *Concurrency `protobuf:"bytes,10,opt,name=concurrency,proto3" json:"concurrency,omitempty"`
 	// How the regions share the calls; metrics tell a failover by it.
-	Failover      Failover `protobuf:"varint,20,opt,name=failover,proto3,enum=holdfast.policy.v1.Failover" json:"failover,omitempty"`
+	Failover Failover `protobuf:"varint,20,opt,name=failover,proto3,enum=holdfast.policy.v1.Failover" json:"failover,omitempty"`
+	// Path at which the server itself compares the headers of a message with its body,
+	// as the operator says; empty: nobody says so.
+	VerifiedPath  string `protobuf:"bytes,14,opt,name=verified_path,json=verifiedPath,proto3" json:"verified_path,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -622,6 +625,13 @@ func (x *Server) GetFailover() Failover {
 		return x.Failover
 	}
 	return Failover_FAILOVER_ORDER
+}
+
+func (x *Server) GetVerifiedPath() string {
+	if x != nil {
+		return x.VerifiedPath
+	}
+	return ""
 }
 
 // Concurrency bounds how many requests are under way at a time, and how many wait
@@ -2271,7 +2281,7 @@ const file_api_policy_v1_policy_proto_rawDesc = "" +
 	"\x06shadow\x18\x06 \x01(\bR\x06shadow\"J\n" +
 	"\aCallers\x12\x16\n" +
 	"\x06header\x18\x01 \x01(\tR\x06header\x12'\n" +
-	"\x0ftrusted_proxies\x18\x02 \x03(\tR\x0etrustedProxies\"\x9c\x04\n" +
+	"\x0ftrusted_proxies\x18\x02 \x03(\tR\x0etrustedProxies\"\xc1\x04\n" +
 	"\x06Server\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12:\n" +
 	"\tendpoints\x18\x02 \x03(\v2\x1c.holdfast.policy.v1.EndpointR\tendpoints\x12\x18\n" +
@@ -2283,7 +2293,8 @@ const file_api_policy_v1_policy_proto_rawDesc = "" +
 	"\x18session_principal_header\x18\b \x01(\tR\x16sessionPrincipalHeader\x12A\n" +
 	"\vconcurrency\x18\n" +
 	" \x01(\v2\x1f.holdfast.policy.v1.ConcurrencyR\vconcurrency\x128\n" +
-	"\bfailover\x18\x14 \x01(\x0e2\x1c.holdfast.policy.v1.FailoverR\bfailover\"o\n" +
+	"\bfailover\x18\x14 \x01(\x0e2\x1c.holdfast.policy.v1.FailoverR\bfailover\x12#\n" +
+	"\rverified_path\x18\x0e \x01(\tR\fverifiedPath\"o\n" +
 	"\vConcurrency\x12\x14\n" +
 	"\x05limit\x18\x01 \x01(\rR\x05limit\x12\x14\n" +
 	"\x05queue\x18\x02 \x01(\rR\x05queue\x124\n" +

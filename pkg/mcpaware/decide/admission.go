@@ -27,7 +27,7 @@ func (r *Route) Processors() int { return max(int(r.policy.GetProcessors()), 1) 
 func (d *Decision) Ranked() bool { return ranked(d.Call) }
 
 func ranked(call *policyv1.CallContext) bool {
-	if len(call.GetId()) == 0 {
+	if len(call.GetId()) == 0 && call.GetMethod() != method.ToolsCall {
 		return false
 	}
 	switch call.GetMethod() {

@@ -28,6 +28,8 @@ type Request struct {
 	Body []byte
 	// Tasks knows the owners of tasks; nil knows none.
 	Tasks TaskOwners
+	// Verified says whether a server was found to compare headers with bodies; nil: none was.
+	Verified Verifier
 	// RequestID goes into error data (x-request-id); may be empty.
 	RequestID string
 }
@@ -42,7 +44,7 @@ type TaskOwners interface {
 // HeadersDecision is what the headers of a request decide.
 type HeadersDecision struct {
 	// NeedBody: call Body once the whole body is there. The Decision then only tells
-	// the Route.
+	// the Route. A POST that needs none is Unread.
 	NeedBody bool
 	Decision
 }
@@ -81,6 +83,8 @@ type Decision struct {
 	Wait time.Duration
 	// elements are the requests of a batch that count for rate limits.
 	elements []metered
+	// Unread: the headers alone decided, and the body goes on as it comes.
+	Unread bool
 	// once: whatever the rule says, the message may not be sent twice.
 	once bool
 	// onlySecond: the call goes to its second provider alone.

@@ -56,6 +56,9 @@ type Explanation struct {
 	// Wait is how long the caller said that it would wait; 0: it did not say.
 	Wait         time.Duration
 	MaxBodyBytes uint32
+	// Unread: a body of more than LargeBody goes on unread where its server proves to compare
+	// headers with bodies.
+	Unread bool
 	// Limits on the calls at a time, in words; Rank is what decides who is refused when
 	// there is not room for all, empty where the message never is.
 	Limits []string
@@ -121,6 +124,7 @@ func (t *Table) Explain(r *Request) Explanation {
 	e.explainTries(&decision)
 	e.Fallback = decision.explainFallback()
 	e.Sessions = decision.explainSessions()
+	e.Unread = decision.mayGoUnread()
 	e.Limits, e.Rank = decision.explainAdmission()
 	e.Rates = decision.explainMeters(r)
 	e.SetHeaders, e.RemoveHeaders = decision.SetHeaders, decision.RemoveHeaders

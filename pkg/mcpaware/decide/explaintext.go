@@ -55,6 +55,9 @@ func (e Explanation) String() string {
 	}
 	line("timeout", "%s", e.timeouts())
 	line("limits", "body at most %s", sizeText(e.MaxBodyBytes))
+	if e.Unread {
+		line("large bodies", "above %s they go on unread and are sent once, while every endpoint is found to compare headers with bodies", sizeText(LargeBody))
+	}
 	for _, limit := range e.Limits {
 		line("", "%s", limit)
 	}

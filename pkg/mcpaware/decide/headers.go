@@ -31,6 +31,9 @@ func (t *Table) Headers(r *Request) HeadersDecision {
 		if refused = checkPost(route, r.Header); refused != nil {
 			return HeadersDecision{Decision: refuse(r, route, refused)}
 		}
+		if decision, ok := t.unread(r, route); ok {
+			return HeadersDecision{Decision: decision}
+		}
 		return HeadersDecision{NeedBody: true, Decision: Decision{Route: route}}
 	case http.MethodGet, http.MethodDelete:
 		return HeadersDecision{Decision: bodiless(r, route)}

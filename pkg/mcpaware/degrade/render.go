@@ -48,11 +48,11 @@ func RenderBatch(calls []*policyv1.CallContext, causes []Cause, style policyv1.E
 }
 
 // ErrorEvent is a whole server-sent event that ends an event stream whose server fell
-// silent: the body of Render, one line. It must follow a whole event, and be used only
-// where the request's id is known.
+// silent: the body of Render, one line. It must follow a whole event. Where the request's id is not
+// known it is an error with id null.
 func ErrorEvent(call *policyv1.CallContext, cause Cause, style policyv1.ErrorStyle) []byte {
 	event := []byte("event: message\ndata: ")
-	if style == policyv1.ErrorStyle_ERROR_STYLE_HTTP {
+	if style == policyv1.ErrorStyle_ERROR_STYLE_HTTP || len(call.GetId()) == 0 {
 		event = appendError(event, call.GetId(), cause.Code.Number(), &cause, nil)
 	} else {
 		event = appendMCP(event, call, &cause)

@@ -83,7 +83,7 @@ func (a *attempt) onHeaders(m *extprocv3.HttpHeaders) error {
 	if isEvents {
 		a.held.events = &events{
 			stream: wire.NewEventStream(maxEventBytes), id: a.call.GetId(), tests: &a.tests,
-			hurried: a.call.GetProgress() || streams(a.call.GetMethod()), modern: a.call.GetRevision() == degrade.ModernRevision,
+			unread: unread(a.call), hurried: a.call.GetProgress() || streams(a.call.GetMethod()), modern: a.call.GetRevision() == degrade.ModernRevision,
 			batch: newBatchEvents(a.call.GetBatchIds()),
 		}
 	}
@@ -156,6 +156,9 @@ func (a *attempt) judgeJSON(last bool) error {
 		return a.finish(&f, last)
 	}
 	parsed, fault := wire.ParseAnswer(body)
+	if fault == nil && unread(a.call) {
+		a.call.Id = idOf(&parsed)
+	}
 	if a.odd() {
 		return a.weighOdd(&parsed, fault == nil, last)
 	}

@@ -13,7 +13,7 @@ import (
 // awaited reports whether somebody waits for an answer: the message, or one of the
 // batch, is a request.
 func awaited(call *policyv1.CallContext) bool {
-	return len(call.GetId()) > 0 || len(call.GetBatchIds()) > 0
+	return len(call.GetId()) > 0 || len(call.GetBatchIds()) > 0 || unread(call)
 }
 
 // forgetBatch lets go of the body that the batch's ids alias.

@@ -41,6 +41,8 @@ type edge struct {
 	// id of it. Both are nil for other messages.
 	task      *policyv1.CallTask
 	rewritten []byte
+	// unreadHeader is the header of a request whose body goes unread; nil for all others.
+	unreadHeader headers
 	// again restores a request that Envoy began again; nil for all others.
 	again []*corev3.HeaderValueOption
 	tally tally
@@ -71,7 +73,7 @@ func (e *edge) run(stream extprocv3.ExternalProcessor_ProcessServer) error {
 				return err
 			case answer != nil:
 				e.decision.Answer = answer
-				reply, over = e.refuse()
+				reply, over = e.refuseWithID()
 			case e.ticket != nil && e.ticket.Waited() > 0:
 				reply.DynamicMetadata = e.metadata()
 			}
@@ -116,11 +118,17 @@ func (e *edge) onHeaders(m *extprocv3.HttpHeaders) (*extprocv3.ProcessingRespons
 		Verb: h.first(":method"), Path: h.first(":path"), Header: h, RequestID: h.first("x-request-id"),
 	}
 	e.comesAgain(h)
+	if e.again == nil {
+		e.request.Verified = e.service.opts.Verified
+	}
 	decision := e.table.Headers(&e.request)
 	e.decision = decision.Decision
 	switch {
 	case decision.Answer != nil:
 		return e.refuse()
+	case decision.Unread:
+		e.decided, e.unreadHeader = true, h
+		return e.settle(requestHeadersReply)
 	case !decision.NeedBody:
 		e.decided = true
 		if !e.joinSession() {
@@ -148,6 +156,11 @@ func (e *edge) onHeaders(m *extprocv3.HttpHeaders) (*extprocv3.ProcessingRespons
 		e.decision.Answer = &answer
 		return e.refuse()
 	}
+	return e.awaitBody(), false
+}
+
+// awaitBody asks for the whole body.
+func (e *edge) awaitBody() *extprocv3.ProcessingResponse {
 	e.awaitsBody = true
 	reply := requestHeadersReply(&extprocv3.CommonResponse{})
 	reply.ModeOverride = edgeMode(true)
@@ -156,7 +169,7 @@ func (e *edge) onHeaders(m *extprocv3.HttpHeaders) (*extprocv3.ProcessingRespons
 		// slot is free.
 		reply.ModeOverride.ResponseTrailerMode = filterv3.ProcessingMode_SEND
 	}
-	return reply, false
+	return reply
 }
 
 func (e *edge) onBody(body []byte) (*extprocv3.ProcessingResponse, bool) {
@@ -173,6 +186,11 @@ func (e *edge) onBodyAs(body []byte, as func(*extprocv3.CommonResponse) *extproc
 		e.request.Tasks = e
 	}
 	e.decision = e.table.Body(&e.request)
+	return e.settle(as)
+}
+
+// settle sees to everything that does not depend on the message alone, and replies.
+func (e *edge) settle(as func(*extprocv3.CommonResponse) *extprocv3.ProcessingResponse) (*extprocv3.ProcessingResponse, bool) {
 	if e.decision.Answer == nil && e.joinSession() {
 		e.joinTask()
 		if e.meter(); e.decision.Answer == nil {
@@ -184,12 +202,15 @@ func (e *edge) onBodyAs(body []byte, as func(*extprocv3.CommonResponse) *extproc
 		e.limit()
 	}
 	if e.decision.Answer != nil {
-		return e.refuse()
+		return e.refuseWithID()
 	}
 	reply := as(e.mutation())
 	e.rewrite(reply)
 	if reply.GetRequestHeaders() != nil {
 		reply.ModeOverride = edgeMode(false)
+		if e.decision.Unread && e.decision.Route.Limited() {
+			reply.ModeOverride.ResponseTrailerMode = filterv3.ProcessingMode_SEND
+		}
 	}
 	reply.DynamicMetadata = e.metadata()
 	e.forgetRequest()

@@ -18,6 +18,8 @@ type events struct {
 	id []byte
 	// tests of the operator; never nil.
 	tests *tests
+	// unread: nobody has seen the id, so the first answer is the one.
+	unread bool
 	// hurried: the first message is the caller's business at once.
 	hurried bool
 	// modern: the server may not ask the caller for anything (2026-07-28).
@@ -91,6 +93,9 @@ func (e *events) see(ev *wire.Event, keep bool) {
 		// Clients give up at a message that is none.
 		e.spoke, e.final = true, &final{class: outcome.Failed}
 		return
+	}
+	if e.unread && answer.Kind == wire.Response {
+		e.id, e.unread = idOf(&answer), false
 	}
 	class := e.tests.class(outcome.Judge(&answer, e.id), ev.Data, &answer)
 	if class == outcome.Unrelated && answer.Kind == wire.Response && len(e.id) > 0 {

@@ -31,7 +31,7 @@ func (a *attempt) observeBroken() outcome.Verdict {
 // tells nobody but this stream's end; a caller that went away does so earlier.
 func (a *attempt) silence() {
 	limit := a.call.GetPerTryTimeout().AsDuration()
-	if a.phase == waiting && len(a.call.GetId()) > 0 && limit > 0 && time.Since(a.started) >= limit {
+	if a.phase == waiting && (len(a.call.GetId()) > 0 || unread(a.call)) && limit > 0 && time.Since(a.started) >= limit {
 		a.observe(outcome.Failed)
 	}
 }

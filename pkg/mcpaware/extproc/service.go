@@ -76,6 +76,9 @@ type Options struct {
 	// which calls of a server may prefer.
 	Calls  *telemetry.Calls
 	Region string
+	// Verified says whether a server was found to compare headers with bodies, so that large
+	// bodies go to it unread; nil: none was. It must not block.
+	Verified decide.Verifier
 	// Logger defaults to discarding.
 	Logger *slog.Logger
 }

@@ -69,6 +69,8 @@ func startBackend(ctx context.Context) (*backend, error) {
 		"list":   response("application/json", listOf(20)),
 		"sse100": response("text/event-stream", progressEvents(100)),
 	}}
+	mismatch := `{"jsonrpc":"2.0","id":1,"error":{"code":-32020,"message":"headers differ from the body"}}`
+	b.answers["mismatch"] = fmt.Appendf(nil, "HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%s", len(mismatch), mismatch)
 	for _, size := range []int{300, 10 << 10, 64 << 10, 1 << 20} {
 		b.answers[strconv.Itoa(size)] = response("application/json", textOf(size))
 	}
@@ -102,12 +104,30 @@ func (b *backend) accept() {
 
 var errRequest = errors.New("not a request that the backend understands")
 
+// mcpHeaders are the headers that a server has to compare with the body.
+type mcpHeaders struct{ method, name string }
+
+// compare reads a body of a caller that is not the load generator, and says what it is
+// answered with.
+func (h mcpHeaders) compare(r io.Reader, length int) (string, error) {
+	body := make([]byte, min(length, 64<<10))
+	if _, err := io.ReadFull(r, body); err != nil {
+		return "", err //nolint:wrapcheck // only ends the connection
+	}
+	named := h.name == "" || bytes.Contains(body, []byte(`"name":"`+h.name+`"`))
+	if named && bytes.Contains(body, []byte(`"method":"`+h.method+`"`)) {
+		return "300", nil
+	}
+	return "mismatch", nil
+}
+
 // serve answers one connection. What a request wants to be answered with is its
 // header x-bench-answer.
 func (b *backend) serve(conn net.Conn) error {
 	r := bufio.NewReaderSize(conn, 64<<10)
 	for {
-		wanted, length := "300", 0
+		wanted, length := "", 0
+		headers := mcpHeaders{}
 		for first := true; ; first = false {
 			line, err := r.ReadSlice('\n')
 			if err != nil {
@@ -131,7 +151,18 @@ func (b *backend) serve(conn net.Conn) error {
 				}
 			case "x-bench-answer":
 				wanted = string(value)
+			case "mcp-method":
+				headers.method = string(value)
+			case "mcp-name":
+				headers.name = string(value)
 			}
+		}
+		if wanted == "" {
+			var err error
+			if wanted, err = headers.compare(r, length); err != nil {
+				return err
+			}
+			length = 0
 		}
 		if _, err := io.CopyN(io.Discard, r, int64(length)); err != nil {
 			return err //nolint:wrapcheck // only ends the connection

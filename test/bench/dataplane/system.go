@@ -33,6 +33,7 @@ metadata: {name: bench}
 spec:
   regions: [{name: here, endpoints: [{name: bench, address: %s}]}]
   healthCheck: {interval: 1s}
+  verifiesHeaders: true
 ---
 apiVersion: holdfast/v1alpha1
 kind: MCPServer
