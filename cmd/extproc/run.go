@@ -21,6 +21,7 @@ import (
 	policyv1 "github.com/holdfast-mcp/holdfast/api/policy/v1"
 	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/admit"
 	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/catalog"
+	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/decide"
 	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/extproc"
 	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/extproc/codec"
 	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/policy"
@@ -69,16 +70,20 @@ func run(ctx context.Context, s settings, logger *slog.Logger) error {
 
 func serve(ctx context.Context, s settings, logger *slog.Logger, conn *grpc.ClientConn, grpcListener, httpListener net.Listener) error {
 	lists := catalog.New(catalog.Options{})
+	registry := telemetry.NewRegistry("extproc", version())
+	spans := newSpans(s, registry, logger)
+	defer spans.Close()
 	policies, err := policy.New(policy.Options{
 		Conn: conn, Node: policy.Node{ID: s.nodeID, Cluster: nodeCluster, Region: s.region},
 		StateDir: s.state, Logger: logger,
-		Catalog: func(e *policyv1.CatalogEntry) { learn(lists, e, logger) },
+		Catalog:   func(e *policyv1.CatalogEntry) { learn(lists, e, logger) },
+		Installed: func(t *decide.Table) { spans.Use(spanSettings(t)) },
 	})
 	if err != nil {
 		return errors.Join(err, grpcListener.Close(), httpListener.Close())
 	}
 	reporter := policy.NewReporter(conn, logger)
-	registry, known := telemetry.NewRegistry("extproc", version()), knownTools(lists, policies)
+	known := knownTools(lists, policies)
 	outcomes, err := shareOutcomes(s, conn, registry, known, logger)
 	if err != nil {
 		return errors.Join(err, grpcListener.Close(), httpListener.Close())
@@ -97,7 +102,7 @@ func serve(ctx context.Context, s settings, logger *slog.Logger, conn *grpc.Clie
 		Table: policies.Table, Keyring: policies.Keyring, Reopener: session.NewReopener(kept.store, nil), Catalog: lists, Window: outcomes.window, Breakers: outcomes.breakers,
 		Limits: limits.engine, Metered: limits.metrics.Count, Budget: outcomes.budget, Report: reporter.Offer, Gate: gate, Pressure: pressure, Live: outcomes.fleet.Processors, Logger: logger,
 		Calls: mcptelemetry.NewCalls(registry, mcptelemetry.CallOptions{Known: known, Native: s.nativeHistograms}), Region: s.region,
-		Verified: verifier.Verified,
+		Verified: verifier.Verified, Traces: spans.Pipeline, Revision: policies.Version,
 	})
 	showState(registry, service.Streams, lists, policies, gate, pressure)
 	state := newState(policies, kept.moves.Synced(), service.Streams)

@@ -12,11 +12,12 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/holdfast-mcp/holdfast/pkg/demo"
+	"github.com/holdfast-mcp/holdfast/pkg/telemetry/trace"
 )
 
 type demoServerFlags struct {
-	name, region, listen, journal, control string
-	stateful                               bool
+	name, region, listen, journal, control, traces string
+	stateful                                       bool
 }
 
 // newDemoServer is for 'holdfast up' and for tests; people do not need it.
@@ -37,6 +38,7 @@ func newDemoServer(env *environment) *cobra.Command {
 	f.StringVar(&flags.journal, "journal", "", "file to which executions are appended (default: none)")
 	f.StringVar(&flags.control, "control", "", "where faults are set: unix:///path, or host:port on loopback (default: nowhere)")
 	f.BoolVar(&flags.stateful, "stateful", false, "keep a session for each client, as servers of older MCP revisions do")
+	f.StringVar(&flags.traces, "traces", "", "OTLP receiver (gRPC, host:port) of spans for messages that their sender traces (default: none)")
 	return cmd
 }
 
@@ -53,6 +55,12 @@ func serveDemo(ctx context.Context, env *environment, kind string, flags demoSer
 		}
 		defer func() { err = errors.Join(err, journal.Close()) }()
 		cfg.Journal = journal
+	}
+	if flags.traces != "" {
+		spans := trace.NewCurrent(trace.Source{Service: "shopmax-" + kind, Version: version(), Instance: flags.name}, nil, logger)
+		defer spans.Close()
+		spans.Use(&trace.Settings{Address: flags.traces})
+		cfg.Traces = spans.Pipeline()
 	}
 	server, err := demo.NewServer(cfg)
 	if err != nil {

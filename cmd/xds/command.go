@@ -30,6 +30,7 @@ type flags struct {
 	api                                 api.ListenOptions
 	history                             int
 	processors, remap                   []string
+	traces                              string
 	logFormat, logLevel                 string
 }
 
@@ -74,6 +75,7 @@ func command() *cobra.Command {
 	fs.StringVar(&f.state, "state", "", "directory that keeps the revisions and what else a restart must know (default $XDG_STATE_HOME/holdfast/xds, a folder there for each --config)")
 	fs.IntVar(&f.history, "history", store.DefaultKeep, fmt.Sprintf("revisions that are kept, 1 to %d", store.MaxKeep))
 	fs.StringSliceVar(&f.processors, "processors", nil, "addresses of the extproc instances, unix:///path or host:port, for a Gateway that names none")
+	fs.StringVar(&f.traces, "traces", "", "OTLP receiver (gRPC, host:port) for traces of every call, for a Gateway that names none")
 	fs.StringArrayVar(&f.remap, "remap", nil, "OLD=NEW: use host:port NEW where the configuration says OLD; repeatable")
 	fs.StringVar(&f.envoy, "envoy", "", "Envoy binary that checks every revision before it goes out (default: no check)")
 	fs.StringVar(&f.logFormat, "log-format", "", "text or json (default: text on a terminal, else json)")
@@ -107,9 +109,12 @@ func (f *flags) options() (control.Options, error) {
 	if err != nil {
 		return control.Options{}, err
 	}
+	if _, _, err := net.SplitHostPort(f.traces); f.traces != "" && err != nil {
+		return control.Options{}, usagef("--traces %q is not host:port", f.traces)
+	}
 	opts := control.Options{
 		ConfigDir: f.config, StateDir: f.state, History: f.history, Version: version(), Logger: logger,
-		Compiler: revision.Compiler{Processors: f.processors, Remap: remap},
+		Compiler: revision.Compiler{Processors: f.processors, Traces: f.traces, Remap: remap},
 	}
 	if f.envoy != "" {
 		opts.Check = &revision.EnvoyCheck{Path: f.envoy}

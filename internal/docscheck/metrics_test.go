@@ -15,6 +15,7 @@ import (
 	"github.com/holdfast-mcp/holdfast/pkg/control"
 	mcptelemetry "github.com/holdfast-mcp/holdfast/pkg/mcpaware/telemetry"
 	"github.com/holdfast-mcp/holdfast/pkg/telemetry"
+	"github.com/holdfast-mcp/holdfast/pkg/telemetry/trace"
 )
 
 var update = flag.Bool("update", false, "write the references anew")
@@ -102,6 +103,7 @@ func TestMetricsReferenceIsUpToDate(t *testing.T) {
 	mcptelemetry.RegisterProcessors(processor, func() int { return 0 })
 	mcptelemetry.NewLimits(processor, func() int { return 0 })
 	mcptelemetry.RegisterLimitsRedis(processor, func() bool { return false }, func() uint64 { return 0 })
+	trace.Metrics(processor, &trace.Counts{})
 	got := metricsIntro +
 		"\n## extproc\n\n" + table(t, processor.collectors) +
 		"\n## xds\n\n" + table(t, []prometheus.Collector{(&control.Plane{}).Metrics()}) +

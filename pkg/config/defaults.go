@@ -76,6 +76,7 @@ func (g *Gateway) applyDefaults() {
 	setDefault(&s.Address, DefaultAddress)
 	setDefault(&s.MaxBodyBytes, DefaultMaxBodyBytes)
 	setDefault(&s.PrincipalHeader, DefaultPrincipalHeader)
+	s.Telemetry.Traces.applyDefaults()
 	if len(s.AllowedHosts) == 0 && loopback(s.Address) {
 		s.AllowedHosts = []string{"localhost", "127.0.0.1", "::1"}
 	}

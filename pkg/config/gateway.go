@@ -10,6 +10,7 @@ func checkGatewayValues(g loaded[Gateway]) {
 	checkCallers(g)
 	checkRateLimits(g.document, "spec.rateLimits", spec.RateLimits)
 	g.textsAt("spec.processors", spec.Processors, maxProcessors, badProcessor)
+	checkTracesValues(g)
 	if !g.anyAt("spec.allowedHosts", spec.AllowedHosts) {
 		g.textsAt("spec.allowedHosts", spec.AllowedHosts, maxHosts, badAllowedHost)
 	}

@@ -72,7 +72,42 @@ type GatewaySpec struct {
 	// Processors are the addresses of the extproc instances, unix:///path or
 	// host:port with an IP host, at most 16. Default: those given to the control plane on its command line.
 	Processors []string `yaml:"processors,omitempty" json:"processors,omitempty"`
+	// Telemetry says where traces of calls go.
+	Telemetry Telemetry `yaml:"telemetry,omitempty" json:"telemetry,omitempty"`
 }
+
+// Telemetry says what is told of calls, and to whom.
+type Telemetry struct {
+	// Traces of calls, which Envoy and the processors send. Default: those given to the control plane on its command line, else none.
+	Traces *Traces `yaml:"traces,omitempty" json:"traces,omitempty"`
+}
+
+// Traces says where spans go, by the OpenTelemetry protocol (OTLP), and of which calls. What a
+// receiver does not take is dropped and counted; no call waits for it.
+type Traces struct {
+	// Address of a receiver, such as a collector or Jaeger, host:port with an IP host; it is reached without TLS.
+	Address string `yaml:"address" json:"address"`
+	// Protocol of the receiver. Default grpc.
+	Protocol TraceProtocol `yaml:"protocol,omitempty" json:"protocol,omitempty"`
+	// Ratio of the traces that begin here that are kept, 0% to 100%. Default 1%.
+	Ratio *Percent `yaml:"ratio,omitempty" json:"ratio,omitempty"` // a pointer: 0% differs from nothing written
+	// Parent: a call whose caller sends a trace context is traced where the caller traces it; off goes by the ratio for
+	// those calls too. Default on.
+	Parent Switch `yaml:"parent,omitempty" json:"parent,omitempty"`
+	// Failures keeps the processors' spans of calls that failed, were degraded, were refused or took more than one
+	// try, whatever the ratio says. Default on.
+	Failures Switch `yaml:"failures,omitempty" json:"failures,omitempty"`
+}
+
+// TraceProtocol is how spans are sent.
+type TraceProtocol string
+
+const (
+	// TraceGRPC is OTLP over gRPC, usually on port 4317. The default.
+	TraceGRPC TraceProtocol = "grpc"
+	// TraceHTTP is OTLP over HTTP with protobuf bodies, usually on port 4318, path /v1/traces.
+	TraceHTTP TraceProtocol = "http"
+)
 
 // MCPServer is one logical MCP server with endpoints in any number of regions.
 type MCPServer struct {

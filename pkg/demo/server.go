@@ -13,6 +13,8 @@ import (
 
 	"github.com/modelcontextprotocol/go-sdk/jsonrpc"
 	"github.com/modelcontextprotocol/go-sdk/mcp"
+
+	"github.com/holdfast-mcp/holdfast/pkg/telemetry/trace"
 )
 
 // Config of a demo server.
@@ -31,6 +33,8 @@ type Config struct {
 	// Stateful gives each client a session, as revisions up to 2025-11-25 have them. It is
 	// gone with the process, and clients that know newer revisions alone are refused.
 	Stateful bool
+	// Traces gets a span of every message that is traced; nil: none is.
+	Traces *trace.Pipeline
 }
 
 // Server is one demo MCP server. Its methods are safe for concurrent use.
@@ -63,6 +67,9 @@ func NewServer(cfg Config) (*Server, error) {
 		return nil, fmt.Errorf("there is no demo server %q: use %s or %s", cfg.Server, Orders, Inventory)
 	}
 	s.mcp.AddReceivingMiddleware(s.failInMCP)
+	if cfg.Traces != nil {
+		s.mcp.AddReceivingMiddleware(s.traced)
+	}
 	handler := func(asJSON bool) http.Handler {
 		return mcp.NewStreamableHTTPHandler(func(*http.Request) *mcp.Server { return s.mcp }, &mcp.StreamableHTTPOptions{
 			Stateless: !cfg.Stateful, JSONResponse: asJSON, PropagateRequestCancellation: true,

@@ -19,7 +19,9 @@ type Options struct {
 	Region string
 	// Processors are used where the Gateway names none.
 	Processors []string
-	// Remap replaces host:port addresses, of the listener and of endpoints, for
+	// Traces is the OTLP receiver (gRPC, host:port) of a Gateway that names none; empty: no traces.
+	Traces string
+	// Remap replaces host:port addresses, of the listener, of endpoints and of the receiver of traces, for
 	// runs on a machine where a configured port is taken.
 	Remap map[string]string
 }
@@ -83,6 +85,7 @@ func (b *builder) gateway(g config.Gateway) Gateway {
 		Processors:   g.Spec.Processors,
 		Callers:      callers(g.Spec),
 	}
+	out.Traces = b.traces(g)
 	if len(out.Processors) == 0 {
 		out.Processors = b.opts.Processors
 	}

@@ -30,6 +30,8 @@ type Gateway struct {
 	// Processors are "unix:///path" or "host:port".
 	Processors []string
 	Callers    Callers
+	// Traces is nil where there are none.
+	Traces *Traces
 }
 
 // Origin is one allowed Origin; Port "" matches any port.

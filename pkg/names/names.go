@@ -58,6 +58,10 @@ const (
 	// HeaderAttempts is the number of tries that a call took, Envoy's
 	// x-envoy-attempt-count under a name of our own; on every answer of a server.
 	HeaderAttempts = "x-holdfast-attempts"
+	// HeaderError is the attempt point's word to the edge point what error a passed answer holds, in the terms of
+	// error.type of OpenTelemetry's conventions: "tool_error", or a JSON-RPC code. It is only there where
+	// the call is traced. The edge point removes it.
+	HeaderError = "x-holdfast-error"
 	// HeaderSession is the attempt point's word to the edge point that the session of
 	// the request is lost. The edge point answers 404 then.
 	HeaderSession = "x-holdfast-session"
@@ -118,6 +122,8 @@ const (
 	// ClusterFallbackPrefix begins the names of clusters that join two servers, followed by
 	// their names.
 	ClusterFallbackPrefix = "holdfast.fallback."
+	// ClusterTraces is the receiver of Envoy's spans.
+	ClusterTraces = "holdfast.traces"
 )
 
 // RouteConfigName is the one RDS resource that a Gateway's listener names.

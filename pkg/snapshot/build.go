@@ -57,6 +57,14 @@ func build(m *model.Model, server func(serverInput) (*serverOutput, error)) (*Re
 	}
 	r.Clusters[ext.GetName()] = ext
 	errs := []error{valid("listener", l.GetName(), l), valid("route configuration", routes.GetName(), routes), valid("cluster", ext.GetName(), ext)}
+	if m.Gateway.Traces != nil {
+		traces, err := traceCluster(m.Gateway.Traces)
+		if err != nil {
+			return nil, fmt.Errorf("building the cluster of the traces' receiver: %w", err)
+		}
+		r.Clusters[traces.GetName()] = traces
+		errs = append(errs, valid("cluster", traces.GetName(), traces))
+	}
 	for _, s := range m.Servers {
 		out, err := server(serverInput{s, m.Gateway.MaxBodyBytes})
 		if err != nil {

@@ -53,7 +53,12 @@ func connectionManager(m *model.Model) (*hcmv3.HttpConnectionManager, error) {
 	if err != nil {
 		return nil, err
 	}
+	traces, err := tracing(m.Gateway.Traces)
+	if err != nil {
+		return nil, err
+	}
 	return &hcmv3.HttpConnectionManager{
+		Tracing:    traces,
 		StatPrefix: "holdfast",
 		CodecType:  hcmv3.HttpConnectionManager_AUTO,
 		RouteSpecifier: &hcmv3.HttpConnectionManager_Rds{Rds: &hcmv3.Rds{

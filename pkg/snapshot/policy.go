@@ -26,6 +26,7 @@ func policy(m *model.Model, r model.Route) *policyv1.RoutePolicy {
 		MaxBodyBytes:    m.Gateway.MaxBodyBytes,
 		Processors:      uint32(len(m.Gateway.Processors)), //nolint:gosec // at most 16
 	}
+	out.Traces = policyTraces(m.Gateway.Traces)
 	out.UnmatchedToolOnce = out.GetUnmatchedTool()
 	out.RateLimits, out.DiscoverLimit = policyLimits(r.RateLimits), policyLimit(r.DiscoverLimit)
 	out.Callers = &policyv1.Callers{Header: m.Gateway.Callers.Header, TrustedProxies: m.Gateway.Callers.TrustedProxies}

@@ -44,6 +44,8 @@ type Options struct {
 	// Config is written to the watched directory, with ${name} replaced by the
 	// address of that server and ${gateway} by Envoy's; empty: DefaultConfig.
 	Config string
+	// Traces is the OTLP receiver (gRPC, host:port) of the demo servers' spans, and stands for ${traces} in Config; empty: none.
+	Traces string
 	// Reachable says whether requests reach a server; nil: Ping of /mcp does.
 	Reachable func(*Bed) error
 	// ExtprocArgs are added to the command line of the processors.
@@ -63,6 +65,7 @@ type Bed struct {
 	sup       *supervise.Supervisor
 	addresses map[string]string
 	servers   []demo.Place
+	traces    string
 	reachable func(*Bed) error
 	// extprocArgs are for every processor.
 	extprocArgs []string
@@ -92,7 +95,7 @@ func Start(t testing.TB, opts Options) *Bed {
 	if opts.Reachable == nil {
 		opts.Reachable = func(b *Bed) error { return b.Ping("/mcp") }
 	}
-	b := &Bed{t: t, servers: opts.Servers, addresses: map[string]string{}, reachable: opts.Reachable, extprocArgs: opts.ExtprocArgs}
+	b := &Bed{t: t, servers: opts.Servers, traces: opts.Traces, addresses: map[string]string{}, reachable: opts.Reachable, extprocArgs: opts.ExtprocArgs}
 	// Unix sockets have short names at most, so not under t.TempDir.
 	dir, err := os.MkdirTemp("", "hf")
 	if err != nil {

@@ -42,7 +42,7 @@ func (b *Bed) ConfigDir() string { return filepath.Join(b.Dir, "config") }
 // WriteConfig replaces the watched configuration in one rename.
 func (b *Bed) WriteConfig(text string) {
 	b.t.Helper()
-	pairs := []string{"${gateway}", b.Gateway}
+	pairs := []string{"${gateway}", b.Gateway, "${traces}", b.traces}
 	for name, address := range b.addresses {
 		pairs = append(pairs, "${"+name+"}", address)
 	}

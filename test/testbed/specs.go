@@ -28,7 +28,7 @@ func (b *Bed) journal(name string) string { return filepath.Join(b.Dir, name+".j
 
 func (b *Bed) serverSpec(p stack.Programs, place demo.Place) supervise.Spec {
 	return stack.DemoServer(p.Holdfast, stack.DemoOptions{
-		Place: place, Listen: b.addresses[place.Name], Journal: b.journal(place.Name), Control: b.control(place.Name),
+		Place: place, Listen: b.addresses[place.Name], Journal: b.journal(place.Name), Control: b.control(place.Name), Traces: b.traces,
 	})
 }
 

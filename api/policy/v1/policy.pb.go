@@ -177,6 +177,8 @@ type RoutePolicy struct {
 	Callers *Callers `protobuf:"bytes,46,opt,name=callers,proto3" json:"callers,omitempty"`
 	// Above this server/discover is answered from the catalog; unset: never.
 	DiscoverLimit *RateLimit `protobuf:"bytes,47,opt,name=discover_limit,json=discoverLimit,proto3" json:"discover_limit,omitempty"`
+	// Traces of calls; unset: none. The same in all policies.
+	Traces        *Traces `protobuf:"bytes,50,opt,name=traces,proto3" json:"traces,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -351,6 +353,13 @@ func (x *RoutePolicy) GetDiscoverLimit() *RateLimit {
 	return nil
 }
 
+func (x *RoutePolicy) GetTraces() *Traces {
+	if x != nil {
+		return x.Traces
+	}
+	return nil
+}
+
 // RateLimit bounds the requests in any window of a length.
 type RateLimit struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -497,6 +506,79 @@ func (x *Callers) GetTrustedProxies() []string {
 	return nil
 }
 
+// Traces says where the processors' spans go, and of which calls.
+type Traces struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// host:port of the OTLP receiver.
+	Address string `protobuf:"bytes,1,opt,name=address,proto3" json:"address,omitempty"`
+	// OTLP over HTTP; else gRPC.
+	Http bool `protobuf:"varint,2,opt,name=http,proto3" json:"http,omitempty"`
+	// A trace context in _meta decides whether its call is traced; else Envoy's decision holds.
+	FollowParent bool `protobuf:"varint,3,opt,name=follow_parent,json=followParent,proto3" json:"follow_parent,omitempty"`
+	// Spans of calls that did not go well are kept, whatever was decided.
+	KeepFailures  bool `protobuf:"varint,4,opt,name=keep_failures,json=keepFailures,proto3" json:"keep_failures,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Traces) Reset() {
+	*x = Traces{}
+	mi := &file_api_policy_v1_policy_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Traces) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Traces) ProtoMessage() {}
+
+func (x *Traces) ProtoReflect() protoreflect.Message {
+	mi := &file_api_policy_v1_policy_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Traces.ProtoReflect.Descriptor instead.
+func (*Traces) Descriptor() ([]byte, []int) {
+	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *Traces) GetAddress() string {
+	if x != nil {
+		return x.Address
+	}
+	return ""
+}
+
+func (x *Traces) GetHttp() bool {
+	if x != nil {
+		return x.Http
+	}
+	return false
+}
+
+func (x *Traces) GetFollowParent() bool {
+	if x != nil {
+		return x.FollowParent
+	}
+	return false
+}
+
+func (x *Traces) GetKeepFailures() bool {
+	if x != nil {
+		return x.KeepFailures
+	}
+	return false
+}
+
 // Server is one MCPServer as far as processors care: how to name what
 // upstream.address says.
 type Server struct {
@@ -529,7 +611,7 @@ type Server struct {
 
 func (x *Server) Reset() {
 	*x = Server{}
-	mi := &file_api_policy_v1_policy_proto_msgTypes[3]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -541,7 +623,7 @@ func (x *Server) String() string {
 func (*Server) ProtoMessage() {}
 
 func (x *Server) ProtoReflect() protoreflect.Message {
-	mi := &file_api_policy_v1_policy_proto_msgTypes[3]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -554,7 +636,7 @@ func (x *Server) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Server.ProtoReflect.Descriptor instead.
 func (*Server) Descriptor() ([]byte, []int) {
-	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{3}
+	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Server) GetName() string {
@@ -650,7 +732,7 @@ type Concurrency struct {
 
 func (x *Concurrency) Reset() {
 	*x = Concurrency{}
-	mi := &file_api_policy_v1_policy_proto_msgTypes[4]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -662,7 +744,7 @@ func (x *Concurrency) String() string {
 func (*Concurrency) ProtoMessage() {}
 
 func (x *Concurrency) ProtoReflect() protoreflect.Message {
-	mi := &file_api_policy_v1_policy_proto_msgTypes[4]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -675,7 +757,7 @@ func (x *Concurrency) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Concurrency.ProtoReflect.Descriptor instead.
 func (*Concurrency) Descriptor() ([]byte, []int) {
-	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{4}
+	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Concurrency) GetLimit() uint32 {
@@ -716,7 +798,7 @@ type Breaker struct {
 
 func (x *Breaker) Reset() {
 	*x = Breaker{}
-	mi := &file_api_policy_v1_policy_proto_msgTypes[5]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -728,7 +810,7 @@ func (x *Breaker) String() string {
 func (*Breaker) ProtoMessage() {}
 
 func (x *Breaker) ProtoReflect() protoreflect.Message {
-	mi := &file_api_policy_v1_policy_proto_msgTypes[5]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -741,7 +823,7 @@ func (x *Breaker) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Breaker.ProtoReflect.Descriptor instead.
 func (*Breaker) Descriptor() ([]byte, []int) {
-	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{5}
+	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Breaker) GetDisabled() bool {
@@ -785,7 +867,7 @@ type Endpoint struct {
 
 func (x *Endpoint) Reset() {
 	*x = Endpoint{}
-	mi := &file_api_policy_v1_policy_proto_msgTypes[6]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -797,7 +879,7 @@ func (x *Endpoint) String() string {
 func (*Endpoint) ProtoMessage() {}
 
 func (x *Endpoint) ProtoReflect() protoreflect.Message {
-	mi := &file_api_policy_v1_policy_proto_msgTypes[6]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -810,7 +892,7 @@ func (x *Endpoint) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Endpoint.ProtoReflect.Descriptor instead.
 func (*Endpoint) Descriptor() ([]byte, []int) {
-	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{6}
+	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Endpoint) GetName() string {
@@ -860,7 +942,7 @@ type ToolRule struct {
 
 func (x *ToolRule) Reset() {
 	*x = ToolRule{}
-	mi := &file_api_policy_v1_policy_proto_msgTypes[7]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -872,7 +954,7 @@ func (x *ToolRule) String() string {
 func (*ToolRule) ProtoMessage() {}
 
 func (x *ToolRule) ProtoReflect() protoreflect.Message {
-	mi := &file_api_policy_v1_policy_proto_msgTypes[7]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -885,7 +967,7 @@ func (x *ToolRule) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ToolRule.ProtoReflect.Descriptor instead.
 func (*ToolRule) Descriptor() ([]byte, []int) {
-	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{7}
+	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *ToolRule) GetId() string {
@@ -968,7 +1050,7 @@ type ArgumentMatch struct {
 
 func (x *ArgumentMatch) Reset() {
 	*x = ArgumentMatch{}
-	mi := &file_api_policy_v1_policy_proto_msgTypes[8]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -980,7 +1062,7 @@ func (x *ArgumentMatch) String() string {
 func (*ArgumentMatch) ProtoMessage() {}
 
 func (x *ArgumentMatch) ProtoReflect() protoreflect.Message {
-	mi := &file_api_policy_v1_policy_proto_msgTypes[8]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -993,7 +1075,7 @@ func (x *ArgumentMatch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ArgumentMatch.ProtoReflect.Descriptor instead.
 func (*ArgumentMatch) Descriptor() ([]byte, []int) {
-	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{8}
+	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *ArgumentMatch) GetPointer() string {
@@ -1037,7 +1119,7 @@ type AnswerMatch struct {
 
 func (x *AnswerMatch) Reset() {
 	*x = AnswerMatch{}
-	mi := &file_api_policy_v1_policy_proto_msgTypes[9]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1049,7 +1131,7 @@ func (x *AnswerMatch) String() string {
 func (*AnswerMatch) ProtoMessage() {}
 
 func (x *AnswerMatch) ProtoReflect() protoreflect.Message {
-	mi := &file_api_policy_v1_policy_proto_msgTypes[9]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1062,7 +1144,7 @@ func (x *AnswerMatch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AnswerMatch.ProtoReflect.Descriptor instead.
 func (*AnswerMatch) Descriptor() ([]byte, []int) {
-	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{9}
+	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *AnswerMatch) GetStatus() []uint32 {
@@ -1137,7 +1219,7 @@ type Action struct {
 
 func (x *Action) Reset() {
 	*x = Action{}
-	mi := &file_api_policy_v1_policy_proto_msgTypes[10]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1149,7 +1231,7 @@ func (x *Action) String() string {
 func (*Action) ProtoMessage() {}
 
 func (x *Action) ProtoReflect() protoreflect.Message {
-	mi := &file_api_policy_v1_policy_proto_msgTypes[10]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1162,7 +1244,7 @@ func (x *Action) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Action.ProtoReflect.Descriptor instead.
 func (*Action) Descriptor() ([]byte, []int) {
-	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{10}
+	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Action) GetRoute() string {
@@ -1281,7 +1363,7 @@ type Fallback struct {
 
 func (x *Fallback) Reset() {
 	*x = Fallback{}
-	mi := &file_api_policy_v1_policy_proto_msgTypes[11]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1293,7 +1375,7 @@ func (x *Fallback) String() string {
 func (*Fallback) ProtoMessage() {}
 
 func (x *Fallback) ProtoReflect() protoreflect.Message {
-	mi := &file_api_policy_v1_policy_proto_msgTypes[11]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1306,7 +1388,7 @@ func (x *Fallback) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Fallback.ProtoReflect.Descriptor instead.
 func (*Fallback) Descriptor() ([]byte, []int) {
-	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{11}
+	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Fallback) GetServer() string {
@@ -1383,7 +1465,7 @@ type Move struct {
 
 func (x *Move) Reset() {
 	*x = Move{}
-	mi := &file_api_policy_v1_policy_proto_msgTypes[12]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1395,7 +1477,7 @@ func (x *Move) String() string {
 func (*Move) ProtoMessage() {}
 
 func (x *Move) ProtoReflect() protoreflect.Message {
-	mi := &file_api_policy_v1_policy_proto_msgTypes[12]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1408,7 +1490,7 @@ func (x *Move) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Move.ProtoReflect.Descriptor instead.
 func (*Move) Descriptor() ([]byte, []int) {
-	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{12}
+	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Move) GetFrom() string {
@@ -1437,7 +1519,7 @@ type BackOff struct {
 
 func (x *BackOff) Reset() {
 	*x = BackOff{}
-	mi := &file_api_policy_v1_policy_proto_msgTypes[13]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1449,7 +1531,7 @@ func (x *BackOff) String() string {
 func (*BackOff) ProtoMessage() {}
 
 func (x *BackOff) ProtoReflect() protoreflect.Message {
-	mi := &file_api_policy_v1_policy_proto_msgTypes[13]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1462,7 +1544,7 @@ func (x *BackOff) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BackOff.ProtoReflect.Descriptor instead.
 func (*BackOff) Descriptor() ([]byte, []int) {
-	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{13}
+	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *BackOff) GetBase() *durationpb.Duration {
@@ -1496,7 +1578,7 @@ type MethodRule struct {
 
 func (x *MethodRule) Reset() {
 	*x = MethodRule{}
-	mi := &file_api_policy_v1_policy_proto_msgTypes[14]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1508,7 +1590,7 @@ func (x *MethodRule) String() string {
 func (*MethodRule) ProtoMessage() {}
 
 func (x *MethodRule) ProtoReflect() protoreflect.Message {
-	mi := &file_api_policy_v1_policy_proto_msgTypes[14]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1521,7 +1603,7 @@ func (x *MethodRule) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MethodRule.ProtoReflect.Descriptor instead.
 func (*MethodRule) Descriptor() ([]byte, []int) {
-	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{14}
+	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *MethodRule) GetId() string {
@@ -1565,7 +1647,7 @@ type RetryBudget struct {
 
 func (x *RetryBudget) Reset() {
 	*x = RetryBudget{}
-	mi := &file_api_policy_v1_policy_proto_msgTypes[15]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1577,7 +1659,7 @@ func (x *RetryBudget) String() string {
 func (*RetryBudget) ProtoMessage() {}
 
 func (x *RetryBudget) ProtoReflect() protoreflect.Message {
-	mi := &file_api_policy_v1_policy_proto_msgTypes[15]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1590,7 +1672,7 @@ func (x *RetryBudget) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RetryBudget.ProtoReflect.Descriptor instead.
 func (*RetryBudget) Descriptor() ([]byte, []int) {
-	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{15}
+	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *RetryBudget) GetPercent() uint32 {
@@ -1650,14 +1732,17 @@ type CallContext struct {
 	// Set where the answer may name tasks whose ids are to be sealed.
 	Task *CallTask `protobuf:"bytes,26,opt,name=task,proto3" json:"task,omitempty"`
 	// The same call for its second provider; unset: there is none.
-	Second        *SecondCall `protobuf:"bytes,30,opt,name=second,proto3" json:"second,omitempty"`
+	Second *SecondCall `protobuf:"bytes,30,opt,name=second,proto3" json:"second,omitempty"`
+	// The edge point's span, as a W3C traceparent; empty where the call is not traced. Its flag says
+	// whether the trace is recorded anyway, or only if the call does not go well.
+	Traceparent   string `protobuf:"bytes,38,opt,name=traceparent,proto3" json:"traceparent,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *CallContext) Reset() {
 	*x = CallContext{}
-	mi := &file_api_policy_v1_policy_proto_msgTypes[16]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1669,7 +1754,7 @@ func (x *CallContext) String() string {
 func (*CallContext) ProtoMessage() {}
 
 func (x *CallContext) ProtoReflect() protoreflect.Message {
-	mi := &file_api_policy_v1_policy_proto_msgTypes[16]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1682,7 +1767,7 @@ func (x *CallContext) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CallContext.ProtoReflect.Descriptor instead.
 func (*CallContext) Descriptor() ([]byte, []int) {
-	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{16}
+	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *CallContext) GetPolicy() string {
@@ -1825,6 +1910,13 @@ func (x *CallContext) GetSecond() *SecondCall {
 	return nil
 }
 
+func (x *CallContext) GetTraceparent() string {
+	if x != nil {
+		return x.Traceparent
+	}
+	return ""
+}
+
 // CallTask is what the ids of tasks in an answer are sealed with. Tasks of a session
 // are found by the session, and their ids stay as they are.
 type CallTask struct {
@@ -1843,7 +1935,7 @@ type CallTask struct {
 
 func (x *CallTask) Reset() {
 	*x = CallTask{}
-	mi := &file_api_policy_v1_policy_proto_msgTypes[17]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1855,7 +1947,7 @@ func (x *CallTask) String() string {
 func (*CallTask) ProtoMessage() {}
 
 func (x *CallTask) ProtoReflect() protoreflect.Message {
-	mi := &file_api_policy_v1_policy_proto_msgTypes[17]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1868,7 +1960,7 @@ func (x *CallTask) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CallTask.ProtoReflect.Descriptor instead.
 func (*CallTask) Descriptor() ([]byte, []int) {
-	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{17}
+	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *CallTask) GetPrincipal() []byte {
@@ -1920,7 +2012,7 @@ type CallSession struct {
 
 func (x *CallSession) Reset() {
 	*x = CallSession{}
-	mi := &file_api_policy_v1_policy_proto_msgTypes[18]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1932,7 +2024,7 @@ func (x *CallSession) String() string {
 func (*CallSession) ProtoMessage() {}
 
 func (x *CallSession) ProtoReflect() protoreflect.Message {
-	mi := &file_api_policy_v1_policy_proto_msgTypes[18]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1945,7 +2037,7 @@ func (x *CallSession) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CallSession.ProtoReflect.Descriptor instead.
 func (*CallSession) Descriptor() ([]byte, []int) {
-	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{18}
+	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *CallSession) GetToken() string {
@@ -2001,7 +2093,7 @@ type SecondCall struct {
 
 func (x *SecondCall) Reset() {
 	*x = SecondCall{}
-	mi := &file_api_policy_v1_policy_proto_msgTypes[19]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2013,7 +2105,7 @@ func (x *SecondCall) String() string {
 func (*SecondCall) ProtoMessage() {}
 
 func (x *SecondCall) ProtoReflect() protoreflect.Message {
-	mi := &file_api_policy_v1_policy_proto_msgTypes[19]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2026,7 +2118,7 @@ func (x *SecondCall) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SecondCall.ProtoReflect.Descriptor instead.
 func (*SecondCall) Descriptor() ([]byte, []int) {
-	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{19}
+	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *SecondCall) GetServer() string {
@@ -2091,7 +2183,7 @@ type CatalogEntry struct {
 
 func (x *CatalogEntry) Reset() {
 	*x = CatalogEntry{}
-	mi := &file_api_policy_v1_policy_proto_msgTypes[20]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2103,7 +2195,7 @@ func (x *CatalogEntry) String() string {
 func (*CatalogEntry) ProtoMessage() {}
 
 func (x *CatalogEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_api_policy_v1_policy_proto_msgTypes[20]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2116,7 +2208,7 @@ func (x *CatalogEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CatalogEntry.ProtoReflect.Descriptor instead.
 func (*CatalogEntry) Descriptor() ([]byte, []int) {
-	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{20}
+	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *CatalogEntry) GetKey() string {
@@ -2170,7 +2262,7 @@ type ReportRequest struct {
 
 func (x *ReportRequest) Reset() {
 	*x = ReportRequest{}
-	mi := &file_api_policy_v1_policy_proto_msgTypes[21]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2182,7 +2274,7 @@ func (x *ReportRequest) String() string {
 func (*ReportRequest) ProtoMessage() {}
 
 func (x *ReportRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_api_policy_v1_policy_proto_msgTypes[21]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2195,7 +2287,7 @@ func (x *ReportRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReportRequest.ProtoReflect.Descriptor instead.
 func (*ReportRequest) Descriptor() ([]byte, []int) {
-	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{21}
+	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *ReportRequest) GetEntries() []*CatalogEntry {
@@ -2213,7 +2305,7 @@ type ReportResponse struct {
 
 func (x *ReportResponse) Reset() {
 	*x = ReportResponse{}
-	mi := &file_api_policy_v1_policy_proto_msgTypes[22]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2225,7 +2317,7 @@ func (x *ReportResponse) String() string {
 func (*ReportResponse) ProtoMessage() {}
 
 func (x *ReportResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_api_policy_v1_policy_proto_msgTypes[22]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2238,14 +2330,14 @@ func (x *ReportResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReportResponse.ProtoReflect.Descriptor instead.
 func (*ReportResponse) Descriptor() ([]byte, []int) {
-	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{22}
+	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{23}
 }
 
 var File_api_policy_v1_policy_proto protoreflect.FileDescriptor
 
 const file_api_policy_v1_policy_proto_rawDesc = "" +
 	"\n" +
-	"\x1aapi/policy/v1/policy.proto\x12\x12holdfast.policy.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb2\b\n" +
+	"\x1aapi/policy/v1/policy.proto\x12\x12holdfast.policy.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xe6\b\n" +
 	"\vRoutePolicy\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
 	"\x04path\x18\x02 \x01(\tR\x04path\x124\n" +
@@ -2271,7 +2363,8 @@ const file_api_policy_v1_policy_proto_rawDesc = "" +
 	"\vrate_limits\x18- \x03(\v2\x1d.holdfast.policy.v1.RateLimitR\n" +
 	"rateLimits\x125\n" +
 	"\acallers\x18. \x01(\v2\x1b.holdfast.policy.v1.CallersR\acallers\x12D\n" +
-	"\x0ediscover_limit\x18/ \x01(\v2\x1d.holdfast.policy.v1.RateLimitR\rdiscoverLimit\"\x9e\x01\n" +
+	"\x0ediscover_limit\x18/ \x01(\v2\x1d.holdfast.policy.v1.RateLimitR\rdiscoverLimit\x122\n" +
+	"\x06traces\x182 \x01(\v2\x1a.holdfast.policy.v1.TracesR\x06traces\"\x9e\x01\n" +
 	"\tRateLimit\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x10\n" +
 	"\x03key\x18\x02 \x01(\x06R\x03key\x12\x1a\n" +
@@ -2281,7 +2374,12 @@ const file_api_policy_v1_policy_proto_rawDesc = "" +
 	"\x06shadow\x18\x06 \x01(\bR\x06shadow\"J\n" +
 	"\aCallers\x12\x16\n" +
 	"\x06header\x18\x01 \x01(\tR\x06header\x12'\n" +
-	"\x0ftrusted_proxies\x18\x02 \x03(\tR\x0etrustedProxies\"\xc1\x04\n" +
+	"\x0ftrusted_proxies\x18\x02 \x03(\tR\x0etrustedProxies\"\x80\x01\n" +
+	"\x06Traces\x12\x18\n" +
+	"\aaddress\x18\x01 \x01(\tR\aaddress\x12\x12\n" +
+	"\x04http\x18\x02 \x01(\bR\x04http\x12#\n" +
+	"\rfollow_parent\x18\x03 \x01(\bR\ffollowParent\x12#\n" +
+	"\rkeep_failures\x18\x04 \x01(\bR\fkeepFailures\"\xc1\x04\n" +
 	"\x06Server\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12:\n" +
 	"\tendpoints\x18\x02 \x03(\v2\x1c.holdfast.policy.v1.EndpointR\tendpoints\x12\x18\n" +
@@ -2371,7 +2469,7 @@ const file_api_policy_v1_policy_proto_rawDesc = "" +
 	"\x04once\x18\x04 \x01(\v2\x1a.holdfast.policy.v1.ActionR\x04once\"=\n" +
 	"\vRetryBudget\x12\x18\n" +
 	"\apercent\x18\x01 \x01(\rR\apercent\x12\x14\n" +
-	"\x05floor\x18\x02 \x01(\rR\x05floor\"\xb2\x05\n" +
+	"\x05floor\x18\x02 \x01(\rR\x05floor\"\xd4\x05\n" +
 	"\vCallContext\x12\x16\n" +
 	"\x06policy\x18\x01 \x01(\tR\x06policy\x12\x16\n" +
 	"\x06server\x18\x02 \x01(\tR\x06server\x12\x16\n" +
@@ -2395,7 +2493,8 @@ const file_api_policy_v1_policy_proto_rawDesc = "" +
 	"\tbatch_ids\x18\x19 \x03(\fR\bbatchIds\x129\n" +
 	"\asession\x18\x14 \x01(\v2\x1f.holdfast.policy.v1.CallSessionR\asession\x120\n" +
 	"\x04task\x18\x1a \x01(\v2\x1c.holdfast.policy.v1.CallTaskR\x04task\x126\n" +
-	"\x06second\x18\x1e \x01(\v2\x1e.holdfast.policy.v1.SecondCallR\x06second\"{\n" +
+	"\x06second\x18\x1e \x01(\v2\x1e.holdfast.policy.v1.SecondCallR\x06second\x12 \n" +
+	"\vtraceparent\x18& \x01(\tR\vtraceparent\"{\n" +
 	"\bCallTask\x12\x1c\n" +
 	"\tprincipal\x18\x01 \x01(\fR\tprincipal\x12\x14\n" +
 	"\x05token\x18\x02 \x01(\tR\x05token\x12\x1f\n" +
@@ -2453,95 +2552,97 @@ func file_api_policy_v1_policy_proto_rawDescGZIP() []byte {
 }
 
 var file_api_policy_v1_policy_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_api_policy_v1_policy_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
+var file_api_policy_v1_policy_proto_msgTypes = make([]protoimpl.MessageInfo, 24)
 var file_api_policy_v1_policy_proto_goTypes = []any{
 	(ErrorStyle)(0),               // 0: holdfast.policy.v1.ErrorStyle
 	(Failover)(0),                 // 1: holdfast.policy.v1.Failover
 	(*RoutePolicy)(nil),           // 2: holdfast.policy.v1.RoutePolicy
 	(*RateLimit)(nil),             // 3: holdfast.policy.v1.RateLimit
 	(*Callers)(nil),               // 4: holdfast.policy.v1.Callers
-	(*Server)(nil),                // 5: holdfast.policy.v1.Server
-	(*Concurrency)(nil),           // 6: holdfast.policy.v1.Concurrency
-	(*Breaker)(nil),               // 7: holdfast.policy.v1.Breaker
-	(*Endpoint)(nil),              // 8: holdfast.policy.v1.Endpoint
-	(*ToolRule)(nil),              // 9: holdfast.policy.v1.ToolRule
-	(*ArgumentMatch)(nil),         // 10: holdfast.policy.v1.ArgumentMatch
-	(*AnswerMatch)(nil),           // 11: holdfast.policy.v1.AnswerMatch
-	(*Action)(nil),                // 12: holdfast.policy.v1.Action
-	(*Fallback)(nil),              // 13: holdfast.policy.v1.Fallback
-	(*Move)(nil),                  // 14: holdfast.policy.v1.Move
-	(*BackOff)(nil),               // 15: holdfast.policy.v1.BackOff
-	(*MethodRule)(nil),            // 16: holdfast.policy.v1.MethodRule
-	(*RetryBudget)(nil),           // 17: holdfast.policy.v1.RetryBudget
-	(*CallContext)(nil),           // 18: holdfast.policy.v1.CallContext
-	(*CallTask)(nil),              // 19: holdfast.policy.v1.CallTask
-	(*CallSession)(nil),           // 20: holdfast.policy.v1.CallSession
-	(*SecondCall)(nil),            // 21: holdfast.policy.v1.SecondCall
-	(*CatalogEntry)(nil),          // 22: holdfast.policy.v1.CatalogEntry
-	(*ReportRequest)(nil),         // 23: holdfast.policy.v1.ReportRequest
-	(*ReportResponse)(nil),        // 24: holdfast.policy.v1.ReportResponse
-	(*durationpb.Duration)(nil),   // 25: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil), // 26: google.protobuf.Timestamp
+	(*Traces)(nil),                // 5: holdfast.policy.v1.Traces
+	(*Server)(nil),                // 6: holdfast.policy.v1.Server
+	(*Concurrency)(nil),           // 7: holdfast.policy.v1.Concurrency
+	(*Breaker)(nil),               // 8: holdfast.policy.v1.Breaker
+	(*Endpoint)(nil),              // 9: holdfast.policy.v1.Endpoint
+	(*ToolRule)(nil),              // 10: holdfast.policy.v1.ToolRule
+	(*ArgumentMatch)(nil),         // 11: holdfast.policy.v1.ArgumentMatch
+	(*AnswerMatch)(nil),           // 12: holdfast.policy.v1.AnswerMatch
+	(*Action)(nil),                // 13: holdfast.policy.v1.Action
+	(*Fallback)(nil),              // 14: holdfast.policy.v1.Fallback
+	(*Move)(nil),                  // 15: holdfast.policy.v1.Move
+	(*BackOff)(nil),               // 16: holdfast.policy.v1.BackOff
+	(*MethodRule)(nil),            // 17: holdfast.policy.v1.MethodRule
+	(*RetryBudget)(nil),           // 18: holdfast.policy.v1.RetryBudget
+	(*CallContext)(nil),           // 19: holdfast.policy.v1.CallContext
+	(*CallTask)(nil),              // 20: holdfast.policy.v1.CallTask
+	(*CallSession)(nil),           // 21: holdfast.policy.v1.CallSession
+	(*SecondCall)(nil),            // 22: holdfast.policy.v1.SecondCall
+	(*CatalogEntry)(nil),          // 23: holdfast.policy.v1.CatalogEntry
+	(*ReportRequest)(nil),         // 24: holdfast.policy.v1.ReportRequest
+	(*ReportResponse)(nil),        // 25: holdfast.policy.v1.ReportResponse
+	(*durationpb.Duration)(nil),   // 26: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil), // 27: google.protobuf.Timestamp
 }
 var file_api_policy_v1_policy_proto_depIdxs = []int32{
-	5,  // 0: holdfast.policy.v1.RoutePolicy.servers:type_name -> holdfast.policy.v1.Server
-	9,  // 1: holdfast.policy.v1.RoutePolicy.rules:type_name -> holdfast.policy.v1.ToolRule
-	12, // 2: holdfast.policy.v1.RoutePolicy.unmatched_tool:type_name -> holdfast.policy.v1.Action
-	12, // 3: holdfast.policy.v1.RoutePolicy.safe_method:type_name -> holdfast.policy.v1.Action
-	12, // 4: holdfast.policy.v1.RoutePolicy.other_method:type_name -> holdfast.policy.v1.Action
-	12, // 5: holdfast.policy.v1.RoutePolicy.stream:type_name -> holdfast.policy.v1.Action
-	12, // 6: holdfast.policy.v1.RoutePolicy.delete:type_name -> holdfast.policy.v1.Action
+	6,  // 0: holdfast.policy.v1.RoutePolicy.servers:type_name -> holdfast.policy.v1.Server
+	10, // 1: holdfast.policy.v1.RoutePolicy.rules:type_name -> holdfast.policy.v1.ToolRule
+	13, // 2: holdfast.policy.v1.RoutePolicy.unmatched_tool:type_name -> holdfast.policy.v1.Action
+	13, // 3: holdfast.policy.v1.RoutePolicy.safe_method:type_name -> holdfast.policy.v1.Action
+	13, // 4: holdfast.policy.v1.RoutePolicy.other_method:type_name -> holdfast.policy.v1.Action
+	13, // 5: holdfast.policy.v1.RoutePolicy.stream:type_name -> holdfast.policy.v1.Action
+	13, // 6: holdfast.policy.v1.RoutePolicy.delete:type_name -> holdfast.policy.v1.Action
 	0,  // 7: holdfast.policy.v1.RoutePolicy.errors:type_name -> holdfast.policy.v1.ErrorStyle
-	25, // 8: holdfast.policy.v1.RoutePolicy.stale_list_max_age:type_name -> google.protobuf.Duration
-	12, // 9: holdfast.policy.v1.RoutePolicy.unmatched_tool_once:type_name -> holdfast.policy.v1.Action
-	12, // 10: holdfast.policy.v1.RoutePolicy.safe_method_once:type_name -> holdfast.policy.v1.Action
-	16, // 11: holdfast.policy.v1.RoutePolicy.methods:type_name -> holdfast.policy.v1.MethodRule
+	26, // 8: holdfast.policy.v1.RoutePolicy.stale_list_max_age:type_name -> google.protobuf.Duration
+	13, // 9: holdfast.policy.v1.RoutePolicy.unmatched_tool_once:type_name -> holdfast.policy.v1.Action
+	13, // 10: holdfast.policy.v1.RoutePolicy.safe_method_once:type_name -> holdfast.policy.v1.Action
+	17, // 11: holdfast.policy.v1.RoutePolicy.methods:type_name -> holdfast.policy.v1.MethodRule
 	3,  // 12: holdfast.policy.v1.RoutePolicy.rate_limits:type_name -> holdfast.policy.v1.RateLimit
 	4,  // 13: holdfast.policy.v1.RoutePolicy.callers:type_name -> holdfast.policy.v1.Callers
 	3,  // 14: holdfast.policy.v1.RoutePolicy.discover_limit:type_name -> holdfast.policy.v1.RateLimit
-	25, // 15: holdfast.policy.v1.RateLimit.per:type_name -> google.protobuf.Duration
-	8,  // 16: holdfast.policy.v1.Server.endpoints:type_name -> holdfast.policy.v1.Endpoint
-	7,  // 17: holdfast.policy.v1.Server.breaker:type_name -> holdfast.policy.v1.Breaker
-	17, // 18: holdfast.policy.v1.Server.retry_budget:type_name -> holdfast.policy.v1.RetryBudget
-	25, // 19: holdfast.policy.v1.Server.session_max_age:type_name -> google.protobuf.Duration
-	6,  // 20: holdfast.policy.v1.Server.concurrency:type_name -> holdfast.policy.v1.Concurrency
-	1,  // 21: holdfast.policy.v1.Server.failover:type_name -> holdfast.policy.v1.Failover
-	25, // 22: holdfast.policy.v1.Concurrency.max_wait:type_name -> google.protobuf.Duration
-	25, // 23: holdfast.policy.v1.Breaker.open_for:type_name -> google.protobuf.Duration
-	25, // 24: holdfast.policy.v1.Breaker.max_open_for:type_name -> google.protobuf.Duration
-	10, // 25: holdfast.policy.v1.ToolRule.arguments:type_name -> holdfast.policy.v1.ArgumentMatch
-	12, // 26: holdfast.policy.v1.ToolRule.action:type_name -> holdfast.policy.v1.Action
-	12, // 27: holdfast.policy.v1.ToolRule.once:type_name -> holdfast.policy.v1.Action
-	11, // 28: holdfast.policy.v1.ToolRule.fail_when:type_name -> holdfast.policy.v1.AnswerMatch
-	11, // 29: holdfast.policy.v1.ToolRule.ok_when:type_name -> holdfast.policy.v1.AnswerMatch
-	3,  // 30: holdfast.policy.v1.ToolRule.rate_limits:type_name -> holdfast.policy.v1.RateLimit
-	25, // 31: holdfast.policy.v1.Action.timeout:type_name -> google.protobuf.Duration
-	25, // 32: holdfast.policy.v1.Action.per_try_timeout:type_name -> google.protobuf.Duration
-	25, // 33: holdfast.policy.v1.Action.idle_timeout:type_name -> google.protobuf.Duration
-	15, // 34: holdfast.policy.v1.Action.back_off:type_name -> holdfast.policy.v1.BackOff
-	6,  // 35: holdfast.policy.v1.Action.concurrency:type_name -> holdfast.policy.v1.Concurrency
-	13, // 36: holdfast.policy.v1.Action.fallback:type_name -> holdfast.policy.v1.Fallback
-	14, // 37: holdfast.policy.v1.Fallback.arguments:type_name -> holdfast.policy.v1.Move
-	14, // 38: holdfast.policy.v1.Fallback.result:type_name -> holdfast.policy.v1.Move
-	25, // 39: holdfast.policy.v1.BackOff.base:type_name -> google.protobuf.Duration
-	25, // 40: holdfast.policy.v1.BackOff.max:type_name -> google.protobuf.Duration
-	12, // 41: holdfast.policy.v1.MethodRule.safe:type_name -> holdfast.policy.v1.Action
-	12, // 42: holdfast.policy.v1.MethodRule.once:type_name -> holdfast.policy.v1.Action
-	25, // 43: holdfast.policy.v1.CallContext.per_try_timeout:type_name -> google.protobuf.Duration
-	25, // 44: holdfast.policy.v1.CallContext.idle_timeout:type_name -> google.protobuf.Duration
-	20, // 45: holdfast.policy.v1.CallContext.session:type_name -> holdfast.policy.v1.CallSession
-	19, // 46: holdfast.policy.v1.CallContext.task:type_name -> holdfast.policy.v1.CallTask
-	21, // 47: holdfast.policy.v1.CallContext.second:type_name -> holdfast.policy.v1.SecondCall
-	14, // 48: holdfast.policy.v1.SecondCall.result:type_name -> holdfast.policy.v1.Move
-	26, // 49: holdfast.policy.v1.CatalogEntry.as_of:type_name -> google.protobuf.Timestamp
-	22, // 50: holdfast.policy.v1.ReportRequest.entries:type_name -> holdfast.policy.v1.CatalogEntry
-	23, // 51: holdfast.policy.v1.Catalog.Report:input_type -> holdfast.policy.v1.ReportRequest
-	24, // 52: holdfast.policy.v1.Catalog.Report:output_type -> holdfast.policy.v1.ReportResponse
-	52, // [52:53] is the sub-list for method output_type
-	51, // [51:52] is the sub-list for method input_type
-	51, // [51:51] is the sub-list for extension type_name
-	51, // [51:51] is the sub-list for extension extendee
-	0,  // [0:51] is the sub-list for field type_name
+	5,  // 15: holdfast.policy.v1.RoutePolicy.traces:type_name -> holdfast.policy.v1.Traces
+	26, // 16: holdfast.policy.v1.RateLimit.per:type_name -> google.protobuf.Duration
+	9,  // 17: holdfast.policy.v1.Server.endpoints:type_name -> holdfast.policy.v1.Endpoint
+	8,  // 18: holdfast.policy.v1.Server.breaker:type_name -> holdfast.policy.v1.Breaker
+	18, // 19: holdfast.policy.v1.Server.retry_budget:type_name -> holdfast.policy.v1.RetryBudget
+	26, // 20: holdfast.policy.v1.Server.session_max_age:type_name -> google.protobuf.Duration
+	7,  // 21: holdfast.policy.v1.Server.concurrency:type_name -> holdfast.policy.v1.Concurrency
+	1,  // 22: holdfast.policy.v1.Server.failover:type_name -> holdfast.policy.v1.Failover
+	26, // 23: holdfast.policy.v1.Concurrency.max_wait:type_name -> google.protobuf.Duration
+	26, // 24: holdfast.policy.v1.Breaker.open_for:type_name -> google.protobuf.Duration
+	26, // 25: holdfast.policy.v1.Breaker.max_open_for:type_name -> google.protobuf.Duration
+	11, // 26: holdfast.policy.v1.ToolRule.arguments:type_name -> holdfast.policy.v1.ArgumentMatch
+	13, // 27: holdfast.policy.v1.ToolRule.action:type_name -> holdfast.policy.v1.Action
+	13, // 28: holdfast.policy.v1.ToolRule.once:type_name -> holdfast.policy.v1.Action
+	12, // 29: holdfast.policy.v1.ToolRule.fail_when:type_name -> holdfast.policy.v1.AnswerMatch
+	12, // 30: holdfast.policy.v1.ToolRule.ok_when:type_name -> holdfast.policy.v1.AnswerMatch
+	3,  // 31: holdfast.policy.v1.ToolRule.rate_limits:type_name -> holdfast.policy.v1.RateLimit
+	26, // 32: holdfast.policy.v1.Action.timeout:type_name -> google.protobuf.Duration
+	26, // 33: holdfast.policy.v1.Action.per_try_timeout:type_name -> google.protobuf.Duration
+	26, // 34: holdfast.policy.v1.Action.idle_timeout:type_name -> google.protobuf.Duration
+	16, // 35: holdfast.policy.v1.Action.back_off:type_name -> holdfast.policy.v1.BackOff
+	7,  // 36: holdfast.policy.v1.Action.concurrency:type_name -> holdfast.policy.v1.Concurrency
+	14, // 37: holdfast.policy.v1.Action.fallback:type_name -> holdfast.policy.v1.Fallback
+	15, // 38: holdfast.policy.v1.Fallback.arguments:type_name -> holdfast.policy.v1.Move
+	15, // 39: holdfast.policy.v1.Fallback.result:type_name -> holdfast.policy.v1.Move
+	26, // 40: holdfast.policy.v1.BackOff.base:type_name -> google.protobuf.Duration
+	26, // 41: holdfast.policy.v1.BackOff.max:type_name -> google.protobuf.Duration
+	13, // 42: holdfast.policy.v1.MethodRule.safe:type_name -> holdfast.policy.v1.Action
+	13, // 43: holdfast.policy.v1.MethodRule.once:type_name -> holdfast.policy.v1.Action
+	26, // 44: holdfast.policy.v1.CallContext.per_try_timeout:type_name -> google.protobuf.Duration
+	26, // 45: holdfast.policy.v1.CallContext.idle_timeout:type_name -> google.protobuf.Duration
+	21, // 46: holdfast.policy.v1.CallContext.session:type_name -> holdfast.policy.v1.CallSession
+	20, // 47: holdfast.policy.v1.CallContext.task:type_name -> holdfast.policy.v1.CallTask
+	22, // 48: holdfast.policy.v1.CallContext.second:type_name -> holdfast.policy.v1.SecondCall
+	15, // 49: holdfast.policy.v1.SecondCall.result:type_name -> holdfast.policy.v1.Move
+	27, // 50: holdfast.policy.v1.CatalogEntry.as_of:type_name -> google.protobuf.Timestamp
+	23, // 51: holdfast.policy.v1.ReportRequest.entries:type_name -> holdfast.policy.v1.CatalogEntry
+	24, // 52: holdfast.policy.v1.Catalog.Report:input_type -> holdfast.policy.v1.ReportRequest
+	25, // 53: holdfast.policy.v1.Catalog.Report:output_type -> holdfast.policy.v1.ReportResponse
+	53, // [53:54] is the sub-list for method output_type
+	52, // [52:53] is the sub-list for method input_type
+	52, // [52:52] is the sub-list for extension type_name
+	52, // [52:52] is the sub-list for extension extendee
+	0,  // [0:52] is the sub-list for field type_name
 }
 
 func init() { file_api_policy_v1_policy_proto_init() }
@@ -2555,7 +2656,7 @@ func file_api_policy_v1_policy_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_api_policy_v1_policy_proto_rawDesc), len(file_api_policy_v1_policy_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   23,
+			NumMessages:   24,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

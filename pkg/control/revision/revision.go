@@ -40,8 +40,9 @@ type Revision struct {
 
 // Compiler holds what the configuration does not say.
 type Compiler struct {
-	// Processors and Remap as in model.Options.
+	// Processors, Traces and Remap as in model.Options.
 	Processors []string
+	Traces     string
 	Remap      map[string]string
 
 	memory *memory
@@ -64,7 +65,7 @@ func (c Compiler) Compile(cfg *config.Config, also []string) (*Revision, error) 
 	}
 	r.memory.forget()
 	r.compile = func(region string) (*snapshot.Resources, error) {
-		m, err := model.Build(cfg, model.Options{Region: region, Processors: c.Processors, Remap: c.Remap})
+		m, err := model.Build(cfg, model.Options{Region: region, Processors: c.Processors, Traces: c.Traces, Remap: c.Remap})
 		if err != nil {
 			return nil, fmt.Errorf("resolving the configuration for region %q: %w", region, err)
 		}

@@ -26,6 +26,7 @@ const (
 type Table struct {
 	byPath map[string]*Route
 	byName map[string]*Route
+	traces *policyv1.Traces
 }
 
 // Route is one compiled policy.
@@ -121,6 +122,9 @@ func Compile(policies []*policyv1.RoutePolicy) (*Table, error) {
 			c.problem("path", "%q is that of policy %q too", policy.GetPath(), other.policy.GetName())
 		}
 		table.byName[name], table.byPath[policy.GetPath()] = route, route
+		if table.traces == nil {
+			table.traces = policy.GetTraces()
+		}
 		problems = append(problems, c.problems...)
 	}
 	if len(problems) > 0 {
@@ -149,6 +153,7 @@ func (c *compiler) route(p *policyv1.RoutePolicy) *Route {
 		c.problem("errors", "%v is not a known style", e)
 	}
 	c.duration("stale_list_max_age", p.GetStaleListMaxAge())
+	c.traces(p.GetTraces())
 	if p.GetMaxBodyBytes() == 0 || p.GetMaxBodyBytes() > maxBodyBytes {
 		c.problem("max_body_bytes", "%d is not within 1 to %d", p.GetMaxBodyBytes(), maxBodyBytes)
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/admit"
 	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/degrade"
+	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/span"
 )
 
 // waitGrace is how much longer than a call may wait Envoy is told to: on a busy machine
@@ -79,6 +80,7 @@ func (e *edge) crowdedOut(r *admit.Refusal) *degrade.Answer {
 	} else {
 		cause = degrade.Busy(r.Limit, r.OfRule, r.RetryAfter, call, id)
 	}
+	e.trace.note(span.Limit.String(r.Reason.String()))
 	e.debug("not admitted", "reason", r.Reason, "limit", r.Limit, "retry_after", r.RetryAfter)
 	return e.instead(cause, true, false)
 }

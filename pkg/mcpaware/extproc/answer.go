@@ -11,6 +11,7 @@ import (
 	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/degrade"
 	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/method"
 	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/outcome"
+	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/span"
 	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/wire"
 	"github.com/holdfast-mcp/holdfast/pkg/names"
 )
@@ -162,8 +163,9 @@ func (a *attempt) judgeJSON(last bool) error {
 	if a.odd() {
 		return a.weighOdd(&parsed, fault == nil, last)
 	}
-	f := final{class: outcome.Failed, end: len(body)}
+	f := final{class: outcome.Failed, end: len(body), failure: span.Unreadable}
 	if fault == nil {
+		f.failure = span.FailureOf(&parsed)
 		// An answer to something else leaves the caller waiting for ever.
 		if class := outcome.Judge(&parsed, a.call.GetId()); class != outcome.Unrelated {
 			f.class, f.usable = a.tests.class(class, body, &parsed), outcome.Answers(&parsed, a.call.GetId())
@@ -209,6 +211,7 @@ func (a *attempt) finish(f *final, last bool) error {
 		return a.judged(a.observeBroken(), false, last)
 	}
 	a.capVersions(f)
+	a.trace.failed(f.failure)
 	verdict := a.observe(f.class)
 	a.witness(f.class)
 	if f.class != outcome.Failed && a.held.status >= 500 {
@@ -267,6 +270,7 @@ func (a *attempt) judged(v outcome.Verdict, usable, last bool) error {
 }
 
 func (a *attempt) fail(v outcome.Verdict, status int, usable, last bool) error {
+	a.trace.judged(v, span.Failure(v))
 	status, wait := a.pace(status)
 	report := outcome.Report{Verdict: v, Status: a.held.status, Usable: usable}
 	a.debug("verdict", "verdict", v, "status", a.held.status, "envoy_status", status, "elapsed", time.Since(a.started))

@@ -55,6 +55,8 @@ type attempt struct {
 	failedAddress, failedRegion string
 	// tests of the operator, for answers to this call.
 	tests tests
+	// trace is nil where the call is not traced.
+	trace *tryTrace
 
 	mu    sync.Mutex
 	phase phase
@@ -91,6 +93,7 @@ func (a *attempt) close() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.silence()
+	a.trace.end(a)
 	a.phase = closed
 	a.stopDeadline()
 }
@@ -132,6 +135,7 @@ func (a *attempt) onRequest(req *extprocv3.ProcessingRequest, m *extprocv3.HttpH
 	reply := &extprocv3.CommonResponse{HeaderMutation: mutation}
 	a.turn(attrs.server(), h, reply)
 	a.locate(attrs)
+	a.trace = a.traceTry()
 	if a.strayed() {
 		a.over = true
 		return a.send(immediate(a.outOfReach()))

@@ -50,9 +50,12 @@ type edge struct {
 	quota *quota
 	// length of the body as the request announces it; -1 where it does not.
 	length int64
+	// trace is nil where the request is not traced.
+	trace *edgeTrace
 }
 
 func (e *edge) run(stream extprocv3.ExternalProcessor_ProcessServer) error {
+	defer e.trace.end(e)
 	defer e.steering.end()
 	defer e.leave()
 	defer e.left()
@@ -134,6 +137,7 @@ func (e *edge) onHeaders(m *extprocv3.HttpHeaders) (*extprocv3.ProcessingRespons
 		if !e.joinSession() {
 			return e.refuse()
 		}
+		e.trace.open(e)
 		reply := requestHeadersReply(e.mutation())
 		reply.ModeOverride = edgeMode(false)
 		reply.DynamicMetadata = e.metadata()
@@ -201,11 +205,13 @@ func (e *edge) settle(as func(*extprocv3.CommonResponse) *extprocv3.ProcessingRe
 		e.ration()
 		e.limit()
 	}
+	e.trace.open(e)
 	if e.decision.Answer != nil {
 		return e.refuseWithID()
 	}
 	reply := as(e.mutation())
 	e.rewrite(reply)
+	e.trace.rewrite(e, reply)
 	if reply.GetRequestHeaders() != nil {
 		reply.ModeOverride = edgeMode(false)
 		if e.decision.Unread && e.decision.Route.Limited() {
@@ -226,6 +232,7 @@ func (e *edge) metadata() *structpb.Struct {
 		}
 	}
 	call.Session = e.session.call
+	call.Traceparent = e.trace.context()
 	return metadataOf(decide.EncodeCall(call), e.steering.subset)
 }
 
@@ -241,6 +248,7 @@ func (e *edge) forgetRequest() {
 }
 
 func (e *edge) refuse() (*extprocv3.ProcessingResponse, bool) {
+	e.trace.open(e)
 	e.debug("refused", "status", e.decision.Answer.Status, "code", e.decision.Answer.Code)
 	e.answered(e.decision.Answer, "")
 	return immediate(e.decision.Answer), true
@@ -276,6 +284,7 @@ func (e *edge) onResponse(req *extprocv3.ProcessingRequest, m *extprocv3.HttpHea
 	}
 	e.learn(h, local, report, judged)
 	e.endSession(local)
+	e.trace.passed(h, local, report, judged)
 	if e.sessionLost(h, local) {
 		e.debug("session lost", "flags", local.Flags, "details", local.CodeDetails)
 		return e.replaced(noSession(), h)
@@ -290,6 +299,9 @@ func (e *edge) onResponse(req *extprocv3.ProcessingRequest, m *extprocv3.HttpHea
 	}
 	e.passed(h, cause)
 	mutation := &extprocv3.HeaderMutation{RemoveHeaders: []string{names.HeaderVerdict}}
+	if e.trace != nil {
+		mutation.RemoveHeaders = append(mutation.RemoveHeaders, names.HeaderError)
+	}
 	if len(h.Values(names.HeaderRetryAfter)) > 0 {
 		mutation.RemoveHeaders = append(mutation.RemoveHeaders, names.HeaderRetryAfter)
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 
 	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/outcome"
+	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/span"
 	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/wire"
 )
 
@@ -47,6 +48,8 @@ type final struct {
 	// bare: the result has no members, and clients may count on that (EmptyResult of
 	// the MCP schema), so nothing is added to it.
 	bare bool
+	// failure is the error that it holds, empty where it is none.
+	failure span.Failure
 	// start and end are offsets in the body.
 	start, end int
 	// result is a copy of the result for the catalog; nil where nobody wants it.
@@ -91,7 +94,7 @@ func (e *events) see(ev *wire.Event, keep bool) {
 	answer, fault := wire.ParseAnswer(ev.Data)
 	if fault != nil {
 		// Clients give up at a message that is none.
-		e.spoke, e.final = true, &final{class: outcome.Failed}
+		e.spoke, e.final = true, &final{class: outcome.Failed, failure: span.Unreadable}
 		return
 	}
 	if e.unread && answer.Kind == wire.Response {
@@ -111,7 +114,7 @@ func (e *events) see(ev *wire.Event, keep bool) {
 	switch {
 	case class != outcome.Unrelated:
 		e.final = &final{
-			class: class, usable: outcome.Answers(&answer, e.id), bare: wire.EmptyObject(answer.Result),
+			class: class, failure: span.FailureOf(&answer), usable: outcome.Answers(&answer, e.id), bare: wire.EmptyObject(answer.Result),
 			start: int(ev.Start), end: int(ev.End),
 		}
 		if keep {

@@ -6,6 +6,7 @@ import (
 
 	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/degrade"
 	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/limit"
+	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/span"
 )
 
 // Headers that tell callers about limits (draft-ietf-httpapi-ratelimit-headers, revision 06).
@@ -73,6 +74,7 @@ func (e *edge) tooMany(charges []limit.Charge, results []limit.Result) {
 	told := degrade.Limit{
 		Requests: rule.Requests, Per: rule.Per, By: e.decision.Route.ByWords(rule), Cost: charges[worst].Units, RetryAfter: results[worst].RetryAfter,
 	}
+	e.trace.note(span.Limit.String(rule.ID))
 	e.debug("over a limit", "limit", rule.ID, "retry_after", told.RetryAfter)
 	call, id := e.decision.Call, e.request.RequestID
 	var answer degrade.Answer

@@ -35,6 +35,7 @@ func (e *edge) replaced(answer *degrade.Answer, h headers) *extprocv3.Processing
 // answered counts a request that Holdfast answers itself. region is where the answer came
 // from that it replaces, if anywhere.
 func (e *edge) answered(answer *degrade.Answer, region string) {
+	e.trace.replaced(answer)
 	status := telemetry.Degraded
 	switch {
 	case answer.Code == degrade.RateLimited:

@@ -15,6 +15,7 @@ import (
 	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/catalog"
 	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/degrade"
 	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/outcome"
+	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/span"
 	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/wire"
 	"github.com/holdfast-mcp/holdfast/pkg/names"
 )
@@ -26,6 +27,7 @@ func (a *attempt) release(set []*corev3.HeaderValueOption, last bool) error {
 	a.phase = passing
 	a.over = a.over || last
 	a.watchSilence()
+	set = a.trace.released(time.Since(a.started), set)
 	if a.endpoint.region != "" {
 		set = append(set, setHeader(names.HeaderRegion, a.endpoint.region))
 	}
@@ -113,6 +115,7 @@ func (a *attempt) follow(chunk []byte, ended bool) {
 		e.end(keep)
 	}
 	if e.final != nil {
+		a.trace.failed(e.final.failure)
 		a.observe(e.final.class)
 		a.remember(e.final)
 	}
@@ -129,6 +132,7 @@ func (a *attempt) epilogue(chunk []byte) []byte {
 		return chunk
 	}
 	a.observe(outcome.Failed)
+	a.trace.failed(span.NoAnswer)
 	a.debug("event stream ended without an answer")
 	return slices.Concat(chunk, a.lastWord(degrade.DependencyFailed))
 }

@@ -34,6 +34,7 @@ import (
 	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/session"
 	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/telemetry"
 	"github.com/holdfast-mcp/holdfast/pkg/names"
+	"github.com/holdfast-mcp/holdfast/pkg/telemetry/trace"
 )
 
 // Options of a Service. Table is required.
@@ -79,6 +80,10 @@ type Options struct {
 	// Verified says whether a server was found to compare headers with bodies, so that large
 	// bodies go to it unread; nil: none was. It must not block.
 	Verified decide.Verifier
+	// Traces gives where spans go, nil while they go nowhere. Without the function none is made.
+	Traces func() *trace.Pipeline
+	// Revision names the policies in force, for spans; nil: they go without it.
+	Revision func() string
 	// Logger defaults to discarding.
 	Logger *slog.Logger
 }
@@ -159,7 +164,7 @@ func (s *Service) Process(stream extprocv3.ExternalProcessor_ProcessServer) (err
 		if table == nil {
 			return status.Error(codes.Unavailable, "no policies yet")
 		}
-		e := &edge{service: s, table: table}
+		e := &edge{service: s, table: table, trace: s.traceEdge(stream.Context(), table)}
 		if s.opts.Keyring != nil {
 			if e.session.keyring = s.opts.Keyring(); e.session.keyring == nil {
 				return status.Error(codes.Unavailable, "no session keys yet")

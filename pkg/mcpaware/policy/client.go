@@ -54,6 +54,9 @@ type Options struct {
 	// Catalog takes entries that arrive; nil drops them. It is called from Run's
 	// goroutine and, for entries from disk, from New.
 	Catalog func(*policyv1.CatalogEntry)
+	// Installed is told of policies just before they are in force; nil: nobody is. It is called as Catalog is,
+	// and must not block.
+	Installed func(*decide.Table)
 	// Logger defaults to discarding.
 	Logger *slog.Logger
 }
@@ -137,6 +140,9 @@ func (c *Client) restore() {
 }
 
 func (c *Client) install(table *decide.Table, version string) {
+	if c.opts.Installed != nil {
+		c.opts.Installed(table)
+	}
 	c.table.Store(table)
 	c.version.Store(&version)
 	c.loadOnce.Do(func() { close(c.loaded) })

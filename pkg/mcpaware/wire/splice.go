@@ -49,11 +49,43 @@ func SpliceMeta(answer []byte, key string, value []byte) ([]byte, error) {
 	if !Valid(answer[start:]) {
 		return nil, errors.New("splicing _meta: not one JSON value")
 	}
-	change, err := metaEdit(answer, skipSpace(answer, start), key, value)
+	change, err := metaEdit(answer, skipSpace(answer, start), "result", key, value)
 	if err != nil {
 		return nil, fmt.Errorf("splicing _meta: %w", err)
 	}
 	return change.apply(answer), nil
+}
+
+// SpliceRequestMeta is SpliceMeta on params._meta of a request or notification that
+// ParseRequest has read.
+func SpliceRequestMeta(request []byte, key string, value []byte) ([]byte, error) {
+	if !Valid(request) {
+		return nil, errors.New("splicing _meta: not one JSON value")
+	}
+	change, err := metaEdit(request, skipSpace(request, 0), "params", key, value)
+	if err != nil {
+		return nil, fmt.Errorf("splicing _meta: %w", err)
+	}
+	return change.apply(request), nil
+}
+
+// MetaText is a text member of the _meta in params, the exact bytes of a message that
+// ParseRequest has read. there: the member is there, whatever it holds; value is empty
+// where that is no string.
+func MetaText(params []byte, key string) (value string, there bool) {
+	if len(params) == 0 || params[0] != '{' {
+		return "", false
+	}
+	meta, err := soleMember(params, 0, "_meta")
+	if err != nil || !meta.present() || params[meta.start] != '{' {
+		return "", false
+	}
+	found, err := soleMember(params, meta.start, key)
+	if err != nil || !found.present() {
+		return "", false
+	}
+	value, _ = Unquote(found.of(params))
+	return value, true
 }
 
 // SpliceEvent is SpliceMeta on the answer that one whole server-sent event carries. It
@@ -94,18 +126,19 @@ func EditEvent(raw []byte, edit func(data []byte) ([]byte, error)) ([]byte, erro
 	return replacement{at: at, text: data}.apply(raw), nil
 }
 
-func metaEdit(b []byte, at int, key string, value []byte) (replacement, error) {
+// metaEdit is the edit that gives the _meta of a message's holder, "result" or "params", a member.
+func metaEdit(b []byte, at int, holder, key string, value []byte) (replacement, error) {
 	if b[at] != '{' {
-		return replacement{}, errors.New("the answer is not an object")
+		return replacement{}, errors.New("the message is not an object")
 	}
-	result, err := soleMember(b, at, "result")
+	held, err := soleMember(b, at, holder)
 	switch {
 	case err != nil:
 		return replacement{}, err
-	case !result.present() || b[result.start] != '{':
-		return replacement{}, errors.New("the answer's result is not an object")
+	case !held.present() || b[held.start] != '{':
+		return replacement{}, fmt.Errorf("the message's %s is not an object", holder)
 	}
-	meta, err := soleMember(b, result.start, "_meta")
+	meta, err := soleMember(b, held.start, "_meta")
 	switch {
 	case err != nil:
 		return replacement{}, err
@@ -116,7 +149,7 @@ func metaEdit(b []byte, at int, key string, value []byte) (replacement, error) {
 	if err != nil {
 		return replacement{}, err
 	}
-	return memberEdit(b, result.start, "_meta", fresh.apply([]byte("{}")))
+	return memberEdit(b, held.start, "_meta", fresh.apply([]byte("{}")))
 }
 
 // memberEdit is the edit that gives the object at b[at] a member.

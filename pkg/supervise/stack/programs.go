@@ -32,6 +32,8 @@ type XDSOptions struct {
 	State string
 	// Processors are the addresses of the external processors, unix:///path or host:port.
 	Processors []string
+	// Traces is the OTLP receiver (gRPC, host:port) of a Gateway that names none; empty: no traces.
+	Traces string
 	// Remap replaces addresses in the configuration, host:port by host:port.
 	Remap map[string]string
 	// Envoy is the binary that checks each snapshot before it goes out; empty: none does.
@@ -45,6 +47,9 @@ func XDS(path string, o XDSOptions) supervise.Spec {
 	args := []string{"--config", o.Config, "--listen", o.Listen, "--admin", o.Admin, "--state", o.State}
 	if len(o.Processors) > 0 {
 		args = append(args, "--processors", strings.Join(o.Processors, ","))
+	}
+	if o.Traces != "" {
+		args = append(args, "--traces", o.Traces)
 	}
 	for _, from := range sortedKeys(o.Remap) {
 		args = append(args, "--remap", from+"="+o.Remap[from])
@@ -163,6 +168,8 @@ type DemoOptions struct {
 	Journal string
 	// Control is the address of its control endpoint, unix:///path; empty: none.
 	Control string
+	// Traces is the OTLP receiver (gRPC, host:port) of its spans; empty: none.
+	Traces string
 }
 
 // DemoServer is how the holdfast program at path runs as a demo server. One that
@@ -174,6 +181,9 @@ func DemoServer(path string, o DemoOptions) supervise.Spec {
 	}
 	if o.Stateful {
 		args = append(args, "--stateful")
+	}
+	if o.Traces != "" {
+		args = append(args, "--traces", o.Traces)
 	}
 	return supervise.Spec{
 		Name: o.Name, Path: path, Args: args, Restart: supervise.RestartNever,
