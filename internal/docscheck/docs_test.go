@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -68,6 +69,19 @@ func TestLinksLeadSomewhere(t *testing.T) {
 			if _, err := os.Stat(filepath.Join(filepath.Dir(path), m[1])); err != nil {
 				t.Errorf("%s links to %s, which is not there", path, m[1])
 			}
+		}
+	}
+}
+
+// TestInvariantsCountUp: each has a number of its own.
+func TestInvariantsCountUp(t *testing.T) {
+	doc, err := os.ReadFile(filepath.Join(root, "docs", "INVARIANTS.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, m := range regexp.MustCompile(`(?m)^(\d+)\. `).FindAllStringSubmatch(string(doc), -1) {
+		if want := strconv.Itoa(i + 1); m[1] != want {
+			t.Fatalf("docs/INVARIANTS.md numbers an invariant %s, want %s", m[1], want)
 		}
 	}
 }
