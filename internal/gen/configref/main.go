@@ -1,5 +1,5 @@
-// Command configref writes what is derived from the doc comments of
-// pkg/config/types.go: the configuration reference for people and the
+// Command configref writes what is derived from the doc comments of the types in
+// pkg/config: the configuration reference for people and the
 // descriptions in the JSON schema.
 //
 // Usage, from the root of the repository: go run ./internal/gen/configref
@@ -15,6 +15,7 @@ import (
 // Paths from the root of the repository.
 const (
 	typesPath        = "pkg/config/types.go"
+	routeTypesPath   = "pkg/config/types_route.go"
 	examplePath      = "pkg/config/testdata/valid/complete.yaml"
 	referencePath    = "docs/reference/configuration.md"
 	descriptionsPath = "pkg/config/descriptions.go"
@@ -52,13 +53,17 @@ func generate(root string) (map[string][]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	routes, err := os.ReadFile(filepath.Join(root, routeTypesPath)) //nolint:gosec // a source file
+	if err != nil {
+		return nil, err
+	}
 	example, err := os.ReadFile(filepath.Join(root, examplePath)) //nolint:gosec // a source file
 	if err != nil {
 		return nil, err
 	}
-	types, err := parseTypes(source)
+	types, err := parseTypes(source, routes)
 	if err != nil {
-		return nil, fmt.Errorf("reading %s: %w", typesPath, err)
+		return nil, fmt.Errorf("reading %s and %s: %w", typesPath, routeTypesPath, err)
 	}
 	reference, err := renderReference(types, example)
 	if err != nil {

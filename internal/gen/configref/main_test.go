@@ -23,7 +23,7 @@ func TestGeneratedFilesAreUpToDate(t *testing.T) {
 			t.Fatal(err)
 		}
 		if !bytes.Equal(got, want) {
-			t.Errorf("%s is not what types.go says: run go run ./internal/gen/configref\n%s", name, cmp.Diff(string(got), string(want)))
+			t.Errorf("%s is not what the types say: run go run ./internal/gen/configref\n%s", name, cmp.Diff(string(got), string(want)))
 		}
 	}
 }

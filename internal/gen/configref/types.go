@@ -38,14 +38,18 @@ type typeDocs struct {
 	order  []*typeDoc
 }
 
-// parseTypes reads the types of a Go file. Every field that YAML names must have a doc comment.
-func parseTypes(source []byte) (*typeDocs, error) {
-	file, err := parser.ParseFile(token.NewFileSet(), "types.go", source, parser.ParseComments)
-	if err != nil {
-		return nil, err
+// parseTypes reads the types of Go files. Every field that YAML names must have a doc comment.
+func parseTypes(sources ...[]byte) (*typeDocs, error) {
+	var decls []ast.Decl
+	for _, source := range sources {
+		file, err := parser.ParseFile(token.NewFileSet(), "types.go", source, parser.ParseComments)
+		if err != nil {
+			return nil, err
+		}
+		decls = append(decls, file.Decls...)
 	}
 	out := &typeDocs{byName: map[string]*typeDoc{}}
-	for _, decl := range file.Decls {
+	for _, decl := range decls {
 		gen, ok := decl.(*ast.GenDecl)
 		if !ok {
 			continue
@@ -58,7 +62,7 @@ func parseTypes(source []byte) (*typeDocs, error) {
 			}
 		}
 	}
-	for _, decl := range file.Decls {
+	for _, decl := range decls {
 		if gen, ok := decl.(*ast.GenDecl); ok && gen.Tok == token.CONST {
 			out.addValues(gen)
 		}
