@@ -40,12 +40,12 @@ e2e: ## the tests on a real Envoy, one by one, with their names
 	go test -timeout 20m -count=1 -v ./test/...
 
 .PHONY: race
-race: ## unit tests under the race detector (needs a C compiler)
-	go test -race -timeout 20m $$(go list ./... | grep -v /test/)
+race: ## unit tests of PACKAGES (default all) under the race detector (needs a C compiler)
+	go test -race -timeout 20m $(or $(PACKAGES),$$(go list ./... | grep -v /test/))
 
 .PHONY: fuzz
-fuzz: ## every fuzz target for FUZZTIME (default 10s), two at a time
-	@grep -rHo --include='*_test.go' '^func Fuzz[A-Za-z0-9_]*' . | sed -E 's#/[^/]*_test\.go:func # #' | sort -u | \
+fuzz: ## every fuzz target (or those that FUZZ matches) for FUZZTIME (default 10s), two at a time
+	@grep -rHo --include='*_test.go' '^func Fuzz[A-Za-z0-9_]*' . | sed -E 's#/[^/]*_test\.go:func # #' | sort -u | grep -E '$(or $(FUZZ),.)' | \
 	  xargs -P 2 -L 1 sh -c 'echo "fuzz $$0 $$1"; \
 	    out=$$(go test -run "^$$" -fuzz "^$$1\$$" -parallel 1 -fuzztime $(or $(FUZZTIME),10s) "$$0" 2>&1) || { echo "$$0 $$1 failed:"; echo "$$out"; exit 1; }'
 
