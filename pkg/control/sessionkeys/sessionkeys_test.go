@@ -7,7 +7,10 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -83,45 +86,55 @@ func TestRotation(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		var mu sync.Mutex
 		var published []*sessionv1.Keys
-		refuse := false
+		given := func() []*sessionv1.Keys {
+			synctest.Wait()
+			mu.Lock()
+			defer mu.Unlock()
+			return slices.Clone(published)
+		}
+		var refuse atomic.Bool
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error, 1)
 		go func() {
 			done <- r.Run(ctx, func(k *sessionv1.Keys) error {
-				if refuse {
+				if refuse.Load() {
 					return errors.New("not now")
 				}
 				onDisk, err := load(filepath.Join(dir, FileName))
 				if err != nil || !proto.Equal(onDisk, k) {
 					t.Errorf("given out before it was on disk: %v", err)
 				}
+				mu.Lock()
+				defer mu.Unlock()
 				published = append(published, k)
 				return nil
 			})
 		}()
 		start := time.Now()
 		time.Sleep(RotateAfter - time.Second)
-		if synctest.Wait(); len(published) != 1 {
-			t.Fatalf("%d sets of keys before the period is over", len(published))
+		if n := len(given()); n != 1 {
+			t.Fatalf("%d sets of keys before the period is over", n)
 		}
 		time.Sleep(2 * time.Second)
-		if synctest.Wait(); len(published) != 2 {
-			t.Fatalf("%d sets of keys after it", len(published))
+		sets := given()
+		if len(sets) != 2 {
+			t.Fatalf("%d sets of keys after it", len(sets))
 		}
-		old, both := published[0].GetKeys(), published[1].GetKeys()
+		old, both := sets[0].GetKeys(), sets[1].GetKeys()
 		if len(both) != 2 || !proto.Equal(both[0], old[0]) || both[1].GetId() == old[0].GetId() || bytes.Equal(both[1].GetSecret(), old[0].GetSecret()) {
 			t.Error("the second set is not the first key and a new one")
 		}
 		if from := both[1].GetNotBefore().AsTime(); from.Sub(start) < RotateAfter+Notice {
 			t.Errorf("the new key seals from %v on, without notice", from.Sub(start))
 		}
-		refuse = true
+		refuse.Store(true)
 		time.Sleep(RotateAfter + Notice)
-		refuse = false
+		refuse.Store(false)
 		time.Sleep(2 * retryAfter)
-		synctest.Wait()
-		if n := len(published); n < 3 || proto.Equal(published[n-1], published[1]) || len(published[n-1].GetKeys()) != 2 {
+		sets = given()
+		if n := len(sets); n < 3 || proto.Equal(sets[n-1], sets[1]) || len(sets[n-1].GetKeys()) != 2 {
 			t.Errorf("after a refusal: %d sets", n)
 		}
 		cancel()
