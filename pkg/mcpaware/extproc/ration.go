@@ -26,7 +26,7 @@ func (e *edge) ration() {
 }
 
 // countTry counts a try that is not the first of its call, unless it goes away from an endpoint that
-// has fallen silent, or that Envoy is about to eject. It waits for a word of the endpoint; heard takes that.
+// has fallen silent. It waits for a word of the endpoint; heard takes that.
 func (a *attempt) countTry() {
 	action := a.call.GetBudget()
 	if action == 0 {
@@ -34,21 +34,10 @@ func (a *attempt) countTry() {
 	}
 	e := a.budgetEndpoint()
 	silence := a.service.opts.Silence
-	if a.endpoint.attempt > 1 && !silence.Explains(e, a.call.GetPerTryTimeout().AsDuration()) && !a.leavesCondemned() {
+	if a.endpoint.attempt > 1 && !silence.Explains(e, a.call.GetPerTryTimeout().AsDuration()) {
 		a.service.opts.Budget.Retry(budget.Share{Server: e.Server, Action: action})
 	}
 	silence.Begun(e)
-}
-
-// leavesCondemned says that the try before failed at an endpoint which is called failed and still has to be ejected,
-// and that this one goes elsewhere: the ejection, which is due, would send it there anyway.
-func (a *attempt) leavesCondemned() bool {
-	if a.failedAddress == "" || a.failedAddress == a.endpoint.address {
-		return false
-	}
-	window, there, here := a.service.opts.Window, a.asked(), a.asked()
-	there.Endpoint, there.Region = a.failedAddress, a.failedRegion
-	return window.LeftToEnvoy(there) && !window.LeftToEnvoy(here)
 }
 
 // heard notes that the endpoint answers.

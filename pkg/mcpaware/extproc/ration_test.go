@@ -6,10 +6,8 @@ import (
 	"time"
 
 	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
-	"google.golang.org/protobuf/types/known/structpb"
 
 	policyv1 "github.com/holdfast-mcp/holdfast/api/policy/v1"
-	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/outcome"
 	"github.com/holdfast-mcp/holdfast/pkg/names"
 )
 
@@ -108,41 +106,6 @@ func TestHungRegionSpendsNoBudget(t *testing.T) {
 			y.ask(retry)
 			y.say(responseHeaders(true, ":status: 202"))
 			y.hangUp()
-		}
-	})
-}
-
-// TestCondemnedEndpointSpendsNoBudget: retries away from an endpoint that is called failed are free for the time in
-// which Envoy ejects it, those back to it are not.
-func TestCondemnedEndpointSpendsNoBudget(t *testing.T) {
-	t.Parallel()
-	inBubble(t, rationed(), func(t *testing.T, e *envoy) {
-		for i := range 2 * 3 {
-			e.service.opts.Window.Observe(outcome.Call{
-				Server: "orders", Endpoint: mumbai, Region: "asia-south1", Method: "tools/call", Tool: []string{"get_order", "list_orders"}[i%2],
-			}, outcome.Failed)
-		}
-		retry := func(to, from string) {
-			_, call := routed(t, e, callBody)
-			x := e.open(names.PointAttempt)
-			defer x.hangUp()
-			req := tryNumber(t, call, 2)
-			req.Attributes = attributeMap(map[string]any{"upstream.address": to, "upstream.request_attempt_count": 2.0})
-			req.GetMetadataContext().GetFilterMetadata()[names.MetadataNamespace].Fields[names.MetadataFailed] = structpb.NewStringValue(from)
-			x.ask(req)
-			x.say(responseHeaders(true, ":status: 202"))
-		}
-		for range 50 {
-			retry(delhi, mumbai+" asia-south1")
-		}
-		if route, _ := routed(t, e, callBody); route != "shopmax.get" {
-			t.Fatal("the budget is spent by an endpoint that is about to be ejected")
-		}
-		for range 3 {
-			retry(mumbai, delhi+" asia-south2")
-		}
-		if route, _ := routed(t, e, callBody); route != "shopmax.get.unretried" {
-			t.Error("retries that go to a failed endpoint are free")
 		}
 	})
 }
