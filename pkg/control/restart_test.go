@@ -54,6 +54,9 @@ func TestRestartWithTheSameContentSendsNothing(t *testing.T) {
 	p.until("both in sync", func(st status.Status) bool {
 		return len(st.Nodes) == 2 && st.Nodes[0].Sync == "synced" && st.Nodes[1].Sync == "synced"
 	})
+	waitFor(t, "the answers to both wildcards", func() bool {
+		return e.received(resourcev3.ClusterType) > 0 && e.received(resourcev3.ListenerType) > 0
+	})
 	e.staysQuiet(envoyTypes...)
 	x.staysQuiet(names.TypeURLRoutePolicy)
 }
