@@ -1735,7 +1735,9 @@ type CallContext struct {
 	Second *SecondCall `protobuf:"bytes,30,opt,name=second,proto3" json:"second,omitempty"`
 	// The edge point's span, as a W3C traceparent; empty where the call is not traced. Its flag says
 	// whether the trace is recorded anyway, or only if the call does not go well.
-	Traceparent   string `protobuf:"bytes,38,opt,name=traceparent,proto3" json:"traceparent,omitempty"`
+	Traceparent string `protobuf:"bytes,38,opt,name=traceparent,proto3" json:"traceparent,omitempty"`
+	// The region whose half-open breaker the call tries; empty for almost all calls.
+	TrialRegion   string `protobuf:"bytes,39,opt,name=trial_region,json=trialRegion,proto3" json:"trial_region,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1913,6 +1915,13 @@ func (x *CallContext) GetSecond() *SecondCall {
 func (x *CallContext) GetTraceparent() string {
 	if x != nil {
 		return x.Traceparent
+	}
+	return ""
+}
+
+func (x *CallContext) GetTrialRegion() string {
+	if x != nil {
+		return x.TrialRegion
 	}
 	return ""
 }
@@ -2469,7 +2478,7 @@ const file_api_policy_v1_policy_proto_rawDesc = "" +
 	"\x04once\x18\x04 \x01(\v2\x1a.holdfast.policy.v1.ActionR\x04once\"=\n" +
 	"\vRetryBudget\x12\x18\n" +
 	"\apercent\x18\x01 \x01(\rR\apercent\x12\x14\n" +
-	"\x05floor\x18\x02 \x01(\rR\x05floor\"\xd4\x05\n" +
+	"\x05floor\x18\x02 \x01(\rR\x05floor\"\xf7\x05\n" +
 	"\vCallContext\x12\x16\n" +
 	"\x06policy\x18\x01 \x01(\tR\x06policy\x12\x16\n" +
 	"\x06server\x18\x02 \x01(\tR\x06server\x12\x16\n" +
@@ -2494,7 +2503,8 @@ const file_api_policy_v1_policy_proto_rawDesc = "" +
 	"\asession\x18\x14 \x01(\v2\x1f.holdfast.policy.v1.CallSessionR\asession\x120\n" +
 	"\x04task\x18\x1a \x01(\v2\x1c.holdfast.policy.v1.CallTaskR\x04task\x126\n" +
 	"\x06second\x18\x1e \x01(\v2\x1e.holdfast.policy.v1.SecondCallR\x06second\x12 \n" +
-	"\vtraceparent\x18& \x01(\tR\vtraceparent\"{\n" +
+	"\vtraceparent\x18& \x01(\tR\vtraceparent\x12!\n" +
+	"\ftrial_region\x18' \x01(\tR\vtrialRegion\"{\n" +
 	"\bCallTask\x12\x1c\n" +
 	"\tprincipal\x18\x01 \x01(\fR\tprincipal\x12\x14\n" +
 	"\x05token\x18\x02 \x01(\tR\x05token\x12\x1f\n" +

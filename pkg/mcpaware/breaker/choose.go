@@ -15,6 +15,8 @@ type Ask struct {
 	Safe bool
 	// Lease is how long a trial may take before it counts for nothing.
 	Lease time.Duration
+	// Why asks for Choice.Avoided.
+	Why bool
 }
 
 // Choice is where a call may go. The zero Choice is everywhere.
@@ -29,6 +31,16 @@ type Choice struct {
 	// Trial is not nil where the call is a half-open breaker's trial. It has to be
 	// ended.
 	Trial *Trial
+	// Avoided are the regions that it may not go to, where Ask.Why is set.
+	Avoided []Avoided
+}
+
+// Avoided is a region that a call is kept away from.
+type Avoided struct {
+	Region string
+	// State of its breaker: Open, or HalfOpen while other calls try; Closed where the region
+	// asked this caller to wait.
+	State State
 }
 
 // Quiet says that no breaker is anything but closed, so that Choose has nothing to
@@ -58,6 +70,9 @@ func (s *Set) Choose(a Ask) Choice {
 			if until.Before(c.RetryAt) {
 				c.RetryAt = until
 			}
+			if a.Why {
+				c.Avoided = append(c.Avoided, Avoided{Region: region, State: s.state(key, now)})
+			}
 		case trial:
 			c.Trial = s.begin(key, &a, now)
 			good = append(good, region)
@@ -69,9 +84,20 @@ func (s *Set) Choose(a Ask) Choice {
 	case len(good) == len(a.Regions):
 		return Choice{Trial: c.Trial}
 	case len(good) == 0:
-		return Choice{None: true, RetryAt: c.RetryAt, Busy: c.Busy}
+		return Choice{None: true, RetryAt: c.RetryAt, Busy: c.Busy, Avoided: c.Avoided}
 	}
-	return Choice{Good: good, Trial: c.Trial}
+	return Choice{Good: good, Trial: c.Trial, Avoided: c.Avoided}
+}
+
+// state of a breaker as calls meet it: an operator's word counts for more than what was found out.
+func (s *Set) state(key Key, now time.Time) State {
+	if o, ok := s.override(key, now); ok {
+		return o.state
+	}
+	if e := s.entries[key]; e != nil {
+		return e.state
+	}
+	return Closed
 }
 
 // allows says whether a call may go to the region of a breaker, as a trial or

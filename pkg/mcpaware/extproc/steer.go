@@ -47,9 +47,15 @@ func (e *edge) steer() {
 		Server: call.GetServer(), Tool: call.GetTool(), Principal: call.GetPrincipal(),
 		Regions: server.GetRegions(), Safe: call.GetSafe(),
 		Lease: time.Duration(action.GetAttempts())*action.GetPerTryTimeout().AsDuration() + leaseSlack + longestWait(server, action),
+		Why:   e.trace != nil,
 	})
 	e.steering = steering{subset: subset(server.GetRegions(), choice.Good), trial: choice.Trial}
-	if choice.None && !e.decision.OnlyFallback() {
+	if choice.Trial != nil && e.trace != nil {
+		call.TrialRegion = choice.Trial.Region()
+	}
+	refused := choice.None && !e.decision.OnlyFallback()
+	e.trace.steered(choice, refused)
+	if refused {
 		answer := degrade.Render(call, nowhere(call, choice, e.request.RequestID), e.decision.Route.Policy().GetErrors())
 		e.decision.Answer = &answer
 		return

@@ -118,6 +118,9 @@ func (t *tryTrace) end(a *attempt) {
 	if a.held.status > 0 {
 		attrs = append(attrs, semconv.HTTPResponseStatusCode(a.held.status), span.Verdict.String(string(t.verdict)))
 	}
+	if trial := a.call.GetTrialRegion(); trial != "" && trial == a.endpoint.region {
+		attrs = append(attrs, span.BreakerTrial.String(trial))
+	}
 	if t.first > 0 {
 		attrs = append(attrs, span.FirstEvent.Float64(t.first.Seconds()))
 	}

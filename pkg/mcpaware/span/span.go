@@ -47,6 +47,15 @@ const (
 	// Limit is the limit that refused the call, Waited the time in seconds that it waited for its turn.
 	Limit  = attribute.Key("holdfast.limit")
 	Waited = attribute.Key("holdfast.limit.waited")
+	// BreakerOpen and BreakerHalfOpen are the regions that the call was kept away from, since its tool is broken
+	// there, or other calls are trying whether it still is; Busy those that asked its caller to wait.
+	BreakerOpen     = attribute.Key("holdfast.breaker.open")
+	BreakerHalfOpen = attribute.Key("holdfast.breaker.half_open")
+	Busy            = attribute.Key("holdfast.busy")
+	// BreakerTrial is the region whose half-open breaker the call, or the try, finds out about.
+	BreakerTrial = attribute.Key("holdfast.breaker.trial")
+	// BreakerRefused: there was no region left to go to.
+	BreakerRefused = attribute.Key("holdfast.breaker.refused")
 	// Kept: the trace was not to be recorded; the span is there because of how the call went.
 	Kept = attribute.Key("holdfast.kept")
 )

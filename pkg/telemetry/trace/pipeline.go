@@ -56,6 +56,12 @@ func New(settings Settings, source Source, counts *Counts, logger *slog.Logger) 
 	return newPipeline(settings, source, exporter, counts, logger), nil
 }
 
+// NewTo makes a Pipeline to an exporter of the caller's, which it shuts down at its end. source, counts and
+// logger are those of New.
+func NewTo(exporter sdktrace.SpanExporter, source Source, counts *Counts, logger *slog.Logger) *Pipeline {
+	return newPipeline(Settings{}, source, exporter, counts, logger)
+}
+
 func newPipeline(settings Settings, source Source, exporter sdktrace.SpanExporter, counts *Counts, logger *slog.Logger) *Pipeline {
 	if logger == nil {
 		logger = slog.New(slog.DiscardHandler)
