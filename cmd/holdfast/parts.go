@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"path/filepath"
 
 	"github.com/spf13/cobra"
 
@@ -42,17 +41,11 @@ Exit codes: 0 found, 1 there is none and it cannot be built, 2 the command was n
 understood.`,
 		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			module, err := env.shipped(filepath.Join("tools", "jaeger"), "jaeger")
+			path, err := env.findJaeger(cmd.Context(), func(text string) { say(env.Stderr, "%s\n", text) })
 			if err != nil {
-				// Not fatal by itself: the cache may have one.
-				module = ""
+				return err
 			}
-			finder := env.finder(func(text string) { say(env.Stderr, "%s\n", text) })
-			found, err := finder.Jaeger(cmd.Context(), env.Getenv("HOLDFAST_JAEGER_BIN"), module)
-			if err != nil {
-				return fmt.Errorf("finding Jaeger: %w", err)
-			}
-			say(env.Stdout, "%s\n", found.Path)
+			say(env.Stdout, "%s\n", path)
 			return nil
 		},
 	})

@@ -39,6 +39,8 @@ func newScreen(env *environment) *screen {
 // report shows a step of the stack.
 func (s *screen) report(step stack.Step) {
 	switch {
+	case step.Beside:
+		s.beside(step)
 	case step.Note != "":
 		s.line("  " + step.Note)
 	case !step.Done:

@@ -27,8 +27,14 @@ words and started again, except demo servers.
 
 The configuration is watched while it runs: edit it and see the change land.
 
+Traces of all calls go to a Jaeger that runs beside the rest. It is built the first time,
+while everything else is up already; 'holdfast trace' shows what it has.
+
 Environment: HOLDFAST_ENVOY names the Envoy binary to use, HOLDFAST_REDIS is the
-default of --redis.`
+default of --redis. HOLDFAST_JAEGER is off for no traces, or the URL of a Jaeger that
+runs already, such as http://127.0.0.1:16686: spans then go to port 4317 of its host, or
+to OTEL_EXPORTER_OTLP_ENDPOINT. HOLDFAST_JAEGER_BIN names the Jaeger binary to run; a
+release of jaeger-all-in-one 1.x has the web page, which the one that is built lacks.`
 
 // closeWithin bounds an orderly stop; each child has a shorter grace of its own.
 const closeWithin = 45 * time.Second
@@ -146,7 +152,8 @@ func upOptions(ctx context.Context, env *environment, show *screen, flags upFlag
 		return opts, err
 	}
 	opts.Programs.Envoy = found.Path
-	return opts, nil
+	opts.Tracing, err = env.tracing(ctx, func(text string) { show.line("  " + text) })
+	return opts, err
 }
 
 // bootstrap finds envoy/bootstrap.yaml, or writes this program's own copy where

@@ -77,7 +77,7 @@ func changeTheConfiguration(t *testing.T, inside func(out, err *output) *environ
 // TestUpAndDemo does what a newcomer does: up, a status, the demo, Ctrl-C.
 func TestUpAndDemo(t *testing.T) {
 	root := stacktest.Root(t)
-	variables := map[string]string{"HOLDFAST_ENVOY": stacktest.Envoy(t)}
+	variables := map[string]string{"HOLDFAST_ENVOY": stacktest.Envoy(t), jaegerBinVariable: stacktest.Jaeger(t)}
 	programs := stacktest.Programs(t)
 	inside := func(out, err *output) *environment {
 		env := testEnvironment("", out, err, variables)
@@ -109,6 +109,7 @@ func TestUpAndDemo(t *testing.T) {
 	for _, want := range []string{
 		"✓ control plane", "claude mcp add --transport http shopmax " + info.Endpoints["orders"], `"mcpServers"`,
 		"curl -s " + info.Endpoints["orders"], "holdfast demo --state " + state,
+		"Traces\n  " + info.Tracing.Query, "holdfast trace --last --state " + state,
 	} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("the welcome does not say %q:\n%s", want, out)

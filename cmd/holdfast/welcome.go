@@ -40,12 +40,16 @@ func welcome(env *environment, running *stack.Stack, flags upFlags, took time.Du
 		line("\nCall one by hand")
 		line("  %s", curlLine(first, len(info.Demo) > 0))
 	}
+	line("\nTraces\n  %s", tracesLine(env, running.Jaeger(), info.Tracing))
 	line("\nTry next")
 	files := filepath.Join(shown(info.Config), "*.yaml")
 	try := [][2]string{
 		{me + " status" + state, "shows what runs, and how it is"},
 		{"edit " + files, "and see below what becomes of it"},
 		{me + " history" + state, "shows every change"},
+	}
+	if info.Tracing != nil {
+		try = append(try, [2]string{me + " trace --last" + state, "shows the way of the last call, try by try"})
 	}
 	if len(info.Demo) > 0 {
 		try = append([][2]string{{me + " demo" + state, "kills the servers under load and shows what callers get"}}, try...)

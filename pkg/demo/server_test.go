@@ -16,6 +16,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/holdfast-mcp/holdfast/pkg/demo"
+	"github.com/holdfast-mcp/holdfast/pkg/telemetry/trace"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -29,12 +30,17 @@ type running struct {
 // serve runs a demo server until the end of the test.
 func serve(t *testing.T, kind string) running {
 	t.Helper()
+	return serveTraced(t, kind, nil)
+}
+
+func serveTraced(t *testing.T, kind string, traces *trace.Pipeline) running {
+	t.Helper()
 	r := running{journal: filepath.Join(t.TempDir(), "journal.jsonl")}
 	journal, err := demo.OpenJournal(r.journal)
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.Server, err = demo.NewServer(demo.Config{Server: kind, Name: "primary-mumbai", Region: "asia-south1", Journal: journal, Version: "test"})
+	r.Server, err = demo.NewServer(demo.Config{Server: kind, Name: "primary-mumbai", Region: "asia-south1", Journal: journal, Version: "test", Traces: traces})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,6 +3,7 @@ package demo
 import (
 	"context"
 	"errors"
+	"reflect"
 
 	"github.com/modelcontextprotocol/go-sdk/jsonrpc"
 	"github.com/modelcontextprotocol/go-sdk/mcp"
@@ -54,7 +55,8 @@ func parents(req mcp.Request) (oteltrace.SpanContext, []oteltrace.Link) {
 	if extra := req.GetExtra(); extra != nil {
 		inHTTP, _ = trace.ParseParent(extra.Header.Get(headerTraceparent))
 	}
-	if params := req.GetParams(); params != nil {
+	// A message without params has a nil pointer to some here.
+	if params := req.GetParams(); params != nil && !reflect.ValueOf(params).IsNil() {
 		if text, ok := params.GetMeta()[headerTraceparent].(string); ok {
 			inMeta, _ = trace.ParseParent(text)
 		}

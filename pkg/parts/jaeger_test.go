@@ -1,10 +1,13 @@
 package parts
 
 import (
+	"context"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 )
 
 func jaegerModule(t *testing.T) string {
@@ -61,5 +64,47 @@ func TestJaegerModulePinsTheVersion(t *testing.T) {
 	pinned, err := os.ReadFile(filepath.Join("..", "..", "tools", "jaeger", "go.mod"))
 	if err != nil || !strings.Contains(string(pinned), "github.com/jaegertracing/jaeger "+JaegerVersion+" ") {
 		t.Errorf("tools/jaeger/go.mod does not pin %s: %v", JaegerVersion, err)
+	}
+}
+
+// TestBuildEndsWithItsContext: whoever gives up a build leaves no compiler running.
+func TestBuildEndsWithItsContext(t *testing.T) {
+	pidFile := filepath.Join(t.TempDir(), "pid")
+	goProgram := script(t, "go", `sleep 300 & echo $! > "`+pidFile+`.new" && mv "`+pidFile+`.new" "`+pidFile+`"; wait`)
+	f := Finder{CacheDir: t.TempDir(), lookPath: path(map[string]string{"go": goProgram})}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	module, ended := jaegerModule(t), make(chan error, 1)
+	go func() {
+		_, err := f.Jaeger(ctx, "", module)
+		ended <- err
+	}()
+	var pid int
+	eventually(t, "the build has a child", func() bool {
+		text, err := os.ReadFile(pidFile)
+		if err != nil {
+			return false
+		}
+		pid, err = strconv.Atoi(strings.TrimSpace(string(text)))
+		return err == nil
+	})
+	cancel()
+	if err := <-ended; err == nil {
+		t.Error("a build that was given up says nothing")
+	}
+	eventually(t, "the compiler has ended", func() bool {
+		state, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "stat"))
+		// A child of a dead parent may wait for init to bury it.
+		return err != nil || strings.Contains(string(state), ") Z ")
+	})
+}
+
+func eventually(t *testing.T, what string, condition func() bool) {
+	t.Helper()
+	deadline := time.Now().Add(30 * time.Second)
+	for tick := time.NewTicker(10 * time.Millisecond); !condition(); <-tick.C {
+		if time.Now().After(deadline) {
+			t.Fatalf("not after 30 s: %s", what)
+		}
 	}
 }

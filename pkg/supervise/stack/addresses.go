@@ -69,6 +69,9 @@ func (s *Stack) placeAddresses() error {
 	if err := s.placeProcessors(); err != nil {
 		return err
 	}
+	if err := s.placeTracing(); err != nil {
+		return err
+	}
 	return s.placeDemo()
 }
 
@@ -129,5 +132,5 @@ func (s *Stack) placeDemo() error {
 // demoOptions of the placed demo server p.
 func (s *Stack) demoOptions(p demo.Place) DemoOptions {
 	info := s.info.Demo[p.Name]
-	return DemoOptions{Place: p, Listen: info.Address, Journal: info.Journal, Control: info.Control}
+	return DemoOptions{Place: p, Listen: info.Address, Journal: info.Journal, Control: info.Control, Traces: s.otlp()}
 }

@@ -61,6 +61,8 @@ type Options struct {
 	// Redis, host:port, is shared by the processors; empty: they share nothing but what they
 	// tell each other.
 	Redis string
+	// Tracing is where spans go, of every call where the configuration says nothing else.
+	Tracing Tracing
 	// AnyPorts listens on free ports instead of the configured and default ones.
 	AnyPorts bool
 	// EnvoyConcurrency is the number of Envoy's worker threads; 0: one per core.
@@ -69,7 +71,8 @@ type Options struct {
 	CheckSnapshots bool
 	// Version is written to the run file.
 	Version string
-	// OnStep is told what Start does; nil: nobody is.
+	// OnStep is told what Start does, and later what becomes of what Start did not wait for;
+	// it must be safe for concurrent use. nil: nobody is told.
 	OnStep func(Step)
 	// OnEvent is told what happens to children; see supervise.Options.
 	OnEvent func(supervise.Event)
@@ -85,6 +88,8 @@ type Step struct {
 	// Name such as "control plane".
 	Name string
 	Done bool
+	// Beside: it went on beside the others, and maybe past the end of Start.
+	Beside bool
 	// Note is something to know, outside of the steps: "port 10000 is busy: using 10010".
 	Note string
 	// Took is the time of a Done step; Err why it failed.
@@ -102,6 +107,7 @@ type Stack struct {
 	control    *http.Server
 	controlled chan struct{}
 	info       RunInfo
+	jaeger     jaegerRun
 	remap      map[string]string
 	// demo servers that run, and the configured address of each.
 	places []demo.Place
@@ -156,6 +162,7 @@ func (s *Stack) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	s.startJaeger(ctx)
 	if err := s.startStages(ctx); err != nil {
 		return err
 	}
@@ -172,6 +179,7 @@ func (s *Stack) start(ctx context.Context) error {
 // file and lock; logs and journals stay. When ctx ends, what is left is killed.
 func (s *Stack) Close(ctx context.Context) error {
 	var errs []error
+	s.jaeger.close()
 	if s.control != nil {
 		errs = append(errs, s.control.Close())
 		<-s.controlled

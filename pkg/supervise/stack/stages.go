@@ -68,7 +68,7 @@ func (s *Stack) startXDS(ctx context.Context) error {
 	}
 	o := XDSOptions{
 		Config: s.opts.Config, Listen: s.info.XDS, Admin: s.info.XDSAdmin,
-		State: filepath.Join(s.opts.State, "xds", key), Processors: s.info.Processors, Remap: s.remap,
+		State: filepath.Join(s.opts.State, "xds", key), Processors: s.info.Processors, Traces: s.otlp(), Remap: s.remap,
 	}
 	if s.opts.CheckSnapshots {
 		o.Envoy = s.opts.Programs.Envoy

@@ -37,6 +37,8 @@ type RunInfo struct {
 	ProcessorHTTP []string `json:"processorHTTP"`
 	// Demo servers by name.
 	Demo map[string]DemoInfo `json:"demo,omitzero"`
+	// Tracing is where traces are; nil: nowhere.
+	Tracing *TracingInfo `json:"tracing,omitzero"`
 	// Moved are the addresses that were busy, with those used instead.
 	Moved map[string]string `json:"moved,omitzero"`
 	// Control is the path of the supervisor's unix socket.

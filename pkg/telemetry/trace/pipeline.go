@@ -13,6 +13,8 @@ import (
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	semconv "go.opentelemetry.io/otel/semconv/v1.41.0"
 	"go.opentelemetry.io/otel/trace"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
 )
 
 // scope is the instrumentation scope of all spans.
@@ -102,7 +104,11 @@ func exporterOf(s Settings) (sdktrace.SpanExporter, error) {
 	}
 	return otlptracegrpc.New(ctx, otlptracegrpc.WithEndpoint(s.Address), otlptracegrpc.WithInsecure(),
 		otlptracegrpc.WithTimeout(sendTimeout), otlptracegrpc.WithRetry(otlptracegrpc.RetryConfig{Enabled: false}),
-		otlptracegrpc.WithReconnectionPeriod(reconnect))
+		// The library's own pause between two connections grows to two minutes, in which all spans are lost.
+		otlptracegrpc.WithDialOption(grpc.WithConnectParams(grpc.ConnectParams{
+			Backoff:           backoff.Config{BaseDelay: reconnect, Multiplier: 1.6, Jitter: 0.2, MaxDelay: maxReconnect},
+			MinConnectTimeout: sendTimeout,
+		})))
 }
 
 // Settings returns what the Pipeline was made with.
@@ -130,6 +136,8 @@ func (p *Pipeline) Close(ctx context.Context) error {
 const (
 	// sendTimeout bounds the sending of one batch.
 	sendTimeout = 5 * time.Second
-	// reconnect is the shortest time between two connections to a receiver.
-	reconnect = time.Second
+	// reconnect and maxReconnect are the shortest and the longest time between two connections to a receiver
+	// that is away.
+	reconnect    = 500 * time.Millisecond
+	maxReconnect = 3 * time.Second
 )
