@@ -132,6 +132,9 @@ type Set struct {
 	hashing  sync.Once
 	versions [4]string
 	version  string
+	// differences by type, from the groups asked about last.
+	comparing   sync.Mutex
+	differences map[string][]*Difference
 }
 
 // Types are the type URLs that a Set has, in the order in which ADS sends them.

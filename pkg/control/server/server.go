@@ -66,7 +66,7 @@ type Server struct {
 	now        func() time.Time
 	maxStreams int
 
-	envoys   cachev3.SnapshotCache
+	envoys   *deltaCache
 	policies *cachev3.LinearCache
 	gate     *gate
 	catalog  *cachev3.LinearCache
@@ -96,7 +96,7 @@ func New(opts Options) *Server {
 		s.maxStreams = DefaultMaxStreams
 	}
 	quiet := quietLogger{s.log}
-	s.envoys = cachev3.NewSnapshotCache(true, cachev3.IDHash{}, quiet)
+	s.envoys = newDeltaCache(cachev3.NewSnapshotCache(true, cachev3.IDHash{}, quiet))
 	s.policies = cachev3.NewLinearCache(names.TypeURLRoutePolicy, cachev3.WithLogger(quiet))
 	s.catalog = cachev3.NewLinearCache(names.TypeURLCatalog, cachev3.WithLogger(quiet))
 	s.gate = newGate(s.policies)
@@ -136,10 +136,13 @@ func (s *Server) Show(key rollout.Key, set *resources.Set) error {
 	if err := set.Usable(); err != nil {
 		return fmt.Errorf("showing %s a set: %w", st.peer.ID, err)
 	}
-	if !st.peer.Delta {
-		set = set.Referenced()
+	var err error
+	if st.peer.Delta {
+		err = s.envoys.Show(key, set)
+	} else {
+		err = s.envoys.SetSnapshot(context.Background(), string(key), set.Referenced().Snapshot())
 	}
-	if err := s.envoys.SetSnapshot(context.Background(), string(key), set.Snapshot()); err != nil {
+	if err != nil {
 		return fmt.Errorf("showing %s a set: %w", st.peer.ID, err)
 	}
 	return nil
@@ -211,6 +214,7 @@ func (s *Server) closed(key rollout.Key) {
 	s.open--
 	st, ok := s.streams[key]
 	delete(s.streams, key)
+	s.envoys.Clear(key)
 	s.envoys.ClearSnapshot(string(key))
 	s.mu.Unlock()
 	if ok {
