@@ -27,16 +27,22 @@ const (
 )
 
 // A request that Envoy begins again, because its answer was lost with the processor
-// that held it, comes back to the edge point as a GET under another path.
+// that held it or because the route that it was decided for is not there (any more, or
+// yet), comes back to the edge point as a GET under another path.
 const (
 	// PathRerun stands before the path of the route.
 	PathRerun = "/.holdfast/rerun"
 	// HeaderRerun carries the content-length that the redirect drops.
 	HeaderRerun = "x-holdfast-rerun"
-	// HeaderProcessor on Envoy's own answer says what became of the processor: ProcessorLost.
-	HeaderProcessor = "x-holdfast-processor"
-	// ProcessorLost: it was gone before it let the answer go.
-	ProcessorLost = "lost"
+	// HeaderSessionToken keeps the session id as the client sent it, which the edge point
+	// has replaced by the server's own.
+	HeaderSessionToken = "x-holdfast-session-token" //nolint:gosec // a header's name
+	// HeaderLost on Envoy's own answer says what is gone: LostProcessor or LostCluster.
+	HeaderLost = "x-holdfast-lost"
+	// LostProcessor: it was gone before it let the answer go.
+	LostProcessor = "processor"
+	// LostCluster: the route's cluster has been removed; no server was asked.
+	LostCluster = "cluster"
 )
 
 // Response headers. The attempt point removes every HeaderPrefix header that a

@@ -26,8 +26,10 @@ func localReplies() (*hcmv3.LocalReplyConfig, error) {
 		retryAfter int
 		// status in place of Envoy's own; 0: that stays.
 		status uint32
-		// lost: the processor was, with the answer that it held.
-		lost bool
+		// lost is what is gone: the processor with the answer that it held, or the cluster.
+		lost string
+		// unknown: the call may have been carried out.
+		unknown bool
 	}{
 		{
 			expression: `response.code_details.startsWith('rbac_access_denied')`,
@@ -36,13 +38,18 @@ func localReplies() (*hcmv3.LocalReplyConfig, error) {
 		},
 		{
 			expression: `response.code_details.startsWith('ext_proc')`,
-			code:       1503, reason: "service_unavailable", status: 503, lost: true,
+			code:       1503, reason: "service_unavailable", status: 503, lost: names.LostProcessor, unknown: true,
 			message: "Service unavailable - the gateway lost the answer of the server. The call may have been carried out: check before you repeat it.",
 		},
 		{
 			expression: `response.code_details == 'direct_response'`,
 			code:       1503, reason: "service_unavailable", retryable: true, retryAfter: 1000, status: 503,
 			message: "Service unavailable - the gateway cannot check this request right now. Please retry later.",
+		},
+		{
+			expression: `response.code_details == 'cluster_not_found'`,
+			code:       1503, reason: "service_unavailable", retryable: true, retryAfter: 1000, status: 503, lost: names.LostCluster,
+			message: "Service unavailable - the server of this request has just been removed. Please retry later.",
 		},
 		{
 			expression: `response.code_details != ''`,
@@ -61,9 +68,11 @@ func localReplies() (*hcmv3.LocalReplyConfig, error) {
 			data["retryAfterMs"] = r.retryAfter
 		}
 		var headers []*corev3.HeaderValueOption
-		if r.lost {
+		if r.unknown {
 			data["outcome"] = "unknown"
-			headers = append(headers, &corev3.HeaderValueOption{Header: &corev3.HeaderValue{Key: names.HeaderProcessor, Value: names.ProcessorLost}})
+		}
+		if r.lost != "" {
+			headers = append(headers, &corev3.HeaderValueOption{Header: &corev3.HeaderValue{Key: names.HeaderLost, Value: r.lost}})
 		}
 		body, err := structpb.NewStruct(map[string]any{
 			"jsonrpc": "2.0", "id": nil,

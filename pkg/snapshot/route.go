@@ -136,14 +136,23 @@ func (b *routeBuilder) add(r model.Route) error {
 				return err
 			}
 			route.GetRoute().RetryPolicy = retry
+			lost := []string{names.LostCluster}
 			if a.Class == model.Safe {
-				if route.TypedPerFilterConfig, err = rerunPerRoute(r.Path); err != nil {
+				lost = append(lost, names.LostProcessor)
+			}
+			if a.Class != model.Stream {
+				if route.TypedPerFilterConfig, err = rerunPerRoute(r.Path, lost...); err != nil {
 					return err
 				}
 			}
 		}
 		b.routes = append(b.routes, route)
 	}
+	unknown, err := unknownStamp(r.Path)
+	if err != nil {
+		return err
+	}
+	b.routes = append(b.routes, unknown)
 	return nil
 }
 
@@ -151,7 +160,7 @@ func (b *routeBuilder) add(r model.Route) error {
 // compress bodies that have to be read, or compare an Origin that was checked
 // here with a Host that was rewritten.
 func removedUpstream() []string {
-	return []string{"accept-encoding", "origin", "sec-fetch-site", "sec-fetch-mode", "sec-fetch-dest", names.HeaderRoute, names.HeaderEndpointOnly, names.HeaderEndpointFirst}
+	return []string{"accept-encoding", "origin", "sec-fetch-site", "sec-fetch-mode", "sec-fetch-dest", names.HeaderRoute, names.HeaderEndpointOnly, names.HeaderEndpointFirst, names.HeaderSessionToken}
 }
 
 func (b *routeBuilder) action(a model.Action) *routev3.RouteAction {

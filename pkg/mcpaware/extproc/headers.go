@@ -52,6 +52,17 @@ func (h headers) first(name string) string {
 	return ""
 }
 
+// with returns the headers with one value of name in the place of all of its values.
+func (h headers) with(name, value string) headers {
+	out := make(headers, 0, len(h)+1)
+	for _, v := range h {
+		if v.GetKey() != name {
+			out = append(out, v)
+		}
+	}
+	return append(out, &corev3.HeaderValue{Key: name, RawValue: []byte(value)})
+}
+
 // status returns :status, 0 where it is missing or no number.
 func (h headers) status() int {
 	n, err := strconv.Atoi(h.first(":status"))

@@ -11,8 +11,9 @@ import (
 )
 
 // comesAgain recognises a call that Envoy begins again because its answer was lost
-// with a processor (names.PathRerun), and takes it for the POST that it was. The
-// header that says so is Envoy's: those of clients never get here.
+// with a processor or its route was not there (names.PathRerun), and takes it for the
+// POST that it was, in the session that the client named. The headers that say so are
+// Envoy's and the edge point's own: those of clients never get here.
 func (e *edge) comesAgain(h headers) {
 	length := h.first(names.HeaderRerun)
 	path, ok := strings.CutPrefix(e.request.Path, names.PathRerun)
@@ -22,6 +23,9 @@ func (e *edge) comesAgain(h headers) {
 	}
 	e.length = bytes
 	e.request.Verb, e.request.Path = http.MethodPost, path
+	if token := h.first(names.HeaderSessionToken); token != "" {
+		e.request.Header = h.with(headerSession, token)
+	}
 	e.again = []*corev3.HeaderValueOption{
 		setHeader(":method", http.MethodPost), setHeader(":path", path), setHeader("content-length", length),
 	}

@@ -86,6 +86,7 @@ func (e *edge) joinSession() bool {
 			return false
 		}
 	}
+	e.decision.SetHeaders = append(e.decision.SetHeaders, decide.HeaderValue{Name: names.HeaderSessionToken, Value: s.token})
 	if s.call.GetUpstreamId() == "" {
 		e.decision.RemoveHeaders = append(e.decision.RemoveHeaders, headerSession)
 	} else {
