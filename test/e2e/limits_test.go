@@ -27,18 +27,7 @@ func limitsConfig() string {
 // values, callers and methods are not touched.
 func TestRateLimits(t *testing.T) {
 	bed := testbed.Start(t, testbed.Options{Config: limitsConfig()})
-	bed.Eventually(10*time.Second, "both processors know of two that share limits", func() error {
-		for _, processor := range []string{testbed.Extproc1, testbed.Extproc2} {
-			text, err := bed.Metrics(bed.Addr(processor))
-			if err != nil {
-				return err
-			}
-			if !strings.Contains(text, "\nholdfast_fleet_processors 2\n") {
-				return fmt.Errorf("%s knows of other than 2", processor)
-			}
-		}
-		return nil
-	})
+	processorsSay(bed, "holdfast_fleet_processors 2")
 	call := func(customer, token string) testbed.Answer {
 		header := testbed.ModernHeaders("tools/call", "create_order")
 		header.Set("Authorization", token)
@@ -113,6 +102,74 @@ func TestRateLimits(t *testing.T) {
 	})
 }
 
+// processorsSay waits until the metrics of both processors have a line.
+func processorsSay(bed *testbed.Bed, line string) {
+	bed.Eventually(20*time.Second, "both processors say "+line, func() error {
+		for _, processor := range []string{testbed.Extproc1, testbed.Extproc2} {
+			text, err := bed.Metrics(bed.Addr(processor))
+			if err != nil {
+				return err
+			}
+			if !strings.Contains(text, "\n"+line+"\n") {
+				return fmt.Errorf("%s does not", processor)
+			}
+		}
+		return nil
+	})
+}
+
+// TestRedisDies: the Redis of both processors is killed while a limit is in use, and started again without its memory.
+// All the time calls are answered, and not one more than the limit is admitted.
+func TestRedisDies(t *testing.T) {
+	const requests = 40
+	redis, child := stacktest.StartRedis(t)
+	config := strings.Replace(testbed.DefaultConfig, "timeout: 5s", fmt.Sprintf("timeout: 5s\n  rateLimits: [{requests: %d, per: 1h, by: [principal]}]", requests), 1)
+	bed := testbed.Start(t, testbed.Options{Config: config, ExtprocArgs: []string{"--redis", redis}})
+	processorsSay(bed, "holdfast_fleet_processors 2")
+	processorsSay(bed, "holdfast_limit_redis_shared 1")
+	admitted := 0
+	call := func(n int) (refused int) {
+		for range n {
+			header := testbed.ModernHeaders("tools/call", "get_order")
+			header.Set("Authorization", "mallory")
+			answer, err := bed.Post("/mcp", header, testbed.CallTool("1", "get_order", `{"order_id":"ORD-7701"}`))
+			switch {
+			case err != nil:
+				t.Fatal(err)
+			case strings.Contains(string(answer.Body), `"rate_limited"`):
+				refused++
+			case strings.Contains(string(answer.Body), "ORD-7701"):
+				admitted++
+			default:
+				t.Fatalf("neither an answer nor a refusal: %s", answer.Body)
+			}
+		}
+		return refused
+	}
+	if call(requests/4) > 0 {
+		t.Error("refused below the limit")
+	}
+	if _, err := child.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	// A quarter is used; a share of a half has room for another quarter, whichever processor is asked.
+	if call(requests/8) > 0 {
+		t.Error("refused for that Redis is away")
+	}
+	call(requests * 2)
+	alone := admitted
+	processorsSay(bed, "holdfast_limit_redis_shared 0")
+	if err := child.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	processorsSay(bed, "holdfast_limit_redis_shared 1")
+	call(requests * 2)
+	if admitted != requests {
+		t.Errorf("%d admitted (%d before Redis came back), want %d", admitted, alone, requests)
+	}
+	t.Logf("%d of %d admitted before Redis came back", alone, requests)
+}
+
 // limitPage is what 'holdfast limits top' asks a processor.
 func limitPage(t *testing.T, address string) limit.Page {
 	t.Helper()
@@ -149,12 +206,7 @@ func TestAttack(t *testing.T) {
 	redis, _ := stacktest.StartRedis(t)
 	config := strings.Replace(testbed.DefaultConfig, "timeout: 5s", fmt.Sprintf("timeout: 5s\n  rateLimits: [{requests: %d, per: 1s, by: [principal]}]", requests), 1)
 	bed := testbed.Start(t, testbed.Options{Config: config, ExtprocArgs: []string{"--redis", redis}})
-	for _, processor := range []string{testbed.Extproc1, testbed.Extproc2} {
-		bed.Until(20*time.Second, processor+" counts in Redis", func() bool {
-			text, err := bed.Metrics(bed.Addr(processor))
-			return err == nil && strings.Contains(text, "\nholdfast_limit_redis_shared 1\n")
-		})
-	}
+	processorsSay(bed, "holdfast_limit_redis_shared 1")
 	quiet := askEvery(bed, "bob", 100*time.Millisecond, lasts/2)
 	var attack []asked
 	done := make(chan struct{})

@@ -86,13 +86,21 @@ type Place struct {
 // share is what this processor admits of a limit by itself. The shares of all add up to
 // the limit, but everybody has one at least.
 func (p Place) share(r *Rule) int64 {
-	of := int64(p.Of)
-	if of < 1 {
-		of, p.Rank = int64(max(r.Instances, 1)), -1
+	of := p.of(r)
+	if p.Of < 1 {
+		p.Rank = -1
 	}
 	own := r.Requests / of
 	if p.Rank >= 0 && int64(p.Rank) < r.Requests%of {
 		own++
 	}
 	return max(own, 1)
+}
+
+// of is among how many a limit is divided.
+func (p Place) of(r *Rule) int64 {
+	if p.Of < 1 {
+		return int64(max(r.Instances, 1))
+	}
+	return int64(p.Of)
 }

@@ -80,7 +80,7 @@ func (m *Memory) Take(charges []Charge, results []Result) bool {
 
 // take charges with this processor's shares of the limits. prepare, where there is one, sees each cell before it
 // is looked at; add takes the units of an admitted message.
-func (m *Memory) take(charges []Charge, results []Result, prepare func(s *shard, one *cell, now int64), add func(s *shard, one *cell, now, units int64)) bool {
+func (m *Memory) take(charges []Charge, results []Result, prepare func(one *cell, place Place, now int64), add func(s *shard, one *cell, now, units int64)) bool {
 	place := m.place()
 	held := m.lock(charges)
 	defer m.unlock(held)
@@ -93,14 +93,15 @@ func (m *Memory) take(charges []Charge, results []Result, prepare func(s *shard,
 		one := m.shardOf(c.Key).cell(c, now)
 		cells = append(cells, one)
 		if prepare != nil {
-			prepare(m.shardOf(c.Key), one, now)
+			prepare(one, place, now)
 		}
 		limit := place.share(c.Rule)
-		most := one.window.total + min(c.Units, limit)
-		results[i] = Result{Limit: limit, Used: one.window.total, Over: most > limit}
+		taken := one.window.total + one.barredAt(now)
+		most := taken + min(c.Units, limit)
+		results[i] = Result{Limit: limit, Used: taken, Over: most > limit}
 		if results[i].Over {
 			one.refused++
-			results[i].RetryAfter = one.window.wait(now, most-limit, c.Rule.Per)
+			results[i].RetryAfter = one.wait(now, most-limit)
 			admitted = admitted && c.Rule.Shadow
 		}
 	}
@@ -159,6 +160,15 @@ func (s *shard) cell(c *Charge, now int64) *cell {
 	return one
 }
 
+// wait is how long it takes until so many units are free.
+func (c *cell) wait(now, units int64) time.Duration {
+	wait := c.window.wait(now, units, c.rule.Per)
+	if c.barredAt(now) >= units {
+		wait = min(wait, time.Duration(c.mirror.barredUntil-now))
+	}
+	return wait
+}
+
 func (s *shard) add(one *cell, now, units int64) {
 	s.groups += one.window.add(now, units, grain(one.rule.Requests))
 }
@@ -169,7 +179,8 @@ func (s *shard) forget(now int64) {
 	least, seen := math.Inf(1), 0
 	for key, one := range s.cells {
 		one.window.expire(now, one.rule.Per)
-		if part := float64(one.window.total) / float64(one.rule.Requests); part < least {
+		used := max(one.window.total, one.mirror.fresh(now, one.rule.Per))
+		if part := float64(used) / float64(one.rule.Requests); part < least {
 			victim, least = key, part
 		}
 		if seen++; seen == sampled {
@@ -203,14 +214,16 @@ func (m *Memory) Top(n int) []Use {
 		s.mu.Lock()
 		for key, one := range s.cells {
 			one.window.expire(now, one.rule.Per)
-			if one.window.n == 0 {
+			if one.idle(now) {
 				s.groups -= len(one.window.ring) + len(one.mirror.debt.ring)
 				delete(s.cells, key)
+			}
+			if one.window.n == 0 {
 				continue
 			}
 			use := Use{Rule: one.rule, Who: one.who, Key: key, Used: one.window.total, Limit: place.share(one.rule), Refused: one.refused}
-			if at := one.mirror.at; at > 0 && at+int64(one.rule.Per) > now {
-				use.Used, use.Limit = max(one.mirror.used, use.Used), one.rule.Requests
+			if used := one.mirror.fresh(now, one.rule.Per); used > 0 {
+				use.Used, use.Limit = max(used, use.Used), one.rule.Requests
 			}
 			out = append(out, use)
 		}

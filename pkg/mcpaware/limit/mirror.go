@@ -4,53 +4,134 @@ import "time"
 
 // mirror is what a cell of a Redis's memory knows besides what was admitted here.
 type mirror struct {
-	// used is what all processors together had used at a moment, at.
-	used, at int64
-	// missing is this processor's share of that, as far as it is more than was admitted here.
-	missing int64
+	// used is what all processors together had used at a moment: heard by Redis's clock in
+	// microseconds, at by this processor's.
+	used, heard, at int64
+	// borrowed is until when some processor may have more than its share.
+	borrowed int64
+	// asking is how many units Redis is being asked for.
+	asking int64
+	// barred units of this processor's share are left out until barredUntil, since others may have them. They
+	// were worked out for the loss of that number.
+	barred, barredUntil int64
+	loss                uint64
 	// debt is what was admitted here and Redis has not heard of.
 	debt window
 }
 
-// note keeps what Redis said of charges, for the time when it is away.
-func (m *Memory) note(charges []Charge, results []Result, admitted bool) {
+// reply is what Redis says of charges.
+type reply struct {
+	results  []Result
+	admitted bool
+	// beyond says of each charge whether it would leave this processor with more than its share.
+	beyond []bool
+	// told: all processors are told of a charge, and have to be before it is admitted. Redis writes last to whom
+	// it has owed an answer for the longest time, so another command comes before the question.
+	told bool
+	// asked is this processor's time before the question, clock Redis's at the answer, in microseconds.
+	asked, clock int64
+}
+
+// ask notes that Redis is asked for charges.
+func (m *Memory) ask(charges []Charge, r *reply) {
 	place := m.place()
+	held := m.lock(charges)
+	defer m.unlock(held)
+	r.asked = m.now()
+	for i := range charges {
+		c := &charges[i]
+		one := m.shardOf(c.Key).cell(c, r.asked)
+		one.mirror.asking += min(c.Units, c.Rule.Requests)
+		r.beyond[i] = one.window.total+one.mirror.asking > place.share(c.Rule)
+		r.told = r.told || r.beyond[i] || one.mirror.borrowed > r.asked
+	}
+}
+
+// unasked takes back what ask has noted, where there is no answer.
+func (m *Memory) unasked(charges []Charge) {
+	held := m.lock(charges)
+	defer m.unlock(held)
+	for i := range charges {
+		if one := m.shardOf(charges[i].Key).cells[charges[i].Key]; one != nil {
+			one.mirror.answered(&charges[i])
+		}
+	}
+}
+
+// answered ends an asking. A cell that was forgotten and made again meanwhile does not know of it.
+func (m *mirror) answered(c *Charge) {
+	m.asking = max(m.asking-min(c.Units, c.Rule.Requests), 0)
+}
+
+// note keeps what Redis said of charges, for the time when it is away.
+func (m *Memory) note(charges []Charge, r *reply) {
 	held := m.lock(charges)
 	defer m.unlock(held)
 	now := m.now()
 	for i := range charges {
-		c := &charges[i]
-		one := m.shardOf(c.Key).cell(c, now)
+		c, result := &charges[i], &r.results[i]
+		s := m.shardOf(c.Key)
+		one := s.cell(c, now)
+		one.mirror.answered(c)
 		switch {
-		case results[i].Over:
+		case result.Over:
 			one.refused++
-		case admitted:
-			m.shardOf(c.Key).add(one, now, min(c.Units, c.Rule.Requests))
+		case r.admitted:
+			// Redis has counted it a little later, so what leaves this window may still be in Redis's, and
+			// never the other way round.
+			s.groups += one.window.insert(r.asked, min(c.Units, c.Rule.Requests), grain(c.Rule.Requests))
+			if r.beyond[i] {
+				one.mirror.borrowed = now + int64(c.Rule.Per)
+			}
 		}
-		of := int64(max(place.Of, 1))
-		one.mirror.used, one.mirror.at = results[i].Used, now
-		one.mirror.missing = max((results[i].Used+of-1)/of-one.window.total, 0)
+		one.mirror.hear(result.Used, r.clock, now)
 	}
 }
 
-// alone charges a message while Redis is away: this processor's share of each limit, less what it
-// admitted before and its share of what the others did.
-func (m *Memory) alone(charges []Charge, results []Result) bool {
-	return m.take(charges, results, func(s *shard, one *cell, now int64) {
-		if at := one.mirror.at; one.mirror.missing > 0 && at+int64(one.rule.Per) > now {
-			s.groups += one.window.add(at, one.mirror.missing, grain(one.rule.Requests))
-		}
-		one.mirror.missing = 0
-	}, func(s *shard, one *cell, now, units int64) {
-		s.add(one, now, units)
-		s.groups += one.mirror.debt.add(now, units, grain(one.rule.Requests))
-		m.debts.Add(1)
-	})
+// clockBack is by how much Redis's clock has to have gone back to be believed, in
+// microseconds; what is less is an answer that comes late.
+const clockBack = int64(time.Second / time.Microsecond)
+
+// hear keeps the newest of what Redis says.
+func (m *mirror) hear(used, clock, now int64) {
+	if clock >= m.heard || clock < m.heard-clockBack {
+		m.used, m.heard, m.at = used, clock, now
+	}
 }
 
-// room says whether this processor's share of each limit has room, and takes nothing.
-func (m *Memory) room(charges []Charge, results []Result) bool {
-	return m.take(charges, results, nil, func(*shard, *cell, int64, int64) {})
+// news is what Redis tells all processors: of a key of which one of them has more than its share, what all have used.
+type news struct {
+	key         Key
+	used, clock int64
+	limit       int64
+	per         time.Duration
+}
+
+// learn keeps news, of keys that were never charged here too.
+func (m *Memory) learn(n news) {
+	s := m.shardOf(n.key)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := m.now()
+	one := s.cells[n.key]
+	if one == nil {
+		one = s.cell(&Charge{Rule: &Rule{Requests: n.limit, Per: n.per}, Key: n.key}, now)
+	}
+	one.mirror.borrowed = now + int64(n.per)
+	one.mirror.hear(n.used, n.clock, now)
+}
+
+// fresh is what all had used at a time, as far as it is known here and may still be in the window.
+func (m *mirror) fresh(at int64, per time.Duration) int64 {
+	if m.heard == 0 || m.at+int64(per) <= at {
+		return 0
+	}
+	return m.used
+}
+
+// idle: nothing is known that a later charge has to know.
+func (c *cell) idle(now int64) bool {
+	return c.window.n == 0 && c.mirror.asking == 0 && c.mirror.borrowed <= now && c.mirror.fresh(now, c.rule.Per) == 0
 }
 
 // debt is what Redis is to be told of one key.

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -73,9 +75,14 @@ type Redis struct {
 	opts            RedisOptions
 	log             *slog.Logger
 	take, owe, back *redis.Script
-	phase           atomic.Int32
-	slow            atomic.Int32
 	failures        atomic.Uint64
+	slow            atomic.Int32
+	feed            atomic.Pointer[feed]
+
+	// changing is held while the phase changes, which every message reads.
+	changing sync.Mutex
+	phase    atomic.Int32
+	lost     atomic.Pointer[loss]
 }
 
 var _ Engine = (*Redis)(nil)
@@ -91,10 +98,12 @@ func NewRedis(opts RedisOptions) (*Redis, error) {
 	if opts.Logger == nil {
 		opts.Logger = slog.New(slog.DiscardHandler)
 	}
-	return &Redis{
+	r := &Redis{
 		opts: opts, log: opts.Logger,
 		take: redis.NewScript(takeSource), owe: redis.NewScript(oweSource), back: redis.NewScript(backSource),
-	}, nil
+	}
+	r.lost.Store(&loss{number: 1, at: opts.Memory.now()})
+	return r, nil
 }
 
 // Shared says whether Redis decides.
@@ -111,73 +120,100 @@ func (r *Redis) Top(n int) []Use { return r.opts.Memory.Top(n) }
 
 // Take implements Engine.
 func (r *Redis) Take(charges []Charge, results []Result) bool {
-	now := phase(r.phase.Load())
+	now, l := phase(r.phase.Load()), *r.lost.Load()
 	if now == away {
-		return r.opts.Memory.alone(charges, results)
+		r.drained(l)
+		return r.opts.Memory.alone(charges, results, l)
 	}
-	if now == settling && !r.opts.Memory.room(charges, results) {
+	if now == settling && !r.opts.Memory.room(charges, results, l) {
 		return false
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), r.opts.Timeout)
 	defer cancel()
-	ask := r.askOne
+	answer := reply{results: results, beyond: make([]bool, len(charges))}
+	r.opts.Memory.ask(charges, &answer)
+	var err error
 	if r.opts.Cluster && len(charges) > 1 {
-		ask = r.askMany
+		err = r.askMany(ctx, charges, &answer)
+	} else {
+		err = r.askOne(ctx, charges, &answer)
 	}
-	admitted, err := ask(ctx, charges, results)
 	if err != nil {
-		r.failed(err)
-		return r.opts.Memory.alone(charges, results)
+		r.opts.Memory.unasked(charges)
+		if l = r.failed(err, now, l); l.number != 0 {
+			r.drained(l)
+		}
+		return r.opts.Memory.alone(charges, results, l)
 	}
 	r.slow.Store(0)
-	r.opts.Memory.note(charges, results, admitted)
-	return admitted
+	r.opts.Memory.note(charges, &answer)
+	return answer.admitted
 }
 
 // askOne asks one server about all charges in one script.
-func (r *Redis) askOne(ctx context.Context, charges []Charge, results []Result) (bool, error) {
-	keys, args := make([]string, 0, len(charges)), make([]any, 0, 4*len(charges))
+func (r *Redis) askOne(ctx context.Context, charges []Charge, answer *reply) error {
+	keys, args := make([]string, 0, len(charges)), make([]any, 0, takeArgs*len(charges))
 	for i := range charges {
-		keys, args = append(keys, redisKey(charges[i].Key)), appendArgs(args, &charges[i])
+		keys, args = append(keys, redisKey(charges[i].Key)), appendArgs(args, &charges[i], answer.beyond[i])
 	}
-	return r.read(r.take.Run(ctx, r.opts.Client, keys, args...), charges, results)
+	if !answer.told {
+		return answer.read(r.take.Run(ctx, r.opts.Client, keys, args...), charges, answer.results)
+	}
+	run := r.take.EvalSha
+	for {
+		var script *redis.Cmd
+		// That the script has an error is read from its own answer.
+		_, _ = r.opts.Client.Pipelined(ctx, func(p redis.Pipeliner) error {
+			p.Exists(ctx, keys[0])
+			script = run(ctx, p, keys, args...)
+			return nil
+		})
+		err := answer.read(script, charges, answer.results)
+		if !redis.HasErrorPrefix(script.Err(), "NOSCRIPT") {
+			return err
+		}
+		run = r.take.Eval
+	}
 }
 
 // askMany asks a Cluster: one script for each key in one round trip to each server. What
 // others refuse is given back.
-func (r *Redis) askMany(ctx context.Context, charges []Charge, results []Result) (bool, error) {
+func (r *Redis) askMany(ctx context.Context, charges []Charge, answer *reply) error {
 	admitted, errs := true, []error(nil)
 	answers, err := r.opts.Client.Pipelined(ctx, func(p redis.Pipeliner) error {
 		for i := range charges {
+			if answer.told {
+				p.Exists(ctx, redisKey(charges[i].Key))
+			}
 			// The whole script: whether a server of a Cluster knows its hash would be found out too late.
-			r.take.Eval(ctx, p, []string{redisKey(charges[i].Key)}, appendArgs(nil, &charges[i])...)
+			r.take.Eval(ctx, p, []string{redisKey(charges[i].Key)}, appendArgs(nil, &charges[i], answer.beyond[i])...)
 		}
 		return nil
 	})
+	answers = slices.DeleteFunc(answers, func(c redis.Cmder) bool { return c.Name() == "exists" })
 	if len(answers) != len(charges) {
-		return false, fmt.Errorf("asking Redis: %w", errors.Join(err, errors.New("an answer is missing")))
+		return fmt.Errorf("asking Redis: %w", errors.Join(err, errors.New("an answer is missing")))
 	}
 	taken := make([]int, 0, len(charges))
-	for i, answer := range answers {
-		script, ok := answer.(*redis.Cmd)
+	for i, one := range answers {
+		script, ok := one.(*redis.Cmd)
 		if !ok {
-			errs = append(errs, fmt.Errorf("an answer is a %T", answer))
+			errs = append(errs, fmt.Errorf("an answer is a %T", one))
 			continue
 		}
-		one, err := r.read(script, charges[i:i+1], results[i:i+1])
-		if err != nil {
+		if err := answer.read(script, charges[i:i+1], answer.results[i:i+1]); err != nil {
 			errs = append(errs, err)
 			continue
 		}
-		admitted = admitted && one
-		if !results[i].Over {
+		admitted = admitted && answer.admitted
+		if !answer.results[i].Over {
 			taken = append(taken, i)
 		}
 	}
-	if !admitted || len(errs) > 0 {
-		r.giveBack(context.WithoutCancel(ctx), charges, results, taken)
+	if answer.admitted = admitted && len(errs) == 0; !answer.admitted {
+		r.giveBack(context.WithoutCancel(ctx), charges, answer.results, taken)
 	}
-	return admitted && len(errs) == 0, errors.Join(errs...)
+	return errors.Join(errs...)
 }
 
 // giveBack undoes what was taken by a message that is refused, or decided elsewhere. It does not wait for long.
@@ -202,39 +238,70 @@ func (r *Redis) giveBack(ctx context.Context, charges []Charge, results []Result
 
 func redisKey(k Key) string { return redisPrefix + k.String() }
 
-func appendArgs(args []any, c *Charge) []any {
+// takeArgs is how many arguments take.lua gets for each charge.
+const takeArgs = 5
+
+func appendArgs(args []any, c *Charge, beyond bool) []any {
 	limit := c.Rule.Requests
 	if c.Rule.Shadow {
 		limit = -limit
 	}
-	return append(args, limit, c.Units, c.Rule.Per.Microseconds(), grain(c.Rule.Requests))
+	return append(args, limit, c.Units, c.Rule.Per.Microseconds(), grain(c.Rule.Requests), beyond)
 }
 
-// read takes apart what take.lua gives.
-func (r *Redis) read(answer *redis.Cmd, charges []Charge, results []Result) (bool, error) {
+// read takes apart what take.lua gives. Of several servers' clocks one is kept: they order what each
+// key's own server says, and a key that moves is ordered anew.
+func (a *reply) read(answer *redis.Cmd, charges []Charge, results []Result) error {
 	values, err := answer.Int64Slice()
 	if err != nil {
-		return false, fmt.Errorf("asking Redis: %w", err)
+		return fmt.Errorf("asking Redis: %w", err)
 	}
-	if len(values) != 1+2*len(charges) {
-		return false, fmt.Errorf("asking Redis: %d values for %d limits", len(values), len(charges))
+	if len(values) != 2+2*len(charges) {
+		return fmt.Errorf("asking Redis: %d values for %d limits", len(values), len(charges))
 	}
 	for i := range charges {
-		used, wait := values[1+2*i], values[2+2*i]
+		used, wait := values[2+2*i], values[3+2*i]
 		results[i] = Result{
 			Limit: charges[i].Rule.Requests, Used: used, Over: wait > 0, RetryAfter: time.Duration(wait) * time.Microsecond,
 		}
 	}
-	return values[0] == 1, nil
+	a.admitted, a.clock = values[0] == 1, values[1]
+	return nil
 }
 
-// failed notes that Redis gave no answer. A single late one may be chance; what is not late is an error.
-func (r *Redis) failed(err error) {
+// failed notes that Redis gave no answer, and says what loss that is. A single late one may be chance; what is
+// not late is an error.
+func (r *Redis) failed(err error, now phase, l loss) loss {
 	r.failures.Add(1)
-	if errors.Is(err, context.DeadlineExceeded) && r.slow.Add(1) < slowAnswers {
-		return
+	if !errors.Is(err, context.DeadlineExceeded) || r.slow.Add(1) >= slowAnswers {
+		return r.lose(err, r.feed.Load())
 	}
-	if phase(r.phase.Swap(int32(away))) != away {
+	if now == settling {
+		return l
+	}
+	return loss{}
+}
+
+// lose says that Redis is away, if it is not known yet and the feed is the one in use.
+func (r *Redis) lose(err error, of *feed) loss {
+	r.changing.Lock()
+	defer r.changing.Unlock()
+	if phase(r.phase.Load()) != away && r.feed.Load() == of {
+		r.lost.Store(&loss{number: r.lost.Load().number + 1, at: r.opts.Memory.now()})
+		r.phase.Store(int32(away))
 		r.log.Warn("Redis is away: this processor keeps to its share of rate limits", "error", err)
 	}
+	return *r.lost.Load()
+}
+
+// enter changes the phase, unless Redis has gone away meanwhile.
+func (r *Redis) enter(from, to phase) bool {
+	r.changing.Lock()
+	defer r.changing.Unlock()
+	if phase(r.phase.Load()) != from {
+		return false
+	}
+	r.slow.Store(0)
+	r.phase.Store(int32(to))
+	return true
 }

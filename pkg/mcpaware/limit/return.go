@@ -16,26 +16,30 @@ const told = 200
 func (r *Redis) Run(ctx context.Context) error {
 	tick := time.NewTicker(probeInterval)
 	defer tick.Stop()
+	defer r.leave()
 	var settled time.Time
 	for first := true; ; first = false {
 		switch phase(r.phase.Load()) {
 		case away:
+			r.leave()
 			err := r.comeBack(ctx)
 			switch {
 			case err == nil && first:
 				// Nothing was admitted before.
-				r.enter(shared)
+				r.share(away)
 			case err == nil:
 				settled = time.Now().Add(settleTime)
-				r.enter(settling)
+				r.enter(away, settling)
 			case first && ctx.Err() == nil:
 				r.log.Warn("Redis is away: this processor keeps to its share of rate limits", "error", err)
 			}
 		case settling:
-			if time.Now().After(settled) && r.phase.CompareAndSwap(int32(settling), int32(shared)) {
-				r.log.Info("Redis counts rate limits for all processors", "after_absence", true)
+			r.check(ctx)
+			if time.Now().After(settled) {
+				r.share(settling)
 			}
 		case shared:
+			r.check(ctx)
 			r.settleDebts(ctx)
 		}
 		select {
@@ -46,11 +50,17 @@ func (r *Redis) Run(ctx context.Context) error {
 	}
 }
 
-func (r *Redis) enter(p phase) {
-	r.slow.Store(0)
-	r.phase.Store(int32(p))
-	if p == shared {
-		r.log.Info("Redis counts rate limits for all processors", "after_absence", false)
+// share lets Redis decide.
+func (r *Redis) share(from phase) {
+	if r.enter(from, shared) {
+		r.log.Info("Redis counts rate limits for all processors", "after_absence", from == settling)
+	}
+}
+
+// leave ends the feed, if there is one.
+func (r *Redis) leave() {
+	if f := r.feed.Swap(nil); f != nil {
+		f.close()
 	}
 }
 
@@ -58,6 +68,15 @@ func (r *Redis) enter(p phase) {
 func (r *Redis) comeBack(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
+	f, err := r.hear(ctx)
+	if err != nil {
+		return fmt.Errorf("looking for Redis: %w", err)
+	}
+	defer func() {
+		if r.feed.Load() != f {
+			f.close()
+		}
+	}()
 	alive := redisPrefix + "alive:" + r.opts.Instance
 	// A Redis that has lost its memory is told all that is known here, not only what it has missed.
 	lost, err := r.opts.Client.Exists(ctx, alive).Result()
@@ -70,6 +89,7 @@ func (r *Redis) comeBack(ctx context.Context) error {
 	if err := r.opts.Client.Set(ctx, alive, 1, 0).Err(); err != nil {
 		return fmt.Errorf("looking for Redis: %w", err)
 	}
+	r.feed.Store(f)
 	return nil
 }
 

@@ -1,11 +1,12 @@
 -- Charges a message for all its rules or for none, by this server's clock.
--- KEYS: a window each. ARGV, four each: limit, units, length in microseconds, units a group may have; the
--- limit of a shadow is negative.
--- Gives 1 or 0 for admitted, then for each key the units in its window and, where it has no room, the
+-- KEYS: a window each. ARGV, five each: limit, units, length in microseconds, units a group may have, and 1
+-- where the processor would have more than its share with these units; the limit of a shadow is negative.
+-- Gives 1 or 0 for admitted, this server's clock, then for each key the units in its window and, where it has no room, the
 -- microseconds until it has; else 0.
 --
 -- A window is a hash: h is the number of its first group, t that of the next one, u the units of all, and
--- each group stands under its number as the time of its first unit and its units.
+-- each group stands under its number as the time of its first unit and its units. b is until when some processor may have
+-- more than its share: until then all processors are told of what is used.
 local clock = redis.call('TIME')
 local now = clock[1] * 1000000 + clock[2]
 
@@ -16,13 +17,13 @@ end
 
 local windows, out, admitted = {}, {}, 1
 for i, key in ipairs(KEYS) do
-  local limit, units = tonumber(ARGV[4 * i - 3]), tonumber(ARGV[4 * i - 2])
-  local per = tonumber(ARGV[4 * i - 1])
+  local limit, units = tonumber(ARGV[5 * i - 4]), tonumber(ARGV[5 * i - 3])
+  local per = tonumber(ARGV[5 * i - 2])
   local shadow = limit < 0
   if shadow then limit = -limit end
   if units > limit then units = limit end
-  local m = redis.call('HMGET', key, 'h', 't', 'u')
-  local w = { head = tonumber(m[1]) or 0, tail = tonumber(m[2]) or 0, used = tonumber(m[3]) or 0, units = units, per = per, over = false }
+  local m = redis.call('HMGET', key, 'h', 't', 'u', 'b')
+  local w = { head = tonumber(m[1]) or 0, tail = tonumber(m[2]) or 0, used = tonumber(m[3]) or 0, units = units, per = per, over = false, limit = limit, borrowed = tonumber(m[4]) or 0 }
   local gone = {}
   while w.head < w.tail do
     local at, n = group(key, w.head)
@@ -52,9 +53,9 @@ for i, key in ipairs(KEYS) do
     if not shadow then admitted = 0 end
   end
   windows[i] = w
-  out[2 * i], out[2 * i + 1] = w.used, wait
+  out[2 * i + 1], out[2 * i + 2] = w.used, wait
 end
-out[1] = admitted
+out[1], out[2] = admitted, now
 if admitted == 0 then return out end
 
 for i, key in ipairs(KEYS) do
@@ -63,7 +64,7 @@ for i, key in ipairs(KEYS) do
     local at, n = now, 0
     if w.head < w.tail then
       at, n = group(key, w.tail - 1)
-      if n + w.units <= tonumber(ARGV[4 * i]) then
+      if n + w.units <= tonumber(ARGV[5 * i - 1]) then
         w.tail = w.tail - 1
       else
         at, n = math.max(at, now), 0
@@ -71,7 +72,14 @@ for i, key in ipairs(KEYS) do
     end
     redis.call('HSET', key, w.tail, string.format('%.0f %d', at, n + w.units), 'h', w.head, 't', w.tail + 1, 'u', w.used + w.units)
     redis.call('PEXPIRE', key, string.format('%.0f', w.per / 1000 + 1000))
-    out[2 * i] = w.used + w.units
+    out[2 * i + 1] = w.used + w.units
+    if ARGV[5 * i] == '1' then
+      w.borrowed = now + w.per
+      redis.call('HSET', key, 'b', string.format('%.0f', w.borrowed))
+    end
+    if w.borrowed > now then
+      redis.call('PUBLISH', 'holdfast:limit:news', string.format('%s %d %.0f %d %.0f', key, w.used + w.units, now, w.limit, w.per))
+    end
   end
 end
 return out

@@ -62,6 +62,21 @@ func (w *window) add(now, units, grain int64) (grown int) {
 	return grown
 }
 
+// insert takes units at a time that may be earlier than that of the last ones.
+func (w *window) insert(at, units, grain int64) (grown int) {
+	n := w.n
+	grown = w.add(at, units, grain)
+	if w.n == n {
+		return grown
+	}
+	i := w.n - 1
+	for ; i > 0 && w.at(i-1).at > at; i-- {
+		*w.at(i) = *w.at(i - 1)
+	}
+	*w.at(i) = group{at: at, units: units}
+	return grown
+}
+
 // grow doubles the ring, whose length is a power of two.
 func (w *window) grow() int {
 	size := max(4, 2*len(w.ring))
