@@ -8,9 +8,9 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
-	"maps"
 	"reflect"
 	"slices"
+	"strconv"
 	"sync"
 
 	"github.com/envoyproxy/go-control-plane/pkg/cache/types"
@@ -109,17 +109,35 @@ func (g Group) Messages() map[string]types.Resource {
 }
 
 // Version is the hash of the whole group: names and versions in order of name.
-func (g Group) Version() string { return HashVersions(g.Versions()) }
+func (g Group) Version() string {
+	return condense(g, func(r Versioned) string { return r.Version })
+}
 
 // HashVersions condenses the versions of a group, by name, into one: a SHA-256 in
 // hex that is the same for the same content, whoever holds it.
 func HashVersions(versions map[string]string) string {
-	h := sha256.New()
-	for _, name := range slices.Sorted(maps.Keys(versions)) {
-		// Lengths keep neighbouring fields apart.
-		_, _ = fmt.Fprintf(h, "%d:%s%d:%s", len(name), name, len(versions[name]), versions[name])
+	return condense(versions, func(version string) string { return version })
+}
+
+func condense[V any](all map[string]V, version func(V) string) string {
+	names := make([]string, 0, len(all))
+	size := 0
+	for name, v := range all {
+		names = append(names, name)
+		size += len(name) + len(version(v)) + 2*len("1234:")
 	}
-	return hex.EncodeToString(h.Sum(nil))
+	slices.Sort(names)
+	text := make([]byte, 0, size)
+	for _, name := range names {
+		// Lengths keep neighbouring fields apart.
+		for _, field := range [...]string{name, version(all[name])} {
+			text = strconv.AppendInt(text, int64(len(field)), 10)
+			text = append(text, ':')
+			text = append(text, field...)
+		}
+	}
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:])
 }
 
 // Set is all resources of one Envoy. It must not be changed once it is in use.
@@ -128,10 +146,9 @@ type Set struct {
 
 	once     sync.Once
 	snapshot *cachev3.Snapshot
-	// versions of the types, in the order of Types, and of the set, computed once.
-	hashing  sync.Once
+	// versions of the types, in the order of Types, computed when they are asked for.
+	hashing  sync.Mutex
 	versions [4]string
-	version  string
 	// differences by type, from the groups asked about last.
 	comparing   sync.Mutex
 	differences map[string][]*Difference
@@ -174,28 +191,34 @@ func (s *Set) Usable() error {
 
 // Version condenses all groups into one hash.
 func (s *Set) Version() string {
-	s.hash()
-	return s.version
+	all := make(map[string]string, len(s.versions))
+	for _, t := range Types() {
+		all[t] = s.TypeVersion(t)
+	}
+	return HashVersions(all)
 }
 
 // TypeVersion is the version of the resources of one type; see Group.Version.
 func (s *Set) TypeVersion(typeURL string) string {
-	s.hash()
-	if i := slices.Index(Types(), typeURL); i >= 0 {
-		return s.versions[i]
+	i := slices.Index(Types(), typeURL)
+	if i < 0 {
+		return s.Group(typeURL).Version()
 	}
-	return s.Group(typeURL).Version()
+	s.hashing.Lock()
+	defer s.hashing.Unlock()
+	if s.versions[i] == "" {
+		s.versions[i] = s.Group(typeURL).Version()
+	}
+	return s.versions[i]
 }
 
-func (s *Set) hash() {
-	s.hashing.Do(func() {
-		all := make(map[string]string, len(s.versions))
-		for i, t := range Types() {
-			s.versions[i] = s.Group(t).Version()
-			all[t] = s.versions[i]
+// sameVersions takes over the versions of the groups that both sets have.
+func (s *Set) sameVersions(other *Set) {
+	for i, t := range Types() {
+		if s.versions[i] == "" && s.Group(t).Is(other.Group(t)) {
+			s.versions[i] = other.TypeVersion(t)
 		}
-		s.version = HashVersions(all)
-	})
+	}
 }
 
 // Snapshot gives the set in go-control-plane's form, versions filled in. It is

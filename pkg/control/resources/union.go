@@ -3,6 +3,7 @@ package resources
 import (
 	"fmt"
 	"maps"
+	"slices"
 
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
@@ -23,6 +24,9 @@ func Union(routes, clusters []*Set) (*Set, error) {
 	if len(routes) == 0 || len(clusters) == 0 {
 		return nil, fmt.Errorf("a union of no sets")
 	}
+	if len(routes) == 1 && len(clusters) == 1 && routes[0] == clusters[0] {
+		return routes[0], routes[0].Usable()
+	}
 	out := &Set{Clusters: clusters[0].Clusters, Endpoints: clusters[0].Endpoints, Listeners: routes[0].Listeners}
 	for _, s := range clusters[1:] {
 		out.Clusters, out.Endpoints = joined(out.Clusters, s.Clusters), joined(out.Endpoints, s.Endpoints)
@@ -30,6 +34,9 @@ func Union(routes, clusters []*Set) (*Set, error) {
 	var err error
 	if out.Routes, err = unionRoutes(routes); err != nil {
 		return nil, err
+	}
+	for _, s := range slices.Concat(clusters, routes) {
+		out.sameVersions(s)
 	}
 	return out, out.Usable()
 }
@@ -59,6 +66,9 @@ func addMissing(to, from Group) {
 }
 
 func unionRoutes(sets []*Set) (Group, error) {
+	if !slices.ContainsFunc(sets, func(s *Set) bool { return !s.Routes.Is(sets[0].Routes) }) {
+		return sets[0].Routes, nil
+	}
 	merged := make(map[string]*routev3.RouteConfiguration)
 	out := Group{}
 	for _, s := range sets {

@@ -48,7 +48,7 @@ func (s *Server) States() []State {
 func (st *stream) state() State {
 	out := State{Peer: st.peer, Types: make(map[string]TypeState, len(st.types))}
 	for typeURL, sub := range st.types {
-		out.Types[typeURL] = TypeState{Acked: sub.version(st.peer.Delta), Resources: len(sub.acked), Pending: len(sub.sent) > 0}
+		out.Types[typeURL] = TypeState{Acked: sub.version(typeURL, st.peer.Delta), Resources: len(sub.acked), Pending: len(sub.sent) > 0}
 		if at := sub.silentSince(); !at.IsZero() && (out.Waiting.IsZero() || at.Before(out.Waiting)) {
 			out.Waiting = at
 		}

@@ -193,7 +193,7 @@ func (s *Server) HoldsPolicies(key rollout.Key, g resources.Group) bool {
 		return false
 	}
 	sub, ok := st.types[names.TypeURLRoutePolicy]
-	return ok && sub.holds(g, true)
+	return ok && sub.holdsPolicies(g)
 }
 
 // opening admits a stream, or not.

@@ -74,7 +74,7 @@ func TestWhatAnEnvoyHolds(t *testing.T) {
 	x := newExchange(t, rollout.Envoy)
 	holds := func(want versions, expect bool) {
 		t.Helper()
-		if got := x.st.types[typeURL].holds(group(want), true); got != expect {
+		if got := x.st.types[typeURL].holds(&resources.Set{Clusters: group(want)}, typeURL); got != expect {
 			t.Fatalf("holds %v: %v; it has %v", want, got, x.st.types[typeURL].acked)
 		}
 	}
@@ -114,7 +114,7 @@ func TestWhatAProcessorHolds(t *testing.T) {
 	x.answer(typeURL, "1", "a and c are missing")
 	x.send(typeURL, "2", versions{"c": "1"})
 	x.answer(typeURL, "2", "")
-	if !x.st.types[typeURL].holds(group(versions{"a": "1", "b": "1", "c": "1"}), true) {
+	if !x.st.types[typeURL].holdsPolicies(group(versions{"a": "1", "b": "1", "c": "1"})) {
 		t.Fatalf("it has %v", x.st.types[typeURL].acked)
 	}
 }
@@ -126,11 +126,12 @@ func TestNamedSubscription(t *testing.T) {
 	x.send(typeURL, "1", versions{"r": "1"})
 	x.answer(typeURL, "1", "")
 	sub := x.st.types[typeURL]
-	if !sub.holds(group(versions{"r": "1", "unasked": "1"}), true) || sub.holds(group(versions{"r": "2"}), true) || sub.holds(group(nil), true) {
+	holds := func(want versions) bool { return sub.holds(&resources.Set{Routes: group(want)}, typeURL) }
+	if !holds(versions{"r": "1", "unasked": "1"}) || holds(versions{"r": "2"}) || holds(nil) {
 		t.Fatalf("it has %v", sub.acked)
 	}
 	x.request(&discoveryv3.DeltaDiscoveryRequest{TypeUrl: typeURL, ResourceNamesUnsubscribe: []string{"r"}})
-	if !sub.holds(group(nil), true) {
+	if !holds(nil) {
 		t.Fatalf("it has %v", sub.acked)
 	}
 }

@@ -92,7 +92,7 @@ func (s *subscription) subscribe(add, remove []string) error {
 	for _, name := range add {
 		if name == "*" {
 			s.wildcard = true
-			s.against = nil
+			s.forget()
 			continue
 		}
 		s.names[name] = true
@@ -101,7 +101,7 @@ func (s *subscription) subscribe(add, remove []string) error {
 	for _, name := range remove {
 		if name == "*" {
 			s.wildcard = false
-			s.against = nil
+			s.forget()
 			continue
 		}
 		delete(s.names, name)
@@ -190,7 +190,7 @@ func (st *stream) holds(set *resources.Set) bool {
 			}
 			continue
 		}
-		if !sub.holds(set.Group(typeURL), st.peer.Delta) {
+		if st.peer.Delta && !sub.holds(set, typeURL) || !st.peer.Delta && sub.ackedVersion != set.TypeVersion(typeURL) {
 			return false
 		}
 	}

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"iter"
 	"maps"
 	"slices"
 	"time"
@@ -21,10 +22,13 @@ type subscription struct {
 	// until somebody asks.
 	acked  map[string]string
 	hashed string
-	// against is the group that holds was last asked about, and lagging the names of which
-	// the peer has not what is in it.
-	against resources.Group
-	lagging map[string]struct{}
+	// against is the set that holds was last asked about, compared its resources of this type
+	// (never nil then). unlike are the names of which the peer has not what is in it, true for
+	// those that it asked for, whose number is lagging.
+	against  *resources.Set
+	compared resources.Group
+	unlike   map[string]bool
+	lagging  int
 	// ackedVersion is the version of the whole type that it took last (state of the world).
 	ackedVersion string
 	nack         *Refusal
@@ -109,7 +113,8 @@ func (s *subscription) answer(nonce string, refused bool, whole bool) (response,
 func (s *subscription) accept(r response, whole bool) {
 	s.ackedVersion = r.version
 	if whole {
-		s.acked, s.against, s.hashed = maps.Clone(r.after), nil, ""
+		s.acked = maps.Clone(r.after)
+		s.forget()
 		return
 	}
 	for name, version := range r.changed {
@@ -129,48 +134,90 @@ func (s *subscription) lose(name string) {
 	s.compare(name)
 }
 
-// holds says whether the peer has g as far as it asked for it. Asked about the same group again,
-// which must not have been changed, it looks at nothing but what is left to be acknowledged.
-func (s *subscription) holds(g resources.Group, delta bool) bool {
-	if !delta {
-		return s.ackedVersion == g.Version()
+// holds says whether the peer has a set's resources of a type as far as it asked for them.
+// Asked about another set than before it looks only at what is different in that.
+func (s *subscription) holds(set *resources.Set, typeURL string) bool {
+	if set == s.against && s.compared != nil {
+		return s.lagging == 0
 	}
-	if g == nil {
-		g = resources.Group{}
+	var names iter.Seq[string]
+	if s.compared == nil {
+		s.unlike, s.lagging = map[string]bool{}, 0
+		names = union(maps.Keys(set.Group(typeURL)), maps.Keys(s.acked))
+	} else {
+		d := set.Since(typeURL, s.compared)
+		names = union(slices.Values(d.Changed), slices.Values(d.Removed))
 	}
-	if s.against == nil || !g.Is(s.against) {
-		s.against, s.lagging = g, map[string]struct{}{}
-		for name := range g {
-			s.compare(name)
-		}
-		for name := range s.acked {
-			s.compare(name)
-		}
+	s.against, s.compared = set, set.Group(typeURL)
+	if s.compared == nil {
+		s.compared = resources.Group{}
 	}
-	return len(s.lagging) == 0
+	for name := range names {
+		s.compare(name)
+	}
+	return s.lagging == 0
 }
+
+// holdsPolicies is holds for processors, who acknowledge all that they have at once.
+func (s *subscription) holdsPolicies(g resources.Group) bool {
+	if s.wildcard {
+		return g.Matches(s.acked)
+	}
+	for name := range s.names {
+		r, exists := g[name]
+		if version, has := s.acked[name]; has != exists || version != r.Version {
+			return false
+		}
+	}
+	return true
+}
+
+func union[V any](seqs ...iter.Seq[V]) iter.Seq[V] {
+	return func(yield func(V) bool) {
+		for _, seq := range seqs {
+			for v := range seq {
+				if !yield(v) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// forget has the next question looked at as a whole.
+func (s *subscription) forget() { s.against, s.compared, s.hashed = nil, nil, "" }
 
 // compare notes whether the peer has of one name what it was asked about last.
 func (s *subscription) compare(name string) {
-	if s.against == nil {
+	if s.compared == nil {
 		return
 	}
-	r, exists := s.against[name]
+	if s.unlike[name] {
+		s.lagging--
+	}
+	r, exists := s.compared[name]
 	version, has := s.acked[name]
-	if (s.wildcard || s.names[name]) && (has != exists || version != r.Version) {
-		s.lagging[name] = struct{}{}
-	} else {
-		delete(s.lagging, name)
+	if has == exists && version == r.Version {
+		delete(s.unlike, name)
+		return
+	}
+	wanted := s.wildcard || s.names[name]
+	s.unlike[name] = wanted
+	if wanted {
+		s.lagging++
 	}
 }
 
 // version condenses what the peer has.
-func (s *subscription) version(delta bool) string {
+func (s *subscription) version(typeURL string, delta bool) string {
 	switch {
 	case !delta:
 		return s.ackedVersion
 	case len(s.acked) == 0:
 		return ""
+	case s.against != nil && len(s.unlike) == 0:
+		// All who have it share what it comes to.
+		return s.against.TypeVersion(typeURL)
 	default:
 		if s.hashed == "" {
 			s.hashed = resources.HashVersions(s.acked)

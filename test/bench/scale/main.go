@@ -34,6 +34,9 @@ type figures struct {
 	changes            []time.Duration
 	// applies are the parts of changes until the call returned.
 	applies []time.Duration
+	// cpu is what the control plane ran for between the first and the last change, calls for its
+	// status included.
+	cpu time.Duration
 	// idleKB is the memory before the first client, peakKB the most there was.
 	idleKB, peakKB int
 	clients        []*client
@@ -79,6 +82,9 @@ func (f *figures) print(p plan) {
 	if len(f.changes) > 0 {
 		fmt.Printf("change to last ACK        p50 %s, p99 %s\n", percentile(f.changes, 50), percentile(f.changes, 99))
 		fmt.Printf("of which the apply call   p50 %s, p99 %s\n", percentile(f.applies, 50), percentile(f.applies, 99))
+	}
+	if len(f.changes) > 0 {
+		fmt.Printf("CPU of it for a change    %s\n", (f.cpu / time.Duration(len(f.changes))).Round(100*time.Microsecond))
 	}
 	if len(f.usage) > 1 {
 		fmt.Printf("use after changes         %s\n", f.growth())
@@ -142,7 +148,7 @@ func run(ctx context.Context, xds string, p plan) (f *figures, err error) {
 }
 
 // change applies one server again and again, the first time to make it.
-func (f *figures) change(ctx context.Context, p plan, plane *plane, fleet *fleet, state string) error {
+func (f *figures) change(ctx context.Context, p plan, plane *plane, fleet *fleet, state string) (err error) {
 	for n := 0; n <= p.changes && p.changes > 0; n++ {
 		if err := plane.settled(ctx); err != nil {
 			return err
@@ -164,10 +170,19 @@ func (f *figures) change(ctx context.Context, p plan, plane *plane, fleet *fleet
 		if err := fleet.await(ctx, has); err != nil {
 			return fmt.Errorf("change %d: %w", n, err)
 		}
-		if n > 0 {
+		if n == 0 {
+			if f.cpu, err = plane.cpu(); err != nil {
+				return err
+			}
+		} else {
 			f.changes = append(f.changes, time.Since(began))
 			f.applies = append(f.applies, applied)
 		}
 	}
-	return nil
+	if len(f.changes) > 0 {
+		before := f.cpu
+		f.cpu, err = plane.cpu()
+		f.cpu -= before
+	}
+	return err
 }

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -152,4 +153,28 @@ func (p *plane) memoryKB(field string) (int, error) {
 		}
 	}
 	return 0, errors.New("reading the memory: no " + field)
+}
+
+// ticksPerSecond is the unit of times in proc_pid_stat(5): USER_HZ, which is 100 on all that
+// Go runs on.
+const ticksPerSecond = 100
+
+// cpu is the time that the process has run on all cores.
+func (p *plane) cpu() (time.Duration, error) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.cmd.Process.Pid))
+	if err != nil {
+		return 0, fmt.Errorf("reading the CPU time: %w", err)
+	}
+	// The second field is the name, in parentheses; utime and stime are the 14th and 15th.
+	_, rest, _ := strings.Cut(string(text), ") ")
+	fields := strings.Fields(rest)
+	if len(fields) < 13 {
+		return 0, errors.New("reading the CPU time: too few fields")
+	}
+	user, err := strconv.Atoi(fields[11])
+	system, err2 := strconv.Atoi(fields[12])
+	if err := errors.Join(err, err2); err != nil {
+		return 0, fmt.Errorf("reading the CPU time: %w", err)
+	}
+	return time.Duration(user+system) * time.Second / ticksPerSecond, nil
 }
