@@ -31,13 +31,18 @@ type stateful struct {
 	seen    []seen
 	subs    map[string]int
 	clients []string
+	// resumable: event streams can be taken up again where they broke off.
+	resumable bool
+	// more makes further tools; nil: none.
+	more func(*mcp.Server)
 	// opening takes the place of the server for initialize; nil: nothing does.
 	opening func(w http.ResponseWriter, r *http.Request, open http.Handler)
 }
 
-func newStateful(t *testing.T, name string) *stateful {
+func newStateful(t *testing.T, name string, with func(*stateful)) *stateful {
 	t.Helper()
 	s := &stateful{t: t, name: name, address: "127.0.0.1:0", subs: map[string]int{}}
+	with(s)
 	s.start()
 	t.Cleanup(s.kill)
 	return s
@@ -75,7 +80,14 @@ func (s *stateful) start() {
 		_ = r.Session.Log(ctx, &mcp.LoggingMessageParams{Level: "warning", Data: s.name}) //nolint:staticcheck // legacy revisions have it
 		return &mcp.CallToolResult{Content: []mcp.Content{&mcp.TextContent{Text: r.Session.ID()}}}, struct{}{}, nil
 	})
-	handler := mcp.NewStreamableHTTPHandler(func(*http.Request) *mcp.Server { return server }, &mcp.StreamableHTTPOptions{Logger: slog.New(slog.DiscardHandler)})
+	if s.more != nil {
+		s.more(server)
+	}
+	options := &mcp.StreamableHTTPOptions{Logger: slog.New(slog.DiscardHandler)}
+	if s.resumable {
+		options.EventStore = mcp.NewMemoryEventStore(nil)
+	}
+	handler := mcp.NewStreamableHTTPHandler(func(*http.Request) *mcp.Server { return server }, options)
 	mux := http.NewServeMux()
 	mux.HandleFunc("/health", func(http.ResponseWriter, *http.Request) {})
 	mux.HandleFunc("/mcp", func(w http.ResponseWriter, r *http.Request) {
@@ -98,13 +110,20 @@ func (s *stateful) start() {
 
 // kill cuts everything at once, as the death of the process does.
 func (s *stateful) kill() {
+	s.cut()
 	s.mu.Lock()
-	server, sessions := s.server, s.mcp
+	sessions := s.mcp
 	s.mu.Unlock()
-	_ = server.Close()
 	for session := range sessions.Sessions() {
 		_ = session.Close()
 	}
+}
+
+// cut closes the connections, and the address to new ones.
+func (s *stateful) cut() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_ = s.server.Close()
 }
 
 // requests that carry a session of this server, and those that carry another id.
@@ -132,9 +151,15 @@ type sessions struct {
 // startSessions runs a server in two regions with two endpoints each; extra is added to its spec.
 func startSessions(t *testing.T, mode, extra string, extprocArgs ...string) *sessions {
 	t.Helper()
+	return startSessionsWith(t, func(*stateful) {}, mode, extra, extprocArgs...)
+}
+
+// startSessionsWith changes the servers before they start.
+func startSessionsWith(t *testing.T, with func(*stateful), mode, extra string, extprocArgs ...string) *sessions {
+	t.Helper()
 	out := &sessions{servers: map[string]*stateful{}}
 	address := func(name string) string {
-		out.servers[name] = newStateful(t, name)
+		out.servers[name] = newStateful(t, name, with)
 		return out.servers[name].address
 	}
 	config := fmt.Sprintf(`
@@ -223,15 +248,22 @@ func (s *sessions) open(t *testing.T, header http.Header) string {
 // legacyClient keeps the session of one client of the official SDK.
 type legacyClient struct {
 	*mcp.ClientSession
-	logged chan string
+	logged   chan string
+	progress chan struct{}
 }
 
 // connect opens a session with the official SDK, which falls back to initialize since
 // these servers know nothing newer.
 func (s *sessions) connect(t *testing.T, name string) *legacyClient {
 	t.Helper()
-	c := &legacyClient{logged: make(chan string, 100)}
+	c := &legacyClient{logged: make(chan string, 100), progress: make(chan struct{}, 100)}
 	client := mcp.NewClient(&mcp.Implementation{Name: name, Version: "1"}, &mcp.ClientOptions{
+		ProgressNotificationHandler: func(context.Context, *mcp.ProgressNotificationClientRequest) {
+			select {
+			case c.progress <- struct{}{}:
+			default:
+			}
+		},
 		LoggingMessageHandler: func(_ context.Context, r *mcp.LoggingMessageRequest) { //nolint:staticcheck // legacy revisions have it
 			text, _ := r.Params.Data.(string)
 			select {

@@ -289,6 +289,9 @@ func (e *edge) onResponse(req *extprocv3.ProcessingRequest, m *extprocv3.HttpHea
 		e.debug("session lost", "flags", local.Flags, "details", local.CodeDetails)
 		return e.replaced(noSession(), h)
 	}
+	if e.streamGone(h, local, attrs.text("upstream.address")) {
+		return e.replaced(endedStream(), h)
+	}
 	cause, broken := e.broken(e.call(), h, local, report, judged)
 	if broken && len(e.decision.Batch) > 0 {
 		return e.replaced(e.insteadOfBatch(h, local, report, judged), h)

@@ -32,6 +32,10 @@ type edgeSession struct {
 	// alone: the server has one endpoint, so there is no other choice and no better
 	// knowledge of whether the session is lost than the server's.
 	alone bool
+	// first is the endpoint that opened the session, resumes is set for a request that
+	// takes up one of its streams again.
+	first   string
+	resumes bool
 	// opening is set for initialize, by whose answer a server may open a session.
 	opening *session.Session
 }
@@ -76,7 +80,8 @@ func (e *edge) joinSession() bool {
 		e.decision.RemoveHeaders = append(e.decision.RemoveHeaders, headerSession)
 		return true
 	}
-	s.token = ids[0]
+	s.token, s.first = ids[0], owner.Endpoint
+	s.resumes = e.request.Verb == http.MethodGet && len(e.request.Header.Values(headerLastEvent)) > 0
 	s.call = &policyv1.CallSession{Token: s.token, Endpoint: owner.Endpoint, UpstreamId: owner.UpstreamID}
 	header := names.HeaderEndpointOnly
 	if server.GetReinitializeSessions() && e.service.opts.Reopener != nil {
