@@ -219,7 +219,9 @@ func (a *attempt) finish(f *final, last bool) error {
 	}
 	if verdict == outcome.Good {
 		a.remember(f)
-		a.rememberReplayed()
+		if f.failure == "" {
+			a.rememberReplayed()
+		}
 	}
 	if !a.translate(f) {
 		return a.judged(outcome.ToolFailed, false, last)
