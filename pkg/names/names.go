@@ -75,7 +75,7 @@ const (
 
 // Dynamic metadata that the edge filter takes from the processor
 // (metadata_options.receiving_namespaces.untyped) and the attempt filter hands
-// back (forwarding_namespaces.untyped). Unlike request headers, which all tries
+// back (AttributeCall, AttributeFailed). Unlike request headers, which all tries
 // of a request share and which go on to the server, it is there for every try and seen by no one else.
 const (
 	// MetadataNamespace holds all of it.
@@ -100,6 +100,13 @@ const (
 // MetadataFailed is the key, in MetadataNamespace, of where the try before failed:
 // "<host:port> <region>".
 const MetadataFailed = "failed"
+
+// Attributes by which the attempt filter hands back metadata, as CEL expressions: with the first message
+// of a try. Forwarded as a namespace it would be copied into each message.
+const (
+	AttributeCall   = "metadata.filter_metadata['" + MetadataNamespace + "']['" + MetadataCall + "']"
+	AttributeFailed = "metadata.filter_metadata['" + MetadataNamespace + "']['" + MetadataFailed + "']"
+)
 
 // HTTP filter names; per-route configuration refers to them.
 const (

@@ -95,9 +95,10 @@ func attemptFilter() (*hcmv3.HttpFilter, error) {
 		},
 		RequestAttributes: []string{
 			"upstream.address", "upstream.locality", "upstream.request_attempt_count",
+			names.AttributeCall, names.AttributeFailed,
 		},
-		// Written too: a try that fails leaves word for the next one.
-		MetadataOptions: &extprocv3.MetadataOptions{ForwardingNamespaces: callNamespace(), ReceivingNamespaces: callNamespace()},
+		// A try that fails leaves word for the next one.
+		MetadataOptions: &extprocv3.MetadataOptions{ReceivingNamespaces: callNamespace()},
 		MessageTimeout:  duration(messageTimeout),
 		// What the attempt point may ask for while it opens a session again.
 		MaxMessageTimeout: duration(maxMessageTimeout),

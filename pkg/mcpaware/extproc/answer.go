@@ -138,9 +138,10 @@ func (a *attempt) weigh(chunk []byte, ended, last bool) error {
 		return a.weighEvents(chunk, ended, last)
 	}
 	size := int64(len(a.held.body))
-	whole := ended || (a.held.length >= 0 && size >= a.held.length)
 	switch {
-	case whole:
+	// Envoy says in a message of its own that nothing comes after the last byte, so an answer
+	// whose length is announced is not let go before that: head, body and end leave at once.
+	case ended:
 		return a.judgeJSON(last)
 	case size > maxHeldBytes && a.held.status >= 500:
 		return a.judged(a.observeBroken(), false, false)
@@ -238,6 +239,9 @@ func (a *attempt) finish(f *final, last bool) error {
 func (a *attempt) late() error {
 	if e := a.held.events; e != nil && e.spoke {
 		return a.release(nil, false)
+	}
+	if a.held.events == nil && a.held.length >= 0 && int64(len(a.held.body)) >= a.held.length {
+		return a.judgeJSON(false)
 	}
 	verdict := outcome.Timeout
 	if a.held.status >= 500 {

@@ -122,15 +122,15 @@ func (a *attempt) onRequest(req *extprocv3.ProcessingRequest, m *extprocv3.HttpH
 	a.started = time.Now()
 	a.verb = h.first(":method")
 	a.duplex = req.GetProtocolConfig().GetResponseBodyMode() == filterv3.ProcessingMode_FULL_DUPLEX_STREAMED
-	if encoded := callMetadata(req); encoded != "" && len(encoded) <= maxCallBytes {
+	attrs := attributesOf(req)
+	if encoded := attrs.call(); encoded != "" && len(encoded) <= maxCallBytes {
 		call, err := decide.DecodeCall(encoded)
 		if err != nil {
 			return err
 		}
 		a.call = call
 	}
-	a.failedAddress, a.failedRegion = failedBefore(req)
-	attrs := attributesOf(req)
+	a.failedAddress, a.failedRegion = failedBefore(attrs)
 	mutation := &extprocv3.HeaderMutation{RemoveHeaders: h.own()}
 	reply := &extprocv3.CommonResponse{HeaderMutation: mutation}
 	a.turn(attrs.server(), h, reply)

@@ -6,7 +6,6 @@ import (
 	"testing"
 	"time"
 
-	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	filterv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/ext_proc/v3"
 	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
 	"github.com/google/go-cmp/cmp"
@@ -60,20 +59,25 @@ func tryHeaders(t *testing.T, verb string, call *policyv1.CallContext) *extprocv
 	encoded := base64.RawURLEncoding.EncodeToString(raw)
 	req := requestHeaders(verb == "GET", ":method: "+verb, ":path: /mcp", "x-request-id: r-1",
 		"x-holdfast-route: shopmax.get", "x-holdfast-more: x")
-	req.MetadataContext = metadataContext(encoded)
 	req.ProtocolConfig = &extprocv3.ProtocolConfiguration{ResponseBodyMode: filterv3.ProcessingMode_FULL_DUPLEX_STREAMED}
 	req.Attributes = attributeMap(map[string]any{
 		"upstream.address": mumbai, "upstream.locality": `region: "asia-south1" `,
 		"upstream.request_attempt_count": 1, "xds.cluster_name": "orders",
 	})
+	setAttribute(req, names.AttributeCall, encoded)
 	return req
 }
 
-// metadataContext is what Envoy forwards of metadataOf(encoded, nil).
-func metadataContext(encoded string) *corev3.Metadata {
-	return &corev3.Metadata{FilterMetadata: map[string]*structpb.Struct{
-		names.MetadataNamespace: metadataOf(encoded, nil).GetFields()[names.MetadataNamespace].GetStructValue(),
-	}}
+// setPlace says where Envoy sends the try.
+func setPlace(req *extprocv3.ProcessingRequest, attributes map[string]any) {
+	call := req.GetAttributes()[attributesKey].GetFields()[names.AttributeCall].GetStringValue()
+	req.Attributes = attributeMap(attributes)
+	setAttribute(req, names.AttributeCall, call)
+}
+
+// setAttribute adds a text to the attributes of a message.
+func setAttribute(req *extprocv3.ProcessingRequest, name, value string) {
+	req.GetAttributes()[attributesKey].GetFields()[name] = structpb.NewStringValue(value)
 }
 
 var (
@@ -199,8 +203,8 @@ func TestAttemptJudgesJSON(t *testing.T) {
 		}},
 		{name: "good, length announced", steps: []step{
 			{send: responseHeaders(false, append(jsonHeaders, "content-length: 48")...)},
-			{send: responseBody(goodResult, false), want: []string{"headers content-length=90" + stampedMumbai, "body " + goodStamped}},
-			{send: responseBody("", true), want: []string{"last "}},
+			{send: responseBody(goodResult, false)},
+			{send: responseBody("", true), want: []string{"headers content-length=90" + stampedMumbai, "last " + goodStamped}},
 		}},
 		{name: "good, with trailers", steps: []step{
 			{send: responseHeaders(false, jsonHeaders...)},
@@ -344,7 +348,7 @@ func TestAttemptWithoutCall(t *testing.T) {
 				x := e.open(names.PointAttempt)
 				defer x.hangUp()
 				req := tryHeaders(t, "POST", nil)
-				req.MetadataContext = metadataContext(encoded)
+				setAttribute(req, names.AttributeCall, encoded)
 				x.say(req)
 				want := []string{"headers x-holdfast-region=asia-south1 x-holdfast-via=" + mumbai}
 				if diff := cmp.Diff(want, x.say(responseHeaders(false, jsonHeaders...))); diff != "" {

@@ -60,13 +60,11 @@ func (a attributes) locality(field string) string {
 	return region
 }
 
-// callMetadata is the serialised call context that the edge point left for the
-// tries, "" where the filter does not forward it.
-func callMetadata(req *extprocv3.ProcessingRequest) string {
-	return req.GetMetadataContext().GetFilterMetadata()[names.MetadataNamespace].GetFields()[names.MetadataCall].GetStringValue()
-}
+// call is the serialised call context that the edge point left for the tries, "" where
+// there is none.
+func (a attributes) call() string { return a.text(names.AttributeCall) }
 
-// metadataOf is callMetadata's other side. subset, where not nil, tells Envoy's load
+// metadataOf is attributes.call's other side. subset, where not nil, tells Envoy's load
 // balancer which endpoints the call may go to.
 func metadataOf(call string, subset *structpb.Struct) *structpb.Struct {
 	fields := map[string]*structpb.Value{

@@ -6,12 +6,10 @@ import (
 	"strings"
 	"testing"
 
-	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	filterv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/ext_proc/v3"
 	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/types/known/structpb"
 
 	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/decide"
 	"github.com/holdfast-mcp/holdfast/pkg/names"
@@ -63,10 +61,9 @@ func BenchmarkAttempt(b *testing.B) {
 	}
 	head := requestHeaders(false, ":method: POST", ":path: /mcp")
 	head.ProtocolConfig = &extprocv3.ProtocolConfiguration{ResponseBodyMode: filterv3.ProcessingMode_FULL_DUPLEX_STREAMED}
-	head.Attributes = attributeMap(map[string]any{"upstream.address": mumbai, "upstream.locality": `region: "asia-south1" `})
-	head.MetadataContext = &corev3.Metadata{FilterMetadata: map[string]*structpb.Struct{
-		names.MetadataNamespace: metadataOf(base64.RawURLEncoding.EncodeToString(raw), nil).GetFields()[names.MetadataNamespace].GetStructValue(),
-	}}
+	head.Attributes = attributeMap(map[string]any{
+		"upstream.address": mumbai, "upstream.locality": `region: "asia-south1" `, names.AttributeCall: base64.RawURLEncoding.EncodeToString(raw),
+	})
 	for name, messages := range map[string][]*extprocv3.ProcessingRequest{
 		"json":  {responseHeaders(false, append(jsonHeaders, "content-length: 48")...), responseBody(goodResult, false), responseBody("", true)},
 		"event": {responseHeaders(false, eventHeaders...), responseBody(event(goodResult), false), responseBody("", true)},

@@ -1,6 +1,7 @@
 package extproc
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -90,6 +91,18 @@ func TestTriesEndWithoutEnvoy(t *testing.T) {
 		time.Sleep(2 * time.Second)
 		if got := y.heard(); len(got) != 0 {
 			t.Errorf("afterwards: %q", got)
+		}
+		z := e.open(names.PointAttempt)
+		defer z.hangUp()
+		z.ask(tryNumber(t, getOrder(until(time.Hour)), 1))
+		z.say(responseHeaders(false, append(jsonHeaders, "content-length: 48")...))
+		if got := z.say(responseBody(goodResult, false)); len(got) != 0 {
+			t.Errorf("before the end of the answer: %q", got)
+		}
+		time.Sleep(801 * time.Millisecond)
+		want := []string{"headers content-length=90" + stampedMumbai, "body " + goodStamped}
+		if got := z.heard(); !slices.Equal(got, want) {
+			t.Errorf("whole, but without an end: got %q, want %q", got, want)
 		}
 	})
 }

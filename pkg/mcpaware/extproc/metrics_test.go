@@ -112,7 +112,7 @@ func TestAttemptCountsRetries(t *testing.T) {
 		for attempt, address := range map[int]string{1: mumbai, 2: delhi} {
 			x := e.open(names.PointAttempt)
 			req := tryHeaders(t, "POST", getOrder(nil))
-			req.Attributes = attributeMap(map[string]any{"upstream.address": address, "upstream.request_attempt_count": attempt})
+			setPlace(req, map[string]any{"upstream.address": address, "upstream.request_attempt_count": attempt})
 			x.ask(req)
 			x.hangUp()
 		}

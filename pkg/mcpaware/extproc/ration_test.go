@@ -43,7 +43,7 @@ func routed(t *testing.T, e *envoy, body string) (string, *policyv1.CallContext)
 func tryNumber(t *testing.T, call *policyv1.CallContext, n float64) *extprocv3.ProcessingRequest {
 	t.Helper()
 	req := tryHeaders(t, "POST", call)
-	req.Attributes = attributeMap(map[string]any{"upstream.address": mumbai, "upstream.request_attempt_count": n})
+	setPlace(req, map[string]any{"upstream.address": mumbai, "upstream.request_attempt_count": n})
 	return req
 }
 
@@ -102,7 +102,7 @@ func TestHungRegionSpendsNoBudget(t *testing.T) {
 			time.Sleep(825 * time.Millisecond)
 			x.hangUp()
 			retry := tryNumber(t, call, 2)
-			retry.Attributes = attributeMap(map[string]any{"upstream.address": delhi, "upstream.request_attempt_count": 2.0})
+			setPlace(retry, map[string]any{"upstream.address": delhi, "upstream.request_attempt_count": 2.0})
 			y.ask(retry)
 			y.say(responseHeaders(true, ":status: 202"))
 			y.hangUp()

@@ -180,7 +180,7 @@ func TestSecondProviderSaysNothingOfTheFirst(t *testing.T) {
 			c.Second = &policyv1.SecondCall{Server: "archive", Tool: "find", Path: "/archive", FirstPath: "/mcp", Body: []byte("{}")}
 		})
 		req := try(t, call, "archive", "127.0.0.1:7301")
-		req.GetMetadataContext().GetFilterMetadata()[names.MetadataNamespace].Fields[names.MetadataFailed] = structpb.NewStringValue(delhi + " asia-south2")
+		setAttribute(req, names.AttributeFailed, delhi+" asia-south2")
 		x := e.open(names.PointAttempt)
 		defer x.hangUp()
 		x.ask(req)

@@ -126,7 +126,7 @@ func TestEndpointNames(t *testing.T) {
 				x := e.open(names.PointAttempt)
 				defer x.hangUp()
 				req := tryHeaders(t, "POST", getOrder(func(c *policyv1.CallContext) { c.Server = tt.server }))
-				req.Attributes = attributeMap(map[string]any{"upstream.address": tt.address, "upstream.locality": tt.locality})
+				setPlace(req, map[string]any{"upstream.address": tt.address, "upstream.locality": tt.locality})
 				x.say(req)
 				if got := x.say(responseHeaders(true, ":status: 400")); len(got) != 1 || got[0] != tt.want {
 					t.Errorf("%q, want %q", got, tt.want)

@@ -229,15 +229,14 @@ func TestWitness(t *testing.T) {
 		x.say(responseHeaders(false, jsonHeaders...))
 		left := x.ask(responseBody(brokenResult, true)).GetDynamicMetadata()
 		x.hangUp()
-		if got := left.GetFields()[names.MetadataNamespace].GetStructValue().GetFields()[names.MetadataFailed].GetStringValue(); got != mumbai+" asia-south1" {
-			t.Fatalf("the failed try leaves %q", got)
+		word := left.GetFields()[names.MetadataNamespace].GetStructValue().GetFields()[names.MetadataFailed].GetStringValue()
+		if word != mumbai+" asia-south1" {
+			t.Fatalf("the failed try leaves %q", word)
 		}
 		x = e.open(names.PointAttempt)
 		next := tryHeaders(t, "POST", getOrder(nil))
-		for key, value := range left.GetFields()[names.MetadataNamespace].GetStructValue().GetFields() {
-			next.GetMetadataContext().GetFilterMetadata()[names.MetadataNamespace].Fields[key] = value
-		}
-		next.Attributes = attributeMap(map[string]any{"upstream.address": delhi, "upstream.request_attempt_count": 2})
+		setPlace(next, map[string]any{"upstream.address": delhi, "upstream.request_attempt_count": 2})
+		setAttribute(next, names.AttributeFailed, word)
 		x.say(next)
 		x.say(responseHeaders(false, jsonHeaders...))
 		if reply := x.ask(responseBody(goodResult, true)); reply.GetDynamicMetadata() != nil {

@@ -3,7 +3,6 @@ package extproc
 import (
 	"strings"
 
-	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
 	"google.golang.org/protobuf/types/known/structpb"
 
 	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/outcome"
@@ -15,9 +14,8 @@ import (
 // endpoint and region in the request's metadata, where the next one finds it.
 
 // failedBefore is where the try before failed; empty for a first try.
-func failedBefore(req *extprocv3.ProcessingRequest) (address, region string) {
-	text := req.GetMetadataContext().GetFilterMetadata()[names.MetadataNamespace].GetFields()[names.MetadataFailed].GetStringValue()
-	address, region, _ = strings.Cut(text, " ")
+func failedBefore(attrs attributes) (address, region string) {
+	address, region, _ = strings.Cut(attrs.text(names.AttributeFailed), " ")
 	return address, region
 }
 
