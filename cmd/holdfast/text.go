@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"time"
+	"unicode"
 )
 
 // shortVersion is how much of a content hash is shown.
@@ -48,7 +49,8 @@ func ago(now, then time.Time) string {
 // printable keeps what others wrote from steering the terminal; lines stay lines.
 func printable(text string) string {
 	return strings.Map(func(r rune) rune {
-		if r == '\n' || (r >= ' ' && r != 0x7f && (r < 0x80 || r >= 0xa0)) {
+		// Neither control characters nor those that change the direction of writing.
+		if r == '\n' || unicode.IsPrint(r) {
 			return r
 		}
 		return '?'

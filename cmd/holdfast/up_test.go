@@ -155,6 +155,25 @@ func TestUpAndDemo(t *testing.T) {
 		}
 		t.Logf("\n%s", said)
 	})
+	t.Run("trace", func(t *testing.T) {
+		for _, step := range []struct {
+			args []string
+			says []string
+		}{
+			{[]string{"--failed", "--tool", "get_order"}, []string{`(?m)^Trace [0-9a-f]{32}\b`, `holdfast-envoy`, `✗ try 1, tool_failed, tool_error`, `try 2, good`, `shopmax-orders`}},
+			{[]string{"--last"}, []string{`(?m)^ingress +holdfast-envoy +\S+, asia-south`, `try 1, good`}},
+		} {
+			said, failed := &output{}, &output{}
+			if code := run(t.Context(), append([]string{"trace", "--state", state}, step.args...), inside(said, failed)); code != 0 {
+				t.Errorf("%v: exit %d: %s%s", step.args, code, said, failed)
+			}
+			for _, want := range step.says {
+				if !regexp.MustCompile(want).MatchString(said.String()) {
+					t.Errorf("%v does not say %s:\n%s", step.args, want, said)
+				}
+			}
+		}
+	})
 	t.Run("a second up", func(t *testing.T) {
 		said, failed := &output{}, &output{}
 		if code := run(t.Context(), []string{"up", "--state", state, "--config", filepath.Join(root, "examples", "shopmax")}, inside(said, failed)); code != 1 {

@@ -97,6 +97,15 @@ const (
 	LBAvoid = "avoid"
 )
 
+// Attributes that Envoy's spans share with the processors': where a try went. Envoy takes them from the endpoint's metadata
+// under MetadataNamespace, where they have the keys of the last word.
+const (
+	AttributeRegion   = "holdfast.region"
+	AttributeEndpoint = "holdfast.endpoint"
+	MetadataRegion    = "region"
+	MetadataEndpoint  = "endpoint"
+)
+
 // MetadataFailed is the key, in MetadataNamespace, of where the try before failed:
 // "<host:port> <region>".
 const MetadataFailed = "failed"

@@ -12,8 +12,11 @@ import (
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
 	samplersv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/tracers/opentelemetry/samplers/v3"
 	httpv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/upstreams/http/v3"
+	metadatav3 "github.com/envoyproxy/go-control-plane/envoy/type/metadata/v3"
+	tracingv3 "github.com/envoyproxy/go-control-plane/envoy/type/tracing/v3"
 	typev3 "github.com/envoyproxy/go-control-plane/envoy/type/v3"
 	"google.golang.org/protobuf/types/known/anypb"
+	"google.golang.org/protobuf/types/known/structpb"
 
 	policyv1 "github.com/holdfast-mcp/holdfast/api/policy/v1"
 	"github.com/holdfast-mcp/holdfast/pkg/model"
@@ -65,10 +68,35 @@ func tracing(t *model.Traces) (*hcmv3.HttpConnectionManager_Tracing, error) {
 		ClientSampling:    &typev3.Percent{Value: 0},
 		MaxPathTagLength:  u32(maxTracedPath),
 		SpawnUpstreamSpan: boolean(true),
+		CustomTags:        []*tracingv3.CustomTag{placeTag(names.AttributeRegion, names.MetadataRegion), placeTag(names.AttributeEndpoint, names.MetadataEndpoint)},
 		Provider: &tracev3.Tracing_Http{
 			Name: "envoy.tracers.opentelemetry", ConfigType: &tracev3.Tracing_Http_TypedConfig{TypedConfig: packed},
 		},
 	}, nil
+}
+
+// placeTag says in a span where its try went, also if it was over before a processor heard of it.
+func placeTag(attribute, key string) *tracingv3.CustomTag {
+	return &tracingv3.CustomTag{Tag: attribute, Type: &tracingv3.CustomTag_Metadata_{Metadata: &tracingv3.CustomTag_Metadata{
+		Kind: &metadatav3.MetadataKind{Kind: &metadatav3.MetadataKind_Host_{Host: &metadatav3.MetadataKind_Host{}}},
+		MetadataKey: &metadatav3.MetadataKey{Key: names.MetadataNamespace, Path: []*metadatav3.MetadataKey_PathSegment{
+			{Segment: &metadatav3.MetadataKey_PathSegment_Key{Key: key}},
+		}},
+	}}}
+}
+
+// withPlace adds to an endpoint's metadata what placeTag reads.
+func withPlace(m *corev3.Metadata, s model.Server, region string, e model.Endpoint) *corev3.Metadata {
+	if !s.Traced {
+		return m
+	}
+	if m == nil {
+		m = &corev3.Metadata{FilterMetadata: map[string]*structpb.Struct{}}
+	}
+	m.FilterMetadata[names.MetadataNamespace] = &structpb.Struct{Fields: map[string]*structpb.Value{
+		names.MetadataRegion: structpb.NewStringValue(region), names.MetadataEndpoint: structpb.NewStringValue(e.Name),
+	}}
+	return m
 }
 
 // sampler takes the caller's decision, where it is to be followed, else a share of the traces by

@@ -15,6 +15,7 @@ import (
 
 	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/method"
 	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/wire"
+	"github.com/holdfast-mcp/holdfast/pkg/names"
 )
 
 // Methods of which params.name is the target.
@@ -31,8 +32,8 @@ const (
 	Revision = attribute.Key("holdfast.revision")
 	// Server, Region and Endpoint are where the call or the try went.
 	Server   = attribute.Key("holdfast.server")
-	Region   = attribute.Key("holdfast.region")
-	Endpoint = attribute.Key("holdfast.endpoint")
+	Region   = attribute.Key(names.AttributeRegion)
+	Endpoint = attribute.Key(names.AttributeEndpoint)
 	// Attempts is how many tries the call took, Attempt the number of a try, from 1.
 	Attempts = attribute.Key("holdfast.attempts")
 	Attempt  = attribute.Key("holdfast.attempt")

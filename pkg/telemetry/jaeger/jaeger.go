@@ -147,6 +147,10 @@ func (c *Client) ask(ctx context.Context, path string) ([]*Trace, error) {
 	}
 	resp, err := client.Do(req)
 	if err != nil {
+		// The question itself is nothing that people have asked.
+		if wrapped := (*url.Error)(nil); errors.As(err, &wrapped) {
+			err = wrapped.Err
+		}
 		return nil, fmt.Errorf("asking Jaeger: %w", err)
 	}
 	defer resp.Body.Close() //nolint:errcheck // only read
