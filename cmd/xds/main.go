@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
-	"runtime/debug"
 	"syscall"
 )
 
@@ -19,14 +18,7 @@ const (
 	exitUsage   = 2
 )
 
-// gcPercent is how much the heap grows before it is collected, where GOGC does not say it: with
-// 1,000 servers and 50 Envoys most of the memory would otherwise be what is no longer used.
-const gcPercent = 75
-
 func main() {
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(gcPercent)
-	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
 	code := run(ctx, os.Args[1:])
 	stop()

@@ -149,6 +149,8 @@ type Set struct {
 	// versions of the types, in the order of Types, computed when they are asked for.
 	hashing  sync.Mutex
 	versions [4]string
+	// others are versions of what others have; see VersionOf.
+	others map[string]string
 	// differences by type, from the groups asked about last.
 	comparing   sync.Mutex
 	differences map[string][]*Difference

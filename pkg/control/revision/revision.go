@@ -33,9 +33,11 @@ type Revision struct {
 	Routes  []status.Route
 
 	compile func(region string) (*snapshot.Resources, error)
-	memory  *memory
-	mu      sync.Mutex
-	sets    map[string]*resources.Set
+	// same gives a region that has the same resources; nil after a restore.
+	same   func(region string) string
+	memory *memory
+	mu     sync.Mutex
+	sets   map[string]*resources.Set
 }
 
 // Compiler holds what the configuration does not say.
@@ -75,9 +77,16 @@ func (c Compiler) Compile(cfg *config.Config, also []string) (*Revision, error) 
 		}
 		return built, nil
 	}
+	r.same = func(region string) string { return model.SameRegion(cfg, region) }
 	named := regionsOf(cfg)
 	versions := make(map[string]string, len(named)+1)
 	for _, region := range named {
+		// The first one is "".
+		if set, ok := r.sets[r.same(region)]; ok {
+			r.sets[region] = set
+			versions["region "+region] = set.Version()
+			continue
+		}
 		set, policies, err := r.build(region)
 		if err != nil {
 			return nil, err
@@ -133,6 +142,10 @@ func (r *Revision) Set(region string) (*resources.Set, error) {
 	}
 	if len(r.sets) >= maxRegions {
 		return nil, fmt.Errorf("more than %d regions", maxRegions)
+	}
+	if set, ok := r.sets[r.same(region)]; ok {
+		r.sets[region] = set
+		return set, nil
 	}
 	set, _, err := r.build(region)
 	if err != nil {

@@ -215,15 +215,12 @@ func (s *subscription) version(typeURL string, delta bool) string {
 		return s.ackedVersion
 	case len(s.acked) == 0:
 		return ""
-	case s.against != nil && len(s.unlike) == 0:
-		// All who have it share what it comes to.
-		return s.against.TypeVersion(typeURL)
-	default:
-		if s.hashed == "" {
-			s.hashed = resources.HashVersions(s.acked)
-		}
-		return s.hashed
+	case s.hashed == "" && s.against != nil:
+		s.hashed = s.against.VersionOf(typeURL, s.acked, s.unlike)
+	case s.hashed == "":
+		s.hashed = resources.HashVersions(s.acked)
 	}
+	return s.hashed
 }
 
 // silentSince is when the oldest unanswered response was sent; zero without one.
