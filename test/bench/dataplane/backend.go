@@ -69,6 +69,10 @@ func startBackend(ctx context.Context) (*backend, error) {
 		"list":   response("application/json", listOf(20)),
 		"sse100": response("text/event-stream", progressEvents(100)),
 	}}
+	const opened = `{"jsonrpc":"2.0","id":1,"result":{"protocolVersion":"2025-06-18","capabilities":{"tools":{}},"serverInfo":{"name":"bench","version":"1"}}}`
+	b.answers["initialize"] = fmt.Appendf(nil, "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nmcp-session-id: bench-session\r\ncontent-length: %d\r\n\r\n%s", len(opened), opened)
+	// A stream that has begun and stays open until the caller goes.
+	b.answers["idle"] = []byte("HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n4\r\n: \n\n\r\n")
 	mismatch := `{"jsonrpc":"2.0","id":1,"error":{"code":-32020,"message":"headers differ from the body"}}`
 	b.answers["mismatch"] = fmt.Appendf(nil, "HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%s", len(mismatch), mismatch)
 	for _, size := range []int{300, 10 << 10, 64 << 10, 1 << 20} {

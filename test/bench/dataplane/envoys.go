@@ -25,6 +25,8 @@ import (
 // router, and in nothing else.
 type variant struct {
 	name string
+	// prefix of the paths of its row.
+	prefix string
 	// edge and attempt: the points that stay.
 	edge, attempt bool
 	// mcp puts Envoy's own MCP filter in.

@@ -22,51 +22,88 @@ type shape struct {
 	request int
 	answer  string
 	method  string
-	// path of the request.
+	// path of the request, behind the row's prefix.
 	path string
+	// legacy: a call of a session (2025-06-18), which each caller opens first.
+	legacy bool
 }
 
-// message is the whole HTTP request of a shape.
-func (s shape) message(host string) []byte {
-	const meta = `"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientInfo":{"name":"bench","version":"1"},"io.modelcontextprotocol/clientCapabilities":{}}`
-	var body string
-	headers := "Mcp-Method: " + s.method + "\r\n"
-	switch s.method {
-	case "tools/call":
-		frame := `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{` + meta + `,"name":"echo","arguments":{"text":""}}}`
+const (
+	modernMeta = `"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientInfo":{"name":"bench","version":"1"},"io.modelcontextprotocol/clientCapabilities":{}}`
+	initialize = `{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-06-18","capabilities":{},"clientInfo":{"name":"bench","version":"1"}}}`
+	legacyHead = "MCP-Protocol-Version: 2025-06-18\r\n"
+)
+
+// message is the whole HTTP request of a shape; session is the caller's, of a legacy shape.
+func (s shape) message(host, prefix, session string) []byte {
+	meta, headers := modernMeta+",", "MCP-Protocol-Version: 2026-07-28\r\nMcp-Method: "+s.method+"\r\n"
+	if s.legacy {
+		meta, headers = "", legacyHead+"Mcp-Session-Id: "+session+"\r\n"
+	}
+	body := `{"jsonrpc":"2.0","id":1,"method":"` + s.method + `","params":{` + strings.TrimSuffix(meta, ",") + `}}`
+	if s.method == "tools/call" {
+		frame := `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{` + meta + `"name":"echo","arguments":{"text":""}}}`
 		text := strings.Repeat("y", max(0, s.request-len(frame)))
 		body = strings.Replace(frame, `"text":""`, `"text":"`+text+`"`, 1)
-		headers += "Mcp-Name: echo\r\n"
-	default:
-		body = `{"jsonrpc":"2.0","id":1,"method":"` + s.method + `","params":{` + meta + `}}`
+		if !s.legacy {
+			headers += "Mcp-Name: echo\r\n"
+		}
 	}
+	return post(host, prefix+s.path, s.answer, headers, body)
+}
+
+func post(host, path, answer, headers, body string) []byte {
 	return fmt.Appendf(nil, "POST %s HTTP/1.1\r\nHost: %s\r\nContent-Type: application/json\r\nAccept: application/json, text/event-stream\r\n"+
-		"MCP-Protocol-Version: 2026-07-28\r\n%sX-Bench-Answer: %s\r\nContent-Length: %d\r\n\r\n%s", s.path, host, headers, s.answer, len(body), body)
+		"%sX-Bench-Answer: %s\r\nContent-Length: %d\r\n\r\n%s", path, host, headers, answer, len(body), body)
+}
+
+// open opens a session on a connection and returns its id.
+func open(conn net.Conn, r *bufio.Reader, host, path string) (string, error) {
+	if _, err := conn.Write(post(host, path, "initialize", "", initialize)); err != nil {
+		return "", fmt.Errorf("opening a session: %w", err)
+	}
+	answer, err := readAnswer(r)
+	if err != nil {
+		return "", fmt.Errorf("opening a session: %w", err)
+	}
+	if answer.session == "" {
+		return "", fmt.Errorf("opening a session: answered %s, without an id", answer.status)
+	}
+	return answer.session, nil
 }
 
 // sample is what one round of one row measured.
 type sample struct {
-	calls    int
-	perSec   float64
-	p50, p99 time.Duration
+	// calls that were answered, and those that got no good answer.
+	calls, failed int
+	perSec        float64
+	p50, p99      time.Duration
 }
+
+// maxFailed is the share of calls that may fail on a busy machine. More, and a row would be
+// measured by how fast it fails.
+const maxFailed = 0.01
 
 // load keeps connections busy, each with one call at a time, for as long as span
 // and for one call at least.
-func load(ctx context.Context, address string, s shape, connections int, span time.Duration) (sample, error) {
-	message := s.message(address)
+func load(ctx context.Context, r row, s shape, connections int, span time.Duration) (sample, error) {
 	var mu sync.Mutex
 	var took []time.Duration
+	out, complaint := sample{}, ""
 	var failed error
 	var callers sync.WaitGroup
 	began := time.Now()
 	end := began.Add(span)
 	for range connections {
 		callers.Go(func() {
-			times, err := caller(ctx, address, message, end)
+			c := &caller{row: r, shape: s}
+			err := c.run(ctx, end)
 			mu.Lock()
 			defer mu.Unlock()
-			took = append(took, times...)
+			took = append(took, c.took...)
+			if out.failed += c.failed; c.complaint != "" {
+				complaint = c.complaint
+			}
 			failed = errors.Join(failed, err)
 		})
 	}
@@ -75,51 +112,86 @@ func load(ctx context.Context, address string, s shape, connections int, span ti
 	if failed != nil {
 		return sample{}, failed
 	}
+	if len(took) == 0 || float64(out.failed) > maxFailed*float64(len(took)) {
+		return sample{}, fmt.Errorf("%d calls of %d failed, one with %s", out.failed, out.failed+len(took), complaint)
+	}
 	slices.Sort(took)
-	return sample{
-		calls: len(took), perSec: float64(len(took)) / elapsed.Seconds(),
-		p50: took[len(took)/2], p99: took[len(took)*99/100],
-	}, nil
+	out.calls, out.perSec = len(took), float64(len(took))/elapsed.Seconds()
+	out.p50, out.p99 = took[len(took)/2], took[len(took)*99/100]
+	return out, nil
 }
 
-func caller(ctx context.Context, address string, message []byte, end time.Time) ([]time.Duration, error) {
-	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", address)
+// caller is one connection. Its fields are what became of its calls.
+type caller struct {
+	row       row
+	shape     shape
+	took      []time.Duration
+	failed    int
+	complaint string
+}
+
+// maxFailures in a row end a caller that has not been answered yet.
+const maxFailures = 100
+
+func (c *caller) run(ctx context.Context, end time.Time) error {
+	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", c.row.address)
 	if err != nil {
-		return nil, fmt.Errorf("connecting: %w", err)
+		return fmt.Errorf("connecting: %w", err)
 	}
 	defer conn.Close() //nolint:errcheck // only read
 	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
 	defer stop()
 	r := bufio.NewReaderSize(conn, 128<<10)
-	var took []time.Duration
-	for begun := time.Now(); len(took) == 0 || begun.Before(end); {
-		if _, err := conn.Write(message); err != nil {
-			return nil, fmt.Errorf("calling: %w", err)
+	session := ""
+	if c.shape.legacy {
+		if session, err = open(conn, r, c.row.address, c.row.prefix+c.shape.path); err != nil {
+			return err
 		}
-		if err := readAnswer(r); err != nil {
-			return nil, err
+	}
+	message := c.shape.message(c.row.address, c.row.prefix, session)
+	for begun := time.Now(); (len(c.took) == 0 && c.failed < maxFailures) || begun.Before(end); {
+		if _, err := conn.Write(message); err != nil {
+			return fmt.Errorf("calling: %w", err)
+		}
+		answer, err := readAnswer(r)
+		if err != nil {
+			return err
 		}
 		now := time.Now()
-		took = append(took, now.Sub(begun))
+		if answer.good {
+			c.took = append(c.took, now.Sub(begun))
+		} else {
+			c.failed++
+			c.complaint = answer.status
+		}
 		begun = now
 	}
-	return took, nil
+	return nil
 }
 
-// readAnswer reads one good answer; any other is an error, so that no row is
-// measured by how fast it fails.
-func readAnswer(r *bufio.Reader) error {
-	status, err := r.ReadSlice('\n')
+// answer is what is looked at of an answer.
+type answer struct {
+	good bool
+	// status is the status line and, of one that is not good, the beginning of the body.
+	status  string
+	session string
+}
+
+// readAnswer reads one answer.
+func readAnswer(r *bufio.Reader) (answer, error) {
+	line, err := r.ReadSlice('\n')
 	if err != nil {
-		return fmt.Errorf("reading an answer: %w", err)
+		return answer{}, fmt.Errorf("reading an answer: %w", err)
 	}
-	good := bytes.HasPrefix(status, []byte("HTTP/1.1 200"))
-	said := string(status)
+	out := answer{good: bytes.HasPrefix(line, []byte("HTTP/1.1 200"))}
+	if !out.good {
+		out.status = string(line)
+	}
 	length := int64(-1)
 	for {
 		line, err := r.ReadSlice('\n')
 		if err != nil {
-			return fmt.Errorf("reading an answer: %w", err)
+			return answer{}, fmt.Errorf("reading an answer: %w", err)
 		}
 		line = bytes.TrimRight(line, "\r\n")
 		if len(line) == 0 {
@@ -127,22 +199,28 @@ func readAnswer(r *bufio.Reader) error {
 		}
 		if value, ok := bytes.CutPrefix(line, []byte("content-length: ")); ok {
 			if length, err = strconv.ParseInt(string(value), 10, 64); err != nil {
-				return fmt.Errorf("content-length %q: %w", value, err)
+				return answer{}, fmt.Errorf("content-length %q: %w", value, err)
 			}
 		}
-	}
-	if !good {
-		rest := make([]byte, min(max(length, 0), 300))
-		_, _ = io.ReadFull(r, rest)
-		return fmt.Errorf("a call was answered %s%s", said, rest)
-	}
-	if length >= 0 {
-		if _, err := io.CopyN(io.Discard, r, length); err != nil {
-			return fmt.Errorf("reading an answer: %w", err)
+		if value, ok := bytes.CutPrefix(line, []byte("mcp-session-id: ")); ok {
+			out.session = string(value)
 		}
-		return nil
 	}
-	return readChunks(r)
+	if length < 0 {
+		return out, readChunks(r)
+	}
+	if !out.good {
+		start := make([]byte, min(length, 300))
+		if _, err := io.ReadFull(r, start); err != nil {
+			return answer{}, fmt.Errorf("reading an answer: %w", err)
+		}
+		out.status += string(start)
+		length -= int64(len(start))
+	}
+	if _, err := io.CopyN(io.Discard, r, length); err != nil {
+		return answer{}, fmt.Errorf("reading an answer: %w", err)
+	}
+	return out, nil
 }
 
 func readChunks(r *bufio.Reader) error {

@@ -29,6 +29,8 @@ type plan struct {
 	rounds int
 	// only measures shapes whose name contains it.
 	only string
+	// streams is how many idle streams are opened.
+	streams int
 	// write names a Markdown file that takes the table; empty: none.
 	write string
 }
@@ -50,7 +52,8 @@ func run(ctx context.Context) error {
 	bin := flag.String("bin", "bin", "folder of holdfast, xds and extproc")
 	floor := flag.String("floor", "", "serve as the do-nothing processor on this unix socket")
 	bootstrap := flag.String("bootstrap", filepath.Join("envoy", "bootstrap.yaml"), "Envoy's bootstrap")
-	flag.DurationVar(&p.span, "span", time.Second, "time of one measurement")
+	flag.DurationVar(&p.span, "span", 400*time.Millisecond, "time of one measurement")
+	flag.IntVar(&p.streams, "streams", 1000, "idle streams, of which the memory is measured")
 	flag.IntVar(&p.rounds, "rounds", 5, "measurements of each row, medians count")
 	flag.StringVar(&p.only, "only", "", "measure only shapes with this in their name")
 	flag.StringVar(&p.write, "write", "", "write the table between the marks of this Markdown file")
@@ -58,11 +61,12 @@ func run(ctx context.Context) error {
 	if *floor != "" {
 		return serveFloor(ctx, *floor)
 	}
-	programs, self, err := find(ctx, *bin)
+	programs, err := find(ctx, *bin)
 	if err != nil {
 		return err
 	}
-	s, err := start(ctx, programs, *bootstrap, self)
+	programs.bootstrap = *bootstrap
+	s, err := start(ctx, programs)
 	if err != nil {
 		return err
 	}
@@ -82,14 +86,14 @@ func run(ctx context.Context) error {
 	return nil
 }
 
-func find(ctx context.Context, bin string) (stack.Programs, string, error) {
+func find(ctx context.Context, bin string) (programs, error) {
 	self, err := os.Executable()
 	if err != nil {
-		return stack.Programs{}, "", fmt.Errorf("finding this program: %w", err)
+		return programs{}, fmt.Errorf("finding this program: %w", err)
 	}
 	cache, err := os.UserCacheDir()
 	if err != nil {
-		return stack.Programs{}, "", fmt.Errorf("finding the cache folder: %w", err)
+		return programs{}, fmt.Errorf("finding the cache folder: %w", err)
 	}
 	finder := parts.Finder{
 		Configured: os.Getenv("HOLDFAST_ENVOY"), CacheDir: filepath.Join(cache, "holdfast"),
@@ -97,17 +101,20 @@ func find(ctx context.Context, bin string) (stack.Programs, string, error) {
 	}
 	envoy, err := finder.Envoy(ctx)
 	if err != nil {
-		return stack.Programs{}, "", fmt.Errorf("finding Envoy: %w", err)
+		return programs{}, fmt.Errorf("finding Envoy: %w", err)
 	}
-	bin, err = filepath.Abs(bin)
+	redis, err := finder.Redis(ctx, os.Getenv("HOLDFAST_REDIS"))
 	if err != nil {
-		return stack.Programs{}, "", fmt.Errorf("finding the programs: %w", err)
+		return programs{}, fmt.Errorf("finding Redis: %w", err)
 	}
-	programs := stack.Programs{
+	if bin, err = filepath.Abs(bin); err != nil {
+		return programs{}, fmt.Errorf("finding the programs: %w", err)
+	}
+	out := programs{self: self, redis: redis, Programs: stack.Programs{
 		Holdfast: filepath.Join(bin, "holdfast"), XDS: filepath.Join(bin, "xds"), Extproc: filepath.Join(bin, "extproc"), Envoy: envoy.Path,
+	}}
+	if _, err := os.Stat(out.Extproc); err != nil {
+		return programs{}, fmt.Errorf("run `make build` first: %w", err)
 	}
-	if _, err := os.Stat(programs.Extproc); err != nil {
-		return stack.Programs{}, "", fmt.Errorf("run `make build` first: %w", err)
-	}
-	return programs, self, nil
+	return out, nil
 }

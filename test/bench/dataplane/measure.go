@@ -13,31 +13,6 @@ import (
 	"github.com/holdfast-mcp/holdfast/pkg/supervise"
 )
 
-// shapes are the kinds of calls; a size is of the request's body, or of the
-// answer's where the name says so.
-func shapes() []shape {
-	call := func(name string, request int, answer string) shape {
-		return shape{name: name, request: request, answer: answer, method: "tools/call", path: "/mcp"}
-	}
-	return []shape{
-		call("300 B", 300, "300"),
-		call("10 KiB", 10<<10, "300"),
-		call("64 KiB", 64<<10, "300"),
-		call("1 MiB", 1<<20, "300"),
-		call("answer of 10 KiB", 300, "10240"),
-		call("answer of 64 KiB", 300, "65536"),
-		call("answer of 1 MiB", 300, "1048576"),
-		call("100 progress events", 300, "sse100"),
-		{name: "tools/list", answer: "list", method: "tools/list", path: "/mcp"},
-	}
-}
-
-// stale is a list whose server is down; only rows with both points can answer it.
-var stale = shape{name: "tools/list, server down", answer: "list", method: "tools/list", path: "/gone"} //nolint:gochecknoglobals // a constant of a struct type
-
-// connectionCounts are the numbers of callers.
-func connectionCounts() []int { return []int{1, 32} }
-
 // cell is what one row gave for one shape and number of connections.
 type cell struct {
 	samples []sample
@@ -58,7 +33,7 @@ type table struct {
 	rows   []string
 	shapes []shape
 	cells  map[key]*cell
-	// machine is said below the table.
+	idle   []idleRow
 	rounds int
 	span   time.Duration
 }
@@ -70,18 +45,28 @@ func measure(ctx context.Context, s *system, p plan) (*table, error) {
 	for _, r := range s.rows {
 		t.rows = append(t.rows, r.name)
 	}
-	for _, sh := range shapes() {
-		if !strings.Contains(sh.name, p.only) {
-			continue
+	if strings.Contains(idleName, p.only) {
+		var err error
+		if t.idle, err = idleStreams(ctx, s, p.streams); err != nil {
+			return nil, err
 		}
-		t.shapes = append(t.shapes, sh)
+	}
+	for _, sh := range shapes() {
+		if strings.Contains(sh.name, p.only) {
+			t.shapes = append(t.shapes, sh)
+		}
+	}
+	began := time.Now()
+	for i, sh := range t.shapes {
 		for _, connections := range connectionCounts() {
-			if err := t.rounds1(ctx, s.rows, sh, connections, p); err != nil {
+			fmt.Fprintf(os.Stderr, "%s, %d of %d: %s, %d connections\n", time.Since(began).Round(time.Second), i+1, len(t.shapes), sh.name, connections)
+			if err := t.interleave(ctx, s.rows, sh, connections, p); err != nil {
 				return nil, err
 			}
 		}
 	}
 	if strings.Contains(stale.name, p.only) {
+		fmt.Fprintf(os.Stderr, "%s: %s\n", time.Since(began).Round(time.Second), stale.name)
 		if err := t.stale(ctx, s, p); err != nil {
 			return nil, err
 		}
@@ -93,33 +78,39 @@ func measure(ctx context.Context, s *system, p plan) (*table, error) {
 // answer in its place; the plain Envoy's list of the server that is up is what it
 // is compared with.
 func (t *table) stale(ctx context.Context, s *system, p plan) error {
-	own := s.rows[len(s.rows)-1]
-	if _, err := load(ctx, own.address, stale, 1, time.Millisecond); err != nil {
-		return fmt.Errorf("%s, before: %w", stale.name, err)
+	var own []row
+	for _, r := range s.rows {
+		if !r.remembers {
+			continue
+		}
+		own = append(own, r)
+		if _, err := load(ctx, r, stale, 1, time.Millisecond); err != nil {
+			return fmt.Errorf("%s, %s, before: %w", stale.name, r.name, err)
+		}
 	}
 	if err := s.gone.close(); err != nil {
 		return err
 	}
 	t.shapes = append(t.shapes, stale)
-	plain := s.rows[0]
 	up := stale
 	up.path = "/mcp"
 	for _, connections := range connectionCounts() {
 		for range p.rounds {
-			base, err := t.once(ctx, plain, up, stale.name, connections, p.span, 0)
+			base, err := t.once(ctx, s.rows[0], up, stale.name, connections, p.span, 0)
 			if err != nil {
 				return err
 			}
-			if _, err := t.once(ctx, own, stale, stale.name, connections, p.span, base); err != nil {
-				return err
+			for _, r := range own {
+				if _, err := t.once(ctx, r, stale, stale.name, connections, p.span, base); err != nil {
+					return err
+				}
 			}
 		}
 	}
 	return nil
 }
 
-func (t *table) rounds1(ctx context.Context, rows []row, sh shape, connections int, p plan) error {
-	fmt.Fprintf(os.Stderr, "measuring %s, %d connections\n", sh.name, connections)
+func (t *table) interleave(ctx context.Context, rows []row, sh shape, connections int, p plan) error {
 	for range p.rounds {
 		base := 0.0
 		for _, r := range rows {
@@ -142,7 +133,7 @@ func (t *table) once(ctx context.Context, r row, sh shape, name string, connecti
 	if err != nil {
 		return 0, err
 	}
-	got, err := load(ctx, r.address, sh, connections, span)
+	got, err := load(ctx, r, sh, connections, span)
 	if err != nil {
 		return 0, fmt.Errorf("%s, %s, %d connections: %w", r.name, sh.name, connections, err)
 	}

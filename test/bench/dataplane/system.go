@@ -15,71 +15,63 @@ import (
 
 	"github.com/holdfast-mcp/holdfast/pkg/config"
 	"github.com/holdfast-mcp/holdfast/pkg/model"
+	"github.com/holdfast-mcp/holdfast/pkg/parts"
 	"github.com/holdfast-mcp/holdfast/pkg/snapshot"
 	"github.com/holdfast-mcp/holdfast/pkg/supervise"
 	"github.com/holdfast-mcp/holdfast/pkg/supervise/stack"
 )
 
-// configuration routes /mcp to the backend, and /gone to one that is switched off
-// once its list is known.
-const configuration = `apiVersion: holdfast/v1alpha1
-kind: Gateway
-metadata: {name: bench}
-spec: {address: "127.0.0.1:10000"}
----
-apiVersion: holdfast/v1alpha1
-kind: MCPServer
-metadata: {name: bench}
-spec:
-  regions: [{name: here, endpoints: [{name: bench, address: %s}]}]
-  healthCheck: {interval: 1s}
-  verifiesHeaders: true
----
-apiVersion: holdfast/v1alpha1
-kind: MCPServer
-metadata: {name: gone}
-spec:
-  regions: [{name: here, endpoints: [{name: gone, address: %s}]}]
-  healthCheck: {interval: 100ms}
----
-apiVersion: holdfast/v1alpha1
-kind: MCPRoute
-metadata: {name: bench}
-spec:
-  path: /mcp
-  servers: [{name: bench}]
-  tools: [{match: {name: "get_*"}, safe: true}, {match: {name: "echo"}, safe: true}]
----
-apiVersion: holdfast/v1alpha1
-kind: MCPRoute
-metadata: {name: gone}
-spec:
-  path: /gone
-  servers: [{name: gone}]
-`
-
-// system is everything that is measured: Holdfast itself, and Envoys that have
+// system is everything that is measured: Holdfasts of different configurations, and Envoys that have
 // less or other things around their router.
 type system struct {
 	dir           string
+	programs      programs
 	backend, gone *backend
-	holdfast      *stack.Stack
+	spans         *receiver
+	holdfasts     []*stack.Stack
 	others        *supervise.Supervisor
 	rows          []row
-	// floorPID is the process of the processor that does nothing.
+	// floor is the processor that does nothing.
 	floor *supervise.Child
+}
+
+// programs are the binaries that are run, and the bootstrap of Holdfast's Envoys.
+type programs struct {
+	stack.Programs
+	bootstrap, self string
+	redis           parts.Redis
 }
 
 // row is one line of the table.
 type row struct {
 	name, address string
-	envoy         *supervise.Child
-	processor     *supervise.Child
+	// prefix of all paths.
+	prefix string
+	// admin is the address of Envoy's admin interface.
+	admin     string
+	envoy     *supervise.Child
+	processor *supervise.Child
+	// remembers: it has both points of Holdfast, and no traces.
+	remembers bool
 }
 
+// Names of rows.
+const (
+	rowPlain    = "plain Envoy"
+	rowNative   = "native mcp filter"
+	rowFloor1   = "do-nothing processor, edge"
+	rowFloor2   = "do-nothing processor, edge + attempt"
+	rowEdge     = "Holdfast, edge only, limits in memory, 1 % of traces"
+	rowHoldfast = "Holdfast, edge + attempt"
+	rowLimited  = "+ limits in memory"
+	rowRedis    = "+ limits in Redis"
+	rowTraced   = "+ limits in memory, 1 % of traces"
+	rowAll      = "+ limits in memory, all traces"
+)
+
 // start starts all of it. close ends it, also after an error.
-func start(ctx context.Context, programs stack.Programs, bootstrap, self string) (_ *system, err error) {
-	s := &system{}
+func start(ctx context.Context, p programs) (_ *system, err error) {
+	s := &system{programs: p}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.close(context.WithoutCancel(ctx)))
@@ -94,46 +86,123 @@ func start(ctx context.Context, programs stack.Programs, bootstrap, self string)
 	if s.gone, err = startBackend(ctx); err != nil {
 		return nil, err
 	}
-	conf := filepath.Join(s.dir, "config")
-	if err := os.Mkdir(conf, 0o700); err != nil {
-		return nil, fmt.Errorf("making a folder: %w", err)
-	}
-	text := fmt.Sprintf(configuration, s.backend.address(), s.gone.address())
-	if err := os.WriteFile(filepath.Join(conf, "bench.yaml"), []byte(text), 0o600); err != nil {
-		return nil, fmt.Errorf("writing the configuration: %w", err)
-	}
-	s.holdfast, err = stack.Start(ctx, stack.Options{
-		Config: conf, State: filepath.Join(s.dir, "state"), Temp: os.TempDir(), Programs: programs, Bootstrap: bootstrap,
-		Processors: 1, ProcessorCores: 1, AnyPorts: true, EnvoyConcurrency: 1, Version: "bench",
-	})
-	if err != nil {
-		return nil, fmt.Errorf("starting Holdfast: %w", err)
+	if s.spans, err = startReceiver(ctx); err != nil {
+		return nil, err
 	}
 	if s.others, err = supervise.New(supervise.Options{LogDir: filepath.Join(s.dir, "logs"), Logger: slog.New(slog.DiscardHandler)}); err != nil {
 		return nil, fmt.Errorf("starting Envoys: %w", err)
 	}
-	if err := s.startOthers(ctx, conf, programs.Envoy, self); err != nil {
+	redis, err := s.startRedis(ctx)
+	if err != nil {
 		return nil, err
 	}
-	envoy, _ := s.holdfast.Supervisor().Child("envoy")
-	s.rows = append(s.rows, row{name: rowHoldfast, address: s.holdfast.Info().Gateway, envoy: envoy, processor: s.processor()})
+	base, err := s.startHoldfast(ctx, "", "")
+	if err != nil {
+		return nil, err
+	}
+	shared, err := s.startHoldfast(ctx, "", redis)
+	if err != nil {
+		return nil, err
+	}
+	traced, err := s.startHoldfast(ctx, tracesTo(s.spans.address(), "1%"), "")
+	if err != nil {
+		return nil, err
+	}
+	all, err := s.startHoldfast(ctx, tracesTo(s.spans.address(), "100%"), "")
+	if err != nil {
+		return nil, err
+	}
+	if err := s.startOthers(ctx, base, traced); err != nil {
+		return nil, err
+	}
+	remembers := func(r row) row { r.remembers = true; return r }
+	s.rows = append(s.rows, remembers(rowOf(rowHoldfast, "", base)), remembers(rowOf(rowLimited, prefixLimited, base)), rowOf(rowRedis, prefixLimited, shared),
+		remembers(rowOf(rowTraced, prefixLimited, traced)), rowOf(rowAll, prefixLimited, all))
 	return s, nil
 }
 
-func (s *system) processor() *supervise.Child {
-	child, _ := s.holdfast.Supervisor().Child(stack.ExtprocName(1))
+// startRedis runs a redis-server that keeps nothing, and returns its address.
+func (s *system) startRedis(ctx context.Context) (string, error) {
+	var ports supervise.Ports
+	defer ports.ReleaseAll()
+	address, _, err := ports.Reserve("127.0.0.1:0")
+	if err != nil {
+		return "", err //nolint:wrapcheck // says what
+	}
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return "", fmt.Errorf("address of Redis: %w", err)
+	}
+	ports.Release(address)
+	var env []string
+	if s.programs.redis.Env != nil {
+		env = append(os.Environ(), s.programs.redis.Env...)
+	}
+	err = s.others.Start(ctx, supervise.Spec{
+		Name: "redis", Path: s.programs.redis.Path, Env: env, Dir: s.dir, Args: []string{"--bind", host, "--port", port, "--save", "", "--appendonly", "no"},
+		Ready: []supervise.Probe{supervise.TCPProbe(address)}, Restart: supervise.RestartNever, Grace: 2 * time.Second,
+	})
+	if err != nil {
+		return "", fmt.Errorf("starting Redis: %w", err)
+	}
+	return address, nil
+}
+
+// startHoldfast runs one of its own control plane, processor and Envoy.
+func (s *system) startHoldfast(ctx context.Context, traces, redis string) (*stack.Stack, error) {
+	dir := filepath.Join(s.dir, strconv.Itoa(len(s.holdfasts)))
+	conf := filepath.Join(dir, "config")
+	if err := os.MkdirAll(conf, 0o700); err != nil {
+		return nil, fmt.Errorf("making a folder: %w", err)
+	}
+	text := configuration(s.backend.address(), s.gone.address(), traces)
+	if err := os.WriteFile(filepath.Join(conf, "bench.yaml"), []byte(text), 0o600); err != nil {
+		return nil, fmt.Errorf("writing the configuration: %w", err)
+	}
+	started, err := stack.Start(ctx, stack.Options{
+		Config: conf, State: filepath.Join(dir, "state"), Temp: os.TempDir(), Programs: s.programs.Programs, Bootstrap: s.programs.bootstrap,
+		Processors: 1, ProcessorCores: 1, AnyPorts: true, EnvoyConcurrency: 1, Version: "bench", Redis: redis,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("starting Holdfast: %w", err)
+	}
+	s.holdfasts = append(s.holdfasts, started)
+	return started, nil
+}
+
+func rowOf(name, prefix string, holdfast *stack.Stack) row {
+	envoy, _ := holdfast.Supervisor().Child("envoy")
+	return row{
+		name: name, prefix: prefix, address: holdfast.Info().Gateway, admin: holdfast.Info().EnvoyAdmin,
+		envoy: envoy, processor: processorOf(holdfast),
+	}
+}
+
+func processorOf(holdfast *stack.Stack) *supervise.Child {
+	child, _ := holdfast.Supervisor().Child(stack.ExtprocName(1))
 	return child
 }
 
-// Names of rows that others are compared with.
-const (
-	rowPlain    = "plain Envoy"
-	rowNative   = "native mcp filter"
-	rowFloor1   = "do-nothing processor, edge"
-	rowFloor2   = "do-nothing processor, edge + attempt"
-	rowEdge     = "Holdfast, edge only"
-	rowHoldfast = "Holdfast, edge + attempt"
-)
+// snapshotOf is what a Holdfast has sent its Envoy, as a static bootstrap.
+func snapshotOf(holdfast *stack.Stack) ([]byte, error) {
+	cfg, err := config.Load(holdfast.Info().Config)
+	if err != nil {
+		return nil, fmt.Errorf("reading the configuration: %w", err)
+	}
+	m, err := model.Build(cfg, model.Options{Processors: holdfast.Info().Processors})
+	if err != nil {
+		return nil, fmt.Errorf("resolving the configuration: %w", err)
+	}
+	resources, err := snapshot.Build(m)
+	if err != nil {
+		return nil, fmt.Errorf("building the snapshot: %w", err)
+	}
+	own, err := snapshot.Static(resources)
+	if err != nil {
+		return nil, fmt.Errorf("rendering the snapshot: %w", err)
+	}
+	return own, nil
+}
 
 func variants() []variant {
 	return []variant{
@@ -141,30 +210,16 @@ func variants() []variant {
 		{name: rowNative, mcp: true},
 		{name: rowFloor1, edge: true, floor: true},
 		{name: rowFloor2, edge: true, attempt: true, floor: true},
-		{name: rowEdge, edge: true},
+		{name: rowEdge, prefix: prefixLimited, edge: true},
 	}
 }
 
-func (s *system) startOthers(ctx context.Context, conf, envoy, self string) error {
-	cfg, err := config.Load(conf)
-	if err != nil {
-		return fmt.Errorf("reading the configuration: %w", err)
-	}
-	m, err := model.Build(cfg, model.Options{Processors: s.holdfast.Info().Processors})
-	if err != nil {
-		return fmt.Errorf("resolving the configuration: %w", err)
-	}
-	resources, err := snapshot.Build(m)
-	if err != nil {
-		return fmt.Errorf("building the snapshot: %w", err)
-	}
-	own, err := snapshot.Static(resources)
-	if err != nil {
-		return fmt.Errorf("rendering the snapshot: %w", err)
-	}
-	socket := filepath.Join(s.holdfast.Info().RunDir, "floor.sock")
-	err = s.others.Start(ctx, supervise.Spec{
-		Name: "floor", Path: self, Args: []string{"-floor", socket}, Restart: supervise.RestartNever,
+// startOthers makes the other Envoys out of what base has sent its own; those that have
+// a point of Holdfast out of what traced has.
+func (s *system) startOthers(ctx context.Context, base, traced *stack.Stack) error {
+	socket := filepath.Join(base.Info().RunDir, "floor.sock")
+	err := s.others.Start(ctx, supervise.Spec{
+		Name: "floor", Path: s.programs.self, Args: []string{"-floor", socket}, Restart: supervise.RestartNever,
 		Ready: []supervise.Probe{supervise.GRPCHealthProbe("unix://"+socket, "")}, Grace: 2 * time.Second,
 	})
 	if err != nil {
@@ -172,14 +227,22 @@ func (s *system) startOthers(ctx context.Context, conf, envoy, self string) erro
 	}
 	s.floor, _ = s.others.Child("floor")
 	for i, v := range variants() {
-		if err := s.startVariant(ctx, v, own, socket, envoy, "envoy-"+strconv.Itoa(i)); err != nil {
+		of := base
+		if v.edge && !v.floor {
+			of = traced
+		}
+		if err := s.startVariant(ctx, v, of, socket, "envoy-"+strconv.Itoa(i)); err != nil {
 			return fmt.Errorf("%s: %w", v.name, err)
 		}
 	}
 	return nil
 }
 
-func (s *system) startVariant(ctx context.Context, v variant, own []byte, socket, envoy, name string) error {
+func (s *system) startVariant(ctx context.Context, v variant, of *stack.Stack, socket, name string) error {
+	own, err := snapshotOf(of)
+	if err != nil {
+		return err
+	}
 	var ports supervise.Ports
 	defer ports.ReleaseAll()
 	var addresses [2]string
@@ -199,19 +262,19 @@ func (s *system) startVariant(ctx context.Context, v variant, own []byte, socket
 		return fmt.Errorf("writing the bootstrap: %w", err)
 	}
 	ports.Release(addresses[:]...)
-	err = s.others.Start(ctx, stack.Envoy(envoy, stack.EnvoyOptions{
+	err = s.others.Start(ctx, stack.Envoy(s.programs.Envoy, stack.EnvoyOptions{
 		Name: name, Bootstrap: path, Admin: addresses[1], Listener: addresses[0], Concurrency: 1,
 	}))
 	if err != nil {
 		return fmt.Errorf("starting Envoy: %w", err)
 	}
-	r := row{name: v.name, address: addresses[0]}
+	r := row{name: v.name, prefix: v.prefix, address: addresses[0], admin: addresses[1]}
 	r.envoy, _ = s.others.Child(name)
 	switch {
 	case v.floor:
 		r.processor = s.floor
 	case v.edge:
-		r.processor = s.processor()
+		r.processor = processorOf(of)
 	}
 	s.rows = append(s.rows, r)
 	return nil
@@ -226,8 +289,11 @@ func (s *system) close(ctx context.Context) error {
 	if s.others != nil {
 		errs = append(errs, s.others.Close(ctx))
 	}
-	if s.holdfast != nil {
-		errs = append(errs, s.holdfast.Close(ctx))
+	for _, h := range s.holdfasts {
+		errs = append(errs, h.Close(ctx))
+	}
+	if s.spans != nil {
+		errs = append(errs, s.spans.close())
 	}
 	for _, b := range []*backend{s.backend, s.gone} {
 		if b != nil {

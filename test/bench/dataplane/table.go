@@ -46,6 +46,7 @@ func (t *table) markdown() string {
 				micros(median(many.envoyCPU)), micros(median(many.processorCPU)), many.envoyKB>>10, many.processorKB>>10)
 		}
 	}
+	out.WriteString(idleMarkdown(t.idle))
 	fmt.Fprintf(&out, "\nMedians of %d rounds of %s. The share is of the plain Envoy's calls in the same round.\n", t.rounds, t.span)
 	return out.String()
 }
@@ -86,15 +87,15 @@ type required struct {
 
 func requirements() []required {
 	return []required{
-		{"300 B", rowEdge, rowFloor1, 32, 1.05},
-		{"10 KiB", rowEdge, rowFloor1, 32, 1.05},
-		{"64 KiB", rowEdge, rowFloor1, 32, 1.05},
-		{"1 MiB", rowEdge, rowFloor1, 32, 2.5},
-		{"300 B", rowHoldfast, rowPlain, 32, 0.30},
-		{"10 KiB", rowHoldfast, rowPlain, 32, 0.27},
-		{"64 KiB", rowHoldfast, rowPlain, 32, 0.25},
-		{"1 MiB", rowHoldfast, rowPlain, 32, 0.5},
-		{stale.name, rowHoldfast, rowPlain, 32, 0.55},
+		{request300B, rowEdge, rowFloor1, 32, 1.05},
+		{request10KiB, rowEdge, rowFloor1, 32, 1.05},
+		{request64KiB, rowEdge, rowFloor1, 32, 1.05},
+		{request1MiB, rowEdge, rowFloor1, 32, 2.5},
+		{request300B, rowTraced, rowPlain, 32, 0.30},
+		{request10KiB, rowTraced, rowPlain, 32, 0.27},
+		{request64KiB, rowTraced, rowPlain, 32, 0.25},
+		{request1MiB, rowTraced, rowPlain, 32, 0.5},
+		{stale.name, rowTraced, rowPlain, 32, 0.55},
 	}
 }
 
@@ -114,8 +115,8 @@ func (t *table) missed() []string {
 			out = append(out, fmt.Sprintf("%s, %s: %.2f of %s, required are %.2f", want.shape, want.row, ratio, want.of, want.atLeast))
 		}
 	}
-	for _, shape := range []string{"300 B", "10 KiB", "64 KiB"} {
-		plain, floor, own := t.cells[key{rowPlain, shape, 1}], t.cells[key{rowFloor2, shape, 1}], t.cells[key{rowHoldfast, shape, 1}]
+	for _, shape := range []string{request300B, request10KiB, request64KiB} {
+		plain, floor, own := t.cells[key{rowPlain, shape, 1}], t.cells[key{rowFloor2, shape, 1}], t.cells[key{rowTraced, shape, 1}]
 		if plain == nil || floor == nil || own == nil {
 			continue
 		}

@@ -12,11 +12,8 @@ import (
 	"github.com/holdfast-mcp/holdfast/pkg/supervise"
 )
 
-// StartRedis runs a redis-server on a free port of loopback until the test is
-// over: HOLDFAST_REDIS, the one on PATH, or one from Debian's packages. It keeps
-// nothing on disk. The child can be killed and started again; args are added to its
-// command line.
-func StartRedis(t testing.TB, args ...string) (address string, child *supervise.Child) {
+// Redis is a redis-server: HOLDFAST_REDIS, the one on PATH, or one from Debian's packages.
+func Redis(t testing.TB) parts.Redis {
 	t.Helper()
 	cache, err := os.UserCacheDir()
 	if err != nil {
@@ -29,9 +26,19 @@ func StartRedis(t testing.TB, args ...string) (address string, child *supervise.
 	if err != nil {
 		t.Fatalf("this test needs a real redis-server: %v", err)
 	}
+	return found
+}
+
+// StartRedis runs a redis-server on a free port of loopback until the test is
+// over (see Redis). It keeps
+// nothing on disk. The child can be killed and started again; args are added to its
+// command line.
+func StartRedis(t testing.TB, args ...string) (address string, child *supervise.Child) {
+	t.Helper()
+	found := Redis(t)
 	var ports supervise.Ports
 	defer ports.ReleaseAll()
-	address, _, err = ports.Reserve("127.0.0.1:0")
+	address, _, err := ports.Reserve("127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
