@@ -24,7 +24,10 @@ func ParseParent(text string) (trace.SpanContext, bool) {
 	}
 	cfg.TraceFlags, cfg.Remote = trace.TraceFlags(flags[0])&trace.FlagsSampled, true
 	out := trace.NewSpanContext(cfg)
-	return out, out.IsValid()
+	if !out.IsValid() {
+		return trace.SpanContext{}, false
+	}
+	return out, true
 }
 
 func lowerHex(into []byte, text string) bool {

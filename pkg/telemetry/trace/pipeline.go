@@ -125,9 +125,11 @@ func (p *Pipeline) Start(ctx context.Context, name string, opts ...trace.SpanSta
 func (p *Pipeline) Provider() trace.TracerProvider { return p.provider }
 
 // Close sends what is queued, for as long as ctx allows, and ends the sender. Spans that
-// end later are dropped.
+// end later are dropped, and counted.
 func (p *Pipeline) Close(ctx context.Context) error {
-	if err := p.provider.Shutdown(ctx); err != nil {
+	// Not the provider's own end: it would take the queue from spans that are still open, which then would
+	// not even be counted.
+	if err := p.queue.Shutdown(ctx); err != nil {
 		return fmt.Errorf("sending the last traces: %w", err)
 	}
 	return nil
