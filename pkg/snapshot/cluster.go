@@ -43,6 +43,9 @@ func serverCluster(s model.Server, maxBody uint32) (*clusterv3.Cluster, error) {
 		CommonLbConfig: &clusterv3.Cluster_CommonLbConfig{
 			HealthyPanicThreshold: &typev3.Percent{Value: 0},
 			OverrideHostStatus:    overrideStatuses(),
+			// Envoy would hold back what it finds out about health for up to a second
+			// after the last change, while its workers go on by what was true before.
+			UpdateMergeWindow: duration(0),
 		},
 		LbSubsetConfig:   subsets(s),
 		CircuitBreakers:  circuitBreakers(),

@@ -200,6 +200,8 @@ func extprocCluster(g model.Gateway) (*clusterv3.Cluster, error) {
 		ClusterDiscoveryType: &clusterv3.Cluster_Type{Type: clusterv3.Cluster_STATIC},
 		ConnectTimeout:       duration(250 * time.Millisecond),
 		LbPolicy:             clusterv3.Cluster_LEAST_REQUEST,
+		// As in serverCluster.
+		CommonLbConfig: &clusterv3.Cluster_CommonLbConfig{UpdateMergeWindow: duration(0)},
 
 		PerConnectionBufferLimitBytes: u32(noWatermark),
 		LoadAssignment: &endpointv3.ClusterLoadAssignment{
