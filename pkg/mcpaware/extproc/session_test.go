@@ -275,7 +275,7 @@ func (s *sessionEnvoy) inDelhi(t *testing.T, id string, attempt int, change func
 		change(call)
 	}
 	req := tryHeaders(t, "POST", call)
-	req.Attributes = attributeMap(map[string]any{
+	setPlace(req, map[string]any{
 		"upstream.address": delhi, "upstream.locality": `region: "asia-south2" `, "upstream.request_attempt_count": attempt,
 	})
 	return req
