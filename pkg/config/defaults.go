@@ -77,6 +77,7 @@ func (g *Gateway) applyDefaults() {
 	setDefault(&s.MaxBodyBytes, DefaultMaxBodyBytes)
 	setDefault(&s.PrincipalHeader, DefaultPrincipalHeader)
 	s.Telemetry.Traces.applyDefaults()
+	s.JWT.applyDefaults()
 	if len(s.AllowedHosts) == 0 && loopback(s.Address) {
 		s.AllowedHosts = []string{"localhost", "127.0.0.1", "::1"}
 	}

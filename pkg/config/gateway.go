@@ -8,6 +8,7 @@ func checkGatewayValues(g loaded[Gateway]) {
 	g.textAt("spec.address", spec.Address, badAddress)
 	rangeAt(g.document, "spec.maxBodyBytes", spec.MaxBodyBytes, minBodyBytes, maxBodyBytes)
 	checkCallers(g)
+	checkJWT(g)
 	checkRateLimits(g.document, "spec.rateLimits", spec.RateLimits)
 	g.textsAt("spec.processors", spec.Processors, maxProcessors, badProcessor)
 	checkTracesValues(g)

@@ -60,6 +60,9 @@ const (
 	maxRequests    = 10_000_000
 	maxBy          = 8
 	maxProxies     = 64
+	maxAudiences   = 16
+	maxIssuerBytes = 512
+	maxKeyBytes    = 64 << 10
 )
 
 const (

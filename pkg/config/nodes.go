@@ -16,6 +16,8 @@ func (FailoverMode) values() []string {
 func (SessionLoss) values() []string {
 	return []string{string(SessionsEnd), string(SessionsReinitialize)}
 }
+
+func (MissingToken) values() []string     { return []string{string(MissingRefuse), string(MissingAllow)} }
 func (TraceProtocol) values() []string    { return []string{string(TraceGRPC), string(TraceHTTP)} }
 func (ErrorStyle) values() []string       { return []string{string(ErrorsMCP), string(ErrorsHTTP)} }
 func (Switch) values() []string           { return []string{string(On), string(Off)} }

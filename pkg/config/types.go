@@ -58,8 +58,10 @@ type GatewaySpec struct {
 	// MaxBodyBytes is the largest request body, 1KiB to 4MiB, the limit of the MCP SDKs.
 	// Default 4MiB.
 	MaxBodyBytes ByteSize `yaml:"maxBodyBytes,omitempty" json:"maxBodyBytes,omitempty"`
-	// PrincipalHeader is the request header, in lower case, by whose value callers are told apart; where a request has
-	// none, the client's address counts (of an IPv6 address the first 64 bits). "none" goes by addresses alone. Nobody
+	// JWT has Envoy check the callers' tokens. Default: none is checked; those of callers go on to the servers.
+	JWT *JWT `yaml:"jwt,omitempty" json:"jwt,omitempty"`
+	// PrincipalHeader is the request header, in lower case, by whose value callers are told apart that have no subject of a
+	// checked token; where a request has none, the client's address counts (of an IPv6 address the first 64 bits). "none" goes by addresses alone. Nobody
 	// has verified the header: a caller who changes it with each request is a new one each time, unless the servers refuse
 	// that. Default authorization.
 	PrincipalHeader string `yaml:"principalHeader,omitempty" json:"principalHeader,omitempty"`
@@ -75,6 +77,47 @@ type GatewaySpec struct {
 	// Telemetry says where traces of calls go.
 	Telemetry Telemetry `yaml:"telemetry,omitempty" json:"telemetry,omitempty"`
 }
+
+// JWT says which tokens of callers are good: those in the Authorization header, after "Bearer ", that the issuer has
+// signed, for one of the audiences, and that are within their time (by a minute). The subject of a good one tells its caller apart,
+// in rate limits, sessions, tasks and breakers.
+type JWT struct {
+	// Issuer of the tokens, their iss.
+	Issuer string `yaml:"issuer" json:"issuer"`
+	// Audiences of which a token's aud must have one, at most 16: the names by which the issuer knows this gateway.
+	Audiences []string `yaml:"audiences" json:"audiences"`
+	// Keys that the issuer signs with.
+	Keys JWTKeys `yaml:"keys" json:"keys"`
+	// Missing says what becomes of requests without a token. One that is not good is refused in any case, with 401, or 403
+	// for another audience. Default refuse.
+	Missing MissingToken `yaml:"missing,omitempty" json:"missing,omitempty"`
+	// Forward sends good tokens on to the servers. A server must not take one that was given for another audience, so this
+	// is for servers that are known to the issuer by the same name. Default off.
+	Forward Switch `yaml:"forward,omitempty" json:"forward,omitempty"`
+}
+
+// JWTKeys are a JSON Web Key Set (RFC 7517): one of file, inline and url.
+type JWTKeys struct {
+	// File with the set, an absolute path on each Envoy's machine. Envoy reads it when it is configured.
+	File string `yaml:"file,omitempty" json:"file,omitempty"`
+	// Inline is the set itself, as JSON.
+	Inline string `yaml:"inline,omitempty" json:"inline,omitempty"`
+	// URL where Envoy gets the set, again every five minutes: https, or http of a loopback address.
+	URL string `yaml:"url,omitempty" json:"url,omitempty"`
+	// CA is a file on each Envoy's machine with the certificates of authorities that the url is trusted by. Default
+	// /etc/ssl/certs/ca-certificates.crt.
+	CA string `yaml:"ca,omitempty" json:"ca,omitempty"`
+}
+
+// MissingToken is what becomes of requests without a token.
+type MissingToken string
+
+const (
+	// MissingRefuse answers them with 401. The default.
+	MissingRefuse MissingToken = "refuse"
+	// MissingAllow lets them through; their callers are told apart as if nothing was checked.
+	MissingAllow MissingToken = "allow"
+)
 
 // Telemetry says what is told of calls, and to whom.
 type Telemetry struct {

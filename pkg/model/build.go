@@ -87,6 +87,7 @@ func (b *builder) gateway(g config.Gateway) Gateway {
 		Callers:      callers(g.Spec),
 	}
 	out.Traces = b.traces(g)
+	out.JWT = b.jwt(g)
 	if len(out.Processors) == 0 {
 		out.Processors = b.opts.Processors
 	}

@@ -30,6 +30,8 @@ type Gateway struct {
 	// Processors are "unix:///path" or "host:port".
 	Processors []string
 	Callers    Callers
+	// JWT is nil where no tokens are checked.
+	JWT *JWT
 	// Traces is nil where there are none.
 	Traces *Traces
 }

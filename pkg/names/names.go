@@ -18,6 +18,8 @@ const (
 	// chose. Every route that reaches a cluster requires it, so a request that
 	// no processor has seen matches only the last route, a direct 503.
 	HeaderRoute = "x-holdfast-route"
+	// HeaderSubject is the subject of the caller's token, which Envoy has checked. The attempt point takes it off.
+	HeaderSubject = "x-holdfast-subject"
 	// HeaderEndpointOnly and HeaderEndpointFirst hold the address of the endpoint that
 	// has the session of a request, host:port in base64 as Envoy's stateful session
 	// filters read it: no other endpoint will do, or others will if that one is down.
@@ -144,6 +146,8 @@ const (
 	// ClusterFallbackPrefix begins the names of clusters that join two servers, followed by
 	// their names.
 	ClusterFallbackPrefix = "holdfast.fallback."
+	// ClusterKeys is where Envoy gets the keys of callers' tokens.
+	ClusterKeys = "holdfast.keys"
 	// ClusterTraces is the receiver of Envoy's spans.
 	ClusterTraces = "holdfast.traces"
 )

@@ -65,6 +65,14 @@ func build(m *model.Model, server func(serverInput) (*serverOutput, error)) (*Re
 		r.Clusters[traces.GetName()] = traces
 		errs = append(errs, valid("cluster", traces.GetName(), traces))
 	}
+	if j := m.Gateway.JWT; j != nil && j.URL != nil {
+		keys, err := keysCluster(j.URL)
+		if err != nil {
+			return nil, fmt.Errorf("building the cluster of the tokens' keys: %w", err)
+		}
+		r.Clusters[keys.GetName()] = keys
+		errs = append(errs, valid("cluster", keys.GetName(), keys))
+	}
 	for _, s := range m.Servers {
 		out, err := server(serverInput{s, m.Gateway.MaxBodyBytes})
 		if err != nil {

@@ -49,7 +49,7 @@ func connectionManager(m *model.Model) (*hcmv3.HttpConnectionManager, error) {
 	if err != nil {
 		return nil, err
 	}
-	replies, err := localReplies()
+	replies, err := localReplies(m.Gateway)
 	if err != nil {
 		return nil, err
 	}
@@ -94,6 +94,13 @@ func httpFilters(m *model.Model) ([]*hcmv3.HttpFilter, error) {
 	var filters []*hcmv3.HttpFilter
 	if access := accessFilter(m.Gateway); access != nil {
 		f, err := packFilter("envoy.filters.http.rbac", access)
+		if err != nil {
+			return nil, err
+		}
+		filters = append(filters, f)
+	}
+	if m.Gateway.JWT != nil {
+		f, err := tokenFilter(m.Gateway.JWT)
 		if err != nil {
 			return nil, err
 		}

@@ -2,6 +2,7 @@ package snapshot
 
 import (
 	"fmt"
+	"slices"
 
 	accesslogv3 "github.com/envoyproxy/go-control-plane/envoy/config/accesslog/v3"
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
@@ -10,27 +11,33 @@ import (
 	"google.golang.org/protobuf/types/known/structpb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
+	"github.com/holdfast-mcp/holdfast/pkg/model"
 	"github.com/holdfast-mcp/holdfast/pkg/names"
 )
+
+// localReply is what stands in the place of some of Envoy's own answers.
+type localReply struct {
+	// expression (CEL) finds them.
+	expression string
+	code       int
+	reason     string
+	message    string
+	retryable  bool
+	// retryAfter in milliseconds; 0: nothing is known.
+	retryAfter int
+	// status in place of Envoy's own; 0: that stays.
+	status uint32
+	// lost is what is gone: the processor with the answer that it held, or the cluster.
+	lost string
+	// unknown: the call may have been carried out.
+	unknown bool
+}
 
 // localReplies makes Envoy's own refusals readable for MCP clients: JSON-RPC
 // errors with a null id, since Envoy does not know the request's. The processors'
 // immediate responses have no code details and are left as they are.
-func localReplies() (*hcmv3.LocalReplyConfig, error) {
-	rules := []struct {
-		expression string
-		code       int
-		reason     string
-		message    string
-		retryable  bool
-		retryAfter int
-		// status in place of Envoy's own; 0: that stays.
-		status uint32
-		// lost is what is gone: the processor with the answer that it held, or the cluster.
-		lost string
-		// unknown: the call may have been carried out.
-		unknown bool
-	}{
+func localReplies(g model.Gateway) (*hcmv3.LocalReplyConfig, error) {
+	rules := []localReply{
 		{
 			expression: `response.code_details.startsWith('rbac_access_denied')`,
 			code:       1403, reason: "unauthorized",
@@ -56,6 +63,13 @@ func localReplies() (*hcmv3.LocalReplyConfig, error) {
 			code:       1400, reason: "invalid_input",
 			message: "The gateway refused this request: %RESPONSE_CODE_DETAILS%",
 		},
+	}
+	if g.JWT != nil {
+		rules = slices.Insert(rules, 0, localReply{
+			expression: `response.code_details.startsWith('jwt_authn_access_denied')`,
+			code:       1401, reason: "unauthorized",
+			message: "Unauthorized: the token in the Authorization header is missing, over, or not meant for this gateway.",
+		})
 	}
 	out := &hcmv3.LocalReplyConfig{}
 	for _, r := range rules {

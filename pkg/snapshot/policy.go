@@ -29,7 +29,7 @@ func policy(m *model.Model, r model.Route) *policyv1.RoutePolicy {
 	out.Traces = policyTraces(m.Gateway.Traces)
 	out.UnmatchedToolOnce = out.GetUnmatchedTool()
 	out.RateLimits, out.DiscoverLimit = policyLimits(r.RateLimits), policyLimit(r.DiscoverLimit)
-	out.Callers = &policyv1.Callers{Header: m.Gateway.Callers.Header, TrustedProxies: m.Gateway.Callers.TrustedProxies}
+	out.Callers = &policyv1.Callers{Header: m.Gateway.Callers.Header, TrustedProxies: m.Gateway.Callers.TrustedProxies, Verified: m.Gateway.JWT != nil}
 	if r.ErrorsHTTP {
 		out.Errors = policyv1.ErrorStyle_ERROR_STYLE_HTTP
 	}

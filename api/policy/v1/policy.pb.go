@@ -458,8 +458,10 @@ type Callers struct {
 	Header string `protobuf:"bytes,1,opt,name=header,proto3" json:"header,omitempty"`
 	// CIDR prefixes of proxies whose word in x-forwarded-for is taken.
 	TrustedProxies []string `protobuf:"bytes,2,rep,name=trusted_proxies,json=trustedProxies,proto3" json:"trusted_proxies,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// The subject of a checked token, where a request has one, goes before both (names.HeaderSubject).
+	Verified      bool `protobuf:"varint,3,opt,name=verified,proto3" json:"verified,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Callers) Reset() {
@@ -504,6 +506,13 @@ func (x *Callers) GetTrustedProxies() []string {
 		return x.TrustedProxies
 	}
 	return nil
+}
+
+func (x *Callers) GetVerified() bool {
+	if x != nil {
+		return x.Verified
+	}
+	return false
 }
 
 // Traces says where the processors' spans go, and of which calls.
@@ -2380,10 +2389,11 @@ const file_api_policy_v1_policy_proto_rawDesc = "" +
 	"\brequests\x18\x03 \x01(\x04R\brequests\x12+\n" +
 	"\x03per\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\x03per\x12\x0e\n" +
 	"\x02by\x18\x05 \x03(\tR\x02by\x12\x16\n" +
-	"\x06shadow\x18\x06 \x01(\bR\x06shadow\"J\n" +
+	"\x06shadow\x18\x06 \x01(\bR\x06shadow\"f\n" +
 	"\aCallers\x12\x16\n" +
 	"\x06header\x18\x01 \x01(\tR\x06header\x12'\n" +
-	"\x0ftrusted_proxies\x18\x02 \x03(\tR\x0etrustedProxies\"\x80\x01\n" +
+	"\x0ftrusted_proxies\x18\x02 \x03(\tR\x0etrustedProxies\x12\x1a\n" +
+	"\bverified\x18\x03 \x01(\bR\bverified\"\x80\x01\n" +
 	"\x06Traces\x12\x18\n" +
 	"\aaddress\x18\x01 \x01(\tR\aaddress\x12\x12\n" +
 	"\x04http\x18\x02 \x01(\bR\x04http\x12#\n" +

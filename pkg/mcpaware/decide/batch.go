@@ -104,7 +104,7 @@ func (d *Decision) describeBatch(r *Request) {
 		PerTryTimeout: d.Action.GetPerTryTimeout(), IdleTimeout: d.Action.GetIdleTimeout(), Revision: d.Revision,
 	}
 	if len(d.Batch) > 0 {
-		d.Call.Principal = principal(d.Action.GetServer(), r.Header)
+		d.Call.Principal = d.Route.principal(d.Action.GetServer(), r.Header)
 	}
 	for _, call := range d.Batch {
 		// Whether the whole may be sent again is what its messages' outcomes depend on.

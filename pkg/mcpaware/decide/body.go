@@ -152,7 +152,7 @@ func (d *Decision) describe(r *Request, info method.Info) {
 	d.Wait = waits(r.Header, m)
 	if m.Kind == wire.Request {
 		d.Call.Id = m.ID
-		d.Call.Principal = principal(d.Action.GetServer(), r.Header)
+		d.Call.Principal = d.Route.principal(d.Action.GetServer(), r.Header)
 	}
 	if m.Method == method.ToolsCall {
 		d.Call.Tool = m.Name

@@ -2,9 +2,11 @@ package decide
 
 import (
 	"net/netip"
+	"strconv"
 	"strings"
 
 	policyv1 "github.com/holdfast-mcp/holdfast/api/policy/v1"
+	"github.com/holdfast-mcp/holdfast/pkg/names"
 )
 
 // callers tells callers apart.
@@ -12,6 +14,42 @@ type callers struct {
 	// header whose value names a caller; empty for none.
 	header  string
 	trusted []netip.Prefix
+	// verified: Envoy checks tokens, and names.HeaderSubject is the subject of one.
+	verified bool
+}
+
+// subject of the caller's token, which Envoy has checked; empty where there is none.
+func (c *callers) subject(h Header) string {
+	if !c.verified {
+		return ""
+	}
+	if values := h.Values(names.HeaderSubject); len(values) == 1 {
+		return values[0]
+	}
+	return ""
+}
+
+// Subject of the caller's token, which Envoy has checked; empty where there is none.
+func (r *Route) Subject(h Header) string { return r.meters.callers.subject(h) }
+
+// boundTo says what a session is bound to, where its server binds it to a header.
+func (c *callers) boundTo(header string) string {
+	if c.verified {
+		return "the subject of the checked token, else to the value of " + strconv.Quote(header) + ","
+	}
+	return "the value of " + strconv.Quote(header)
+}
+
+// words say what tells callers apart.
+func (c *callers) words() string {
+	out := "client address"
+	if c.header != "" {
+		out = c.header + " header, else by the " + out
+	}
+	if c.verified {
+		out = "subject of the token that Envoy has checked, else by the " + out
+	}
+	return "told apart by the " + out
 }
 
 const (
@@ -22,10 +60,13 @@ const (
 	maxHops = 64
 )
 
-// digest stands for a caller: a hash over the header's value, else over the client's address. Nothing
+// digest stands for a caller: a hash over the token's subject, else the header's value, else over the client's address. Nothing
 // known is one caller.
 func (c *callers) digest(h Header) digest {
 	var buffer [512]byte
+	if subject := c.subject(h); subject != "" {
+		return digestOf(append(append(buffer[:0], "subject\x00\x00"...), subject...))
+	}
 	if c.header != "" {
 		if values := h.Values(c.header); len(values) > 0 {
 			text := append(append(buffer[:0], c.header...), 0)
@@ -84,7 +125,7 @@ func (c *callers) trusts(addr netip.Addr) bool {
 }
 
 func (c *compiler) callers(p *policyv1.Callers) callers {
-	out := callers{header: p.GetHeader()}
+	out := callers{header: p.GetHeader(), verified: p.GetVerified()}
 	for _, text := range p.GetTrustedProxies() {
 		prefix, err := netip.ParsePrefix(text)
 		if err != nil {

@@ -67,6 +67,8 @@ type Explanation struct {
 	Rank     string
 	// Rates are the rate limits that the message counts for, in words.
 	Rates []string
+	// Callers says what tells callers apart; empty where it matters to no limit and no token is checked.
+	Callers string
 	// StaleListMaxAge is how old a remembered answer may be that is served in the
 	// server's place; 0 where the message's answers are not remembered.
 	StaleListMaxAge time.Duration
@@ -127,6 +129,9 @@ func (t *Table) Explain(r *Request) Explanation {
 	e.Unread = decision.mayGoUnread()
 	e.Limits, e.Rank = decision.explainAdmission()
 	e.Rates = decision.explainMeters(r)
+	if c := &decision.Route.meters.callers; c.verified || len(e.Rates) > 0 {
+		e.Callers = c.words()
+	}
 	e.SetHeaders, e.RemoveHeaders = decision.SetHeaders, decision.RemoveHeaders
 	if decision.CatalogKey != "" {
 		e.StaleListMaxAge = decision.Route.RememberFor(m.Method)

@@ -50,6 +50,7 @@ func TestExplainGolden(t *testing.T) {
 		s.Endpoints = []*policyv1.Endpoint{{Name: "a", Address: "127.0.0.1:1"}, {Name: "b", Address: "127.0.0.1:2"}}
 		s.ReinitializeSessions, s.SessionPrincipalHeader, s.SessionMaxAge = true, "authorization", durationpb.New(24*time.Hour)
 	}
+	sessions.Callers = &policyv1.Callers{Header: "authorization", Verified: true}
 	cases["session"] = post(`{"jsonrpc":"2.0","id":1,"method":"ping"}`)
 	plain, withLimits, withSessions := table(t), table(t, limited), table(t, sessions)
 	for name, request := range cases {

@@ -27,7 +27,7 @@ func (d *Decision) explainSessions() []string {
 		out = append(out, "a message with a session id goes to the endpoint that has the session, whatever the regions' order")
 	}
 	if header := server.GetSessionPrincipalHeader(); header != "" {
-		out = append(out, fmt.Sprintf("bound to the value of %q at initialize; with another one it is not found (404)", header))
+		out = append(out, fmt.Sprintf("bound to %s at initialize; with another one it is not found (404)", d.Route.meters.callers.boundTo(header)))
 	} else {
 		out = append(out, "bound to nobody: whoever has its id may use it")
 	}

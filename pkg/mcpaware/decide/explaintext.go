@@ -64,6 +64,9 @@ func (e Explanation) String() string {
 	for _, rate := range e.Rates {
 		line("", "%s", rate)
 	}
+	if e.Callers != "" {
+		line("callers", "%s", e.Callers)
+	}
 	if e.Fallback != "" {
 		line("fallback", "%s", e.Fallback)
 	}

@@ -10,6 +10,7 @@ import (
 	policyv1 "github.com/holdfast-mcp/holdfast/api/policy/v1"
 	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/decide"
 	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/limit"
+	"github.com/holdfast-mcp/holdfast/pkg/names"
 )
 
 func rateLimit(id string, key uint64, by ...string) *policyv1.RateLimit {
@@ -87,6 +88,8 @@ func TestKeys(t *testing.T) {
 	from := func(address string) string { return "x-forwarded-for: " + address }
 	const alice, bob = "authorization: Bearer alice", "authorization: Bearer bob"
 	proxies := func(p *policyv1.RoutePolicy) { p.Callers.TrustedProxies = []string{"10.0.0.0/8", "fd00::/8"} }
+	checked := func(p *policyv1.RoutePolicy) { p.Callers.Verified = true }
+	const subject = names.HeaderSubject + ": alice"
 	for _, c := range []struct {
 		name    string
 		by      []string
@@ -104,6 +107,11 @@ func TestKeys(t *testing.T) {
 		{name: "two behind proxies", by: []string{"principal"}, a: call("get_a", `{}`, from("9.9.9.9, 10.1.1.1")), b: call("get_a", `{}`, from("8.8.8.8, 10.1.1.1")), changes: []func(*policyv1.RoutePolicy){proxies}},
 		{name: "one IPv6 network", by: []string{"principal"}, a: call("get_a", `{}`, from("2001:db8:1:2::1")), b: call("get_a", `{}`, from("2001:db8:1:2:ffff::2")), same: true},
 		{name: "two IPv6 networks", by: []string{"principal"}, a: call("get_a", `{}`, from("2001:db8:1:2::1")), b: call("get_a", `{}`, from("2001:db8:1:3::1"))},
+		{name: "one subject", by: []string{"principal"}, a: call("get_a", `{}`, subject, alice), b: call("get_a", `{}`, subject, bob, from("1.2.3.4")), same: true, changes: []func(*policyv1.RoutePolicy){checked}},
+		{name: "two subjects", by: []string{"principal"}, a: call("get_a", `{}`, subject, alice), b: call("get_a", `{}`, names.HeaderSubject+": bob", alice), changes: []func(*policyv1.RoutePolicy){checked}},
+		{name: "no subject", by: []string{"principal"}, a: call("get_a", `{}`, alice), b: call("get_a", `{}`, bob), changes: []func(*policyv1.RoutePolicy){checked}},
+		{name: "a subject nobody checked", by: []string{"principal"}, a: call("get_a", `{}`, subject, alice), b: call("get_a", `{}`, subject, bob)},
+		{name: "a subject like a header", by: []string{"principal"}, a: call("get_a", `{}`, names.HeaderSubject+": Bearer alice"), b: call("get_a", `{}`, alice), changes: []func(*policyv1.RoutePolicy){checked}},
 		{name: "two tools", by: []string{"tool"}, a: call("get_a", `{}`), b: call("get_b", `{}`)},
 		{name: "one server", by: []string{"server"}, a: call("get_a", `{}`), b: call("get_b", `{}`), same: true},
 		{name: "two sessions", by: []string{"session"}, a: call("get_a", `{}`, "mcp-session-id: a"), b: call("get_a", `{}`, "mcp-session-id: b")},

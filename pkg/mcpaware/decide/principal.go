@@ -6,13 +6,15 @@ import (
 	"strings"
 )
 
-// principal tells the callers of a server apart: a hash over the Authorization header,
-// else over the client's address as Envoy saw it (the last of x-forwarded-for). It is the same in all
+// principal tells the callers of a server apart: a hash over the subject of a checked token,
+// else the Authorization header, else over the client's address as Envoy saw it (the last of x-forwarded-for). It is the same in all
 // processors, since its key is the server's name. It has 16 bits: enough to see
 // that there are two callers, too few to find out by trial what was hashed. 0 where nothing is known.
-func principal(server string, h Header) uint64 {
+func (r *Route) principal(server string, h Header) uint64 {
 	kind, secret := "authorization", ""
-	if values := h.Values("authorization"); len(values) > 0 {
+	if subject := r.Subject(h); subject != "" {
+		kind, secret = "subject", subject
+	} else if values := h.Values("authorization"); len(values) > 0 {
 		secret = values[0]
 	} else {
 		kind, secret = "address", clientAddress(h)

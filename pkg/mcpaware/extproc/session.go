@@ -123,6 +123,10 @@ func (e *edge) principal(server *policyv1.Server) session.Principal {
 	if header == "" {
 		return session.Principal{}
 	}
+	if subject := e.decision.Route.Subject(e.request.Header); subject != "" {
+		// It stays the same when the token is renewed. No header has a zero byte, so none is like it.
+		return session.PrincipalOf([]string{"\x00subject", subject})
+	}
 	return session.PrincipalOf(e.request.Header.Values(header))
 }
 
