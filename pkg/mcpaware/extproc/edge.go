@@ -198,6 +198,9 @@ func (e *edge) settle(as func(*extprocv3.CommonResponse) *extprocv3.ProcessingRe
 	if e.decision.Answer == nil && e.joinSession() {
 		e.joinTask()
 		if e.meter(); e.decision.Answer == nil {
+			e.answerForAbsent()
+		}
+		if e.decision.Answer == nil {
 			e.steer()
 		}
 	}
@@ -282,6 +285,7 @@ func (e *edge) onResponse(req *extprocv3.ProcessingRequest, m *extprocv3.HttpHea
 		// null by its own rules, and no id is known here either.
 		return responseHeadersReply(&extprocv3.HeaderMutation{})
 	}
+	e.noteAbsence(local)
 	e.learn(h, local, report, judged)
 	e.endSession(local)
 	e.trace.passed(h, local, report, judged)

@@ -95,6 +95,7 @@ type Service struct {
 	opts    Options
 	log     *slog.Logger
 	streams atomic.Int64
+	absent  absences
 }
 
 var _ extprocv3.ExternalProcessorServer = (*Service)(nil)
