@@ -141,6 +141,8 @@ type row struct {
 	breaks, heals func(*world)
 	arguments     map[string]any
 	progress      bool
+	// own: the agent gets the server's own words, which say this; empty: it does not.
+	own string
 	// good: the agent notices nothing. Otherwise it is told of a failure.
 	good bool
 	// dies are the clients whose connection does not live on.
@@ -160,6 +162,25 @@ func rows() []row {
 		{name: "all regions hang", breaks: both(hangs)},
 		{name: "error pages", breaks: both(says(500, "text/html", "<h1>oops</h1>"))},
 		{name: "overloaded", breaks: both(says(429, "text/plain", "too many"))},
+		{name: "an error", own: "no such order", breaks: both(answers(200, "application/json", `{"jsonrpc":"2.0","id":ID,"error":{"code":-32602,"message":"no such order"}}`))},
+		{name: "a tool's error", own: "no such order", breaks: both(answers(200, "application/json",
+			`{"jsonrpc":"2.0","id":ID,"result":{"resultType":"complete","isError":true,"content":[{"type":"text","text":"no such order"}]}}`))},
+		{name: "an error in 400", own: "no such order", breaks: both(answers(400, "application/json", `{"jsonrpc":"2.0","id":ID,"error":{"code":-32602,"message":"no such order"}}`))},
+		{name: "400", breaks: both(says(400, "text/plain", "what?"))},
+		{name: "403", breaks: both(says(403, "text/html", "<h1>no</h1>"))},
+		{name: "404", breaks: both(says(404, "text/plain", "404 page not found"))},
+		{name: "404 without words", breaks: both(says(404, "", ""))},
+		{name: "405", breaks: both(says(405, "text/plain", "not so"))},
+		{name: "413 without an id", breaks: both(says(413, "application/json", `{"jsonrpc":"2.0","id":null,"error":{"code":-32600,"message":"too large"}}`))},
+		{name: "502", breaks: both(says(502, "text/plain", "bad gateway"))},
+		{name: "503", breaks: both(says(503, "", ""))},
+		{name: "504", breaks: both(says(504, "application/json", `{"error":"late"}`))},
+		{name: "moved, on the same server", good: true, breaks: func(w *world) {
+			for _, u := range []*upstream{w.mumbai, w.delhi} {
+				u.set(&fault{"tools/call", movesTo(u)})
+			}
+		}},
+		{name: "the id as a text", breaks: both(answers(200, "application/json", `{"jsonrpc":"2.0","id":"ID","result":{"content":[]}}`))},
 		{name: "a page in HTTP 200", breaks: both(says(200, "text/html", "<h1>maintenance</h1>"))},
 		{name: "accepted and forgotten", breaks: both(says(202, "", ""))},
 		{name: "nothing at all", breaks: both(says(200, "application/json", ""))},
@@ -201,6 +222,9 @@ func TestMatrix(t *testing.T) {
 				got := a.Do(words.Command{Do: "call", Tool: "get_order", Arguments: r.arguments, Progress: r.progress})
 				if good := got.OK && !got.IsError && got.Text == "good"; good != r.good {
 					t.Errorf("%s: %+v", a, got)
+				}
+				if r.own != "" && !strings.Contains(got.Error+got.Text, r.own) {
+					t.Errorf("%s was not told %q: %+v", a, r.own, got)
 				}
 				if took := time.Since(start); took > patience {
 					t.Errorf("%s waited for %v: %+v", a, took, got)

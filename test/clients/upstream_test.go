@@ -4,10 +4,12 @@ package clients
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"regexp"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -19,7 +21,11 @@ import (
 type upstream struct {
 	*httptest.Server
 	handler atomic.Pointer[http.Handler]
-	fault   atomic.Pointer[fault]
+	mcp     atomic.Pointer[mcp.Server]
+	// revision that the server answers to initialize at most; empty: any.
+	revision string
+	changes  atomic.Int64
+	fault    atomic.Pointer[fault]
 }
 
 // fault answers in the server's place: every message but notifications, or those that
@@ -49,6 +55,7 @@ func (u *upstream) forget(sessions bool) {
 	})
 	var handler http.Handler = mcp.NewStreamableHTTPHandler(func(*http.Request) *mcp.Server { return s },
 		&mcp.StreamableHTTPOptions{Stateless: !sessions})
+	u.mcp.Store(s)
 	u.handler.Store(&handler)
 }
 
@@ -60,12 +67,27 @@ func (u *upstream) serve(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		panic(http.ErrAbortHandler)
 	}
+	if u.revision != "" && strings.Contains(string(body), `"method":"initialize"`) {
+		body = []byte(offered.ReplaceAllString(string(body), `"protocolVersion":"`+u.revision+`"`))
+		r.ContentLength = int64(len(body))
+	}
 	r.Body = io.NopCloser(strings.NewReader(string(body)))
 	if f := u.fault.Load(); f != nil && r.Method == http.MethodPost && strings.Contains(string(body), f.word) {
 		f.answer(w, r)
 		return
 	}
 	(*u.handler.Load()).ServeHTTP(w, r)
+}
+
+// offered is the revision that a client asks for.
+var offered = regexp.MustCompile(`"protocolVersion":\s*"[^"]+"`)
+
+// change adds a tool, of which all who listen are told.
+func (u *upstream) change() {
+	name := fmt.Sprintf("extra_%d", u.changes.Add(1))
+	mcp.AddTool(u.mcp.Load(), &mcp.Tool{Name: name}, func(context.Context, *mcp.CallToolRequest, struct{}) (*mcp.CallToolResult, any, error) {
+		return &mcp.CallToolResult{}, nil, nil
+	})
 }
 
 func (u *upstream) address() string { return strings.TrimPrefix(u.URL, "http://") }
@@ -81,6 +103,19 @@ func says(status int, contentType, body string) http.HandlerFunc {
 		}
 		w.WriteHeader(status)
 		fmt.Fprint(w, body)
+	}
+}
+
+// answers says something with the id of the request in the place of ID.
+func answers(status int, contentType, body string) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		var message struct {
+			ID json.RawMessage `json:"id"`
+		}
+		if err := json.NewDecoder(r.Body).Decode(&message); err != nil {
+			panic(http.ErrAbortHandler)
+		}
+		says(status, contentType, strings.ReplaceAll(body, "ID", string(message.ID)))(w, r)
 	}
 }
 
@@ -106,5 +141,17 @@ func speaksAndDies(events string) http.HandlerFunc {
 		fmt.Fprint(w, events)
 		_ = http.NewResponseController(w).Flush()
 		panic(http.ErrAbortHandler)
+	}
+}
+
+// movesTo sends clients on once to where the server itself answers.
+func movesTo(u *upstream) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.RawQuery == "" {
+			w.Header().Set("Location", "?moved")
+			w.WriteHeader(http.StatusTemporaryRedirect)
+			return
+		}
+		(*u.handler.Load()).ServeHTTP(w, r)
 	}
 }

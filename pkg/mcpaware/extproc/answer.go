@@ -38,6 +38,8 @@ type answer struct {
 	word *structpb.Struct
 	// large: it passes without having been judged, and counts as good when its end is there.
 	large bool
+	// refusal: it is held to see whether the words that come with a 4xx answer the request.
+	refusal bool
 	// spliced: body was changed, and length with it.
 	spliced bool
 }
@@ -76,7 +78,9 @@ func (a *attempt) onHeaders(m *extprocv3.HttpHeaders) error {
 	case a.held.status < 300 && !(isJSON && a.odd()) && (a.held.status != 200 || readable && !isJSON && !isEvents):
 		// No client finds an answer to its request in there, and some wait for ever.
 		return a.judged(a.observe(outcome.Failed), false, false)
-	case a.over, a.held.status < 500 && a.held.status != 200 && !a.odd(), !isJSON && !isEvents:
+	case a.held.status < 500 && a.held.status != 200 && (a.over || !isJSON || !a.odd()):
+		return a.refusal(h)
+	case a.over, !isJSON && !isEvents:
 		return a.pass()
 	case isJSON && a.held.length > maxHeldBytes:
 		return a.passLarge()
@@ -145,6 +149,8 @@ func (a *attempt) weigh(chunk []byte, ended, last bool) error {
 		return a.judgeJSON(last)
 	case size > maxHeldBytes && a.held.status >= 500:
 		return a.judged(a.observeBroken(), false, false)
+	case size > maxHeldBytes && a.held.refusal:
+		return a.release(nil, last)
 	case size > maxHeldBytes:
 		return a.passLarge()
 	}
@@ -160,6 +166,9 @@ func (a *attempt) judgeJSON(last bool) error {
 	parsed, fault := wire.ParseAnswer(body)
 	if fault == nil && unread(a.call) {
 		a.call.Id = idOf(&parsed)
+	}
+	if a.held.refusal {
+		return a.refused(fault == nil && outcome.Answers(&parsed, a.call.GetId()), last)
 	}
 	if a.odd() {
 		return a.weighOdd(&parsed, fault == nil, last)

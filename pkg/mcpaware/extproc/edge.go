@@ -296,6 +296,9 @@ func (e *edge) onResponse(req *extprocv3.ProcessingRequest, m *extprocv3.HttpHea
 	if e.streamGone(h, local, attrs.text("upstream.address")) {
 		return e.replaced(endedStream(), h)
 	}
+	if answer := e.inWords(h, report, judged); answer != nil {
+		return e.replaced(answer, h)
+	}
 	cause, broken := e.broken(e.call(), h, local, report, judged)
 	if broken && len(e.decision.Batch) > 0 {
 		return e.replaced(e.insteadOfBatch(h, local, report, judged), h)

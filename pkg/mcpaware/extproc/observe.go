@@ -82,7 +82,7 @@ func (a *attempt) byStatus(h headers) (said bool, err error) {
 		return true, a.judged(a.observe(outcome.Failed), false, false)
 	case http.StatusUnauthorized, http.StatusForbidden:
 		a.observe(outcome.Refused)
-		return true, a.pass()
+		return true, a.refusal(h)
 	}
 	return false, nil
 }

@@ -128,7 +128,7 @@ func TestEndpointNames(t *testing.T) {
 				req := tryHeaders(t, "POST", getOrder(func(c *policyv1.CallContext) { c.Server = tt.server }))
 				setPlace(req, map[string]any{"upstream.address": tt.address, "upstream.locality": tt.locality})
 				x.say(req)
-				if got := x.say(responseHeaders(true, ":status: 400")); len(got) != 1 || got[0] != tt.want {
+				if got := x.say(responseHeaders(true, ":status: 307")); len(got) != 1 || got[0] != tt.want {
 					t.Errorf("%q, want %q", got, tt.want)
 				}
 			})

@@ -79,7 +79,7 @@ func TestAttemptTakesOffEnvoysHeaders(t *testing.T) {
 	t.Parallel()
 	runAll(t, []attemptTest{
 		{name: "of Envoy", steps: []step{{
-			send: responseHeaders(true, ":status: 404", "x-envoy-immediate-health-check-fail: true", "x-envoy-overloaded: true"),
+			send: responseHeaders(true, ":status: 307", "x-envoy-immediate-health-check-fail: true", "x-envoy-overloaded: true"),
 			want: []string{"headers -x-envoy-immediate-health-check-fail -x-envoy-overloaded" + stampedMumbai},
 		}}},
 		{name: "a status that nobody knows", steps: []step{{

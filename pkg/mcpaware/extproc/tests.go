@@ -50,7 +50,7 @@ func (a *attempt) byTests(last bool) (said bool, err error) {
 		return true, a.judged(outcome.CallerFault, false, last)
 	}
 	a.observe(outcome.Refused)
-	return true, a.release(nil, last)
+	return true, a.refused(!a.refuses(), last)
 }
 
 // odd says that a JSON answer with another status than 200 has to be read for the
@@ -75,5 +75,9 @@ func (a *attempt) weighOdd(parsed *wire.Answer, read, last bool) error {
 	} else if known {
 		class = outcome.Refused
 	}
-	return a.judged(a.observe(class), read && outcome.Answers(parsed, a.call.GetId()), last)
+	verdict, usable := a.observe(class), read && outcome.Answers(parsed, a.call.GetId())
+	if class == outcome.Refused && a.refuses() {
+		return a.refused(usable, last)
+	}
+	return a.judged(verdict, usable, last)
 }

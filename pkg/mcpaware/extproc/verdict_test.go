@@ -48,13 +48,13 @@ func TestAnswerTests(t *testing.T) {
 		"a status, no body to read":         {[]string{"410", "text/html", "gone"}, "tool_failed;410;raw"},
 		"a status and a text":               {json("404", `{"jsonrpc":"2.0","id":7,"error":{"code":1,"message":"no such table: orders"}}`), "tool_failed;404;mcp"},
 		"the status without the text":       {json("404", `{"jsonrpc":"2.0","id":7,"error":{"code":1,"message":"no such page"}}`), ""},
-		"a status, unreadable":              {json("404", `no such table`), ""},
+		"a status, unreadable":              {json("404", `no such table`), "caller_fault;404;raw"},
 		"a 5xx is an answer":                {[]string{"503", "text/html", "closed on sundays"}, "caller_fault;503;raw"},
 		"a 5xx is an answer, some JSON":     {json("503", `{"closed":true}`), "caller_fault;503;raw"},
 		"another 5xx is not":                {[]string{"502", "text/html", "bad gateway"}, "endpoint_failed;502;raw"},
-		"408 is an answer where they say":   {[]string{"408", "text/html", ""}, ""},
+		"408 is an answer where they say":   {[]string{"408", "text/html", ""}, "caller_fault;408;raw"},
 		"401 is an answer":                  {[]string{"401", "text/html", ""}, ""},
-		"403 is an answer":                  {[]string{"403", "text/html", ""}, ""},
+		"403 is an answer":                  {[]string{"403", "text/html", ""}, "caller_fault;403;raw"},
 		"429 is neither, and kept as it is": {[]string{"429", "text/html", ""}, "busy;429;raw"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -55,6 +55,7 @@ func serve() error {
 type client struct {
 	session  *mcp.ClientSession
 	progress atomic.Int64
+	changes  atomic.Int64
 	crew     *crew
 }
 
@@ -79,6 +80,8 @@ func (c *client) do(command words.Command) (words.Answer, error) {
 		return answer, nil
 	case "call":
 		return c.call(ctx, command)
+	case "heard":
+		return words.Answer{Changes: int(c.changes.Load())}, nil
 	case "crew":
 		c.crew = assemble(command)
 		return words.Answer{}, nil
@@ -94,9 +97,13 @@ func (c *client) do(command words.Command) (words.Answer, error) {
 }
 
 func (c *client) connect(ctx context.Context, command words.Command) (words.Answer, error) {
-	m := mcp.NewClient(&mcp.Implementation{Name: "go", Version: "1"}, &mcp.ClientOptions{
+	behaviour := &mcp.ClientOptions{
 		ProgressNotificationHandler: func(context.Context, *mcp.ProgressNotificationClientRequest) { c.progress.Add(1) },
-	})
+	}
+	if command.Listen {
+		behaviour.ToolListChangedHandler = func(context.Context, *mcp.ToolListChangedRequest) { c.changes.Add(1) }
+	}
+	m := mcp.NewClient(&mcp.Implementation{Name: "go", Version: "1"}, behaviour)
 	var options *mcp.ClientSessionOptions
 	switch command.Era {
 	case words.Modern:

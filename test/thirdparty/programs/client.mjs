@@ -9,23 +9,27 @@ import { pathToFileURL } from "node:url";
 const [modules, which] = process.argv.slice(2);
 const load = (path) => import(pathToFileURL(join(modules, "@modelcontextprotocol", path)).href);
 
-let Client, Transport;
+let Client, Transport, Changed;
 if (which === "sdk") {
   ({ Client } = await load("sdk/dist/esm/client/index.js"));
   ({ StreamableHTTPClientTransport: Transport } = await load("sdk/dist/esm/client/streamableHttp.js"));
+  ({ ToolListChangedNotificationSchema: Changed } = await load("sdk/dist/esm/types.js"));
 } else {
   ({ Client, StreamableHTTPClientTransport: Transport } = await load("client/dist/index.mjs"));
+  Changed = "notifications/tools/list_changed";
 }
 
-let client, transport, crew;
+let client, transport, crew, changes = 0;
 const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
 const text = (result) => (result.content ?? []).filter((c) => c.type === "text").map((c) => c.text).join("\n");
 
-async function open({ url, era }) {
+async function open({ url, era, listen }) {
   const options = which === "client" && era === "modern" ? { versionNegotiation: { mode: "auto" } } : {};
   const client = new Client({ name: `typescript-${which}`, version: "1" }, options);
   const transport = new Transport(new URL(url));
+  if (listen) client.setNotificationHandler(Changed, () => void changes++);
   await client.connect(transport, { timeout: 20000 });
+  if (listen && era === "modern") await client.listen({ toolsListChanged: true }, { timeout: 20000 });
   return { client, transport };
 }
 
@@ -126,6 +130,9 @@ const commands = {
   },
   async call(command) {
     return call(client, command);
+  },
+  async heard() {
+    return { changes };
   },
   async crew(command) {
     crew = new Crew(command);

@@ -7,11 +7,12 @@ import time
 
 import anyio
 from mcp.client.client import Client
+from mcp.client.subscriptions import SubscriptionLost
 
 
-def connection(command):
+def connection(command, on_message=None):
     mode = "auto" if command.get("era") == "modern" else "legacy"
-    return Client(command["url"], mode=mode, read_timeout_seconds=20, cache=None)
+    return Client(command["url"], mode=mode, read_timeout_seconds=20, cache=None, message_handler=on_message)
 
 
 def innermost(error):
@@ -102,6 +103,7 @@ class Commands:
     def __init__(self, tasks):
         self.client = None
         self.tasks = tasks
+        self.changes = 0
 
     async def crew(self, command):
         self.members = Crew(command, self.tasks)
@@ -111,10 +113,28 @@ class Commands:
         return {"tally": await self.members.dismiss()}
 
     async def connect(self, command):
-        client = connection(command)
+        client = connection(command, self.on_message if command.get("listen") else None)
         await client.__aenter__()
         self.client = client
+        if command.get("listen") and command.get("era") == "modern":
+            await self.tasks.start(self.listening, client)
         return {"version": str(client.protocol_version)}
+
+    async def on_message(self, message):
+        if getattr(getattr(message, "root", message), "method", "") == "notifications/tools/list_changed":
+            self.changes += 1
+
+    async def listening(self, client, *, task_status):
+        try:
+            async with client.listen(tools_list_changed=True) as changes:
+                task_status.started()
+                async for _ in changes:
+                    self.changes += 1
+        except SubscriptionLost:
+            pass
+
+    async def heard(self, command):
+        return {"changes": self.changes}
 
     async def list(self, command):
         result = await self.client.list_tools()

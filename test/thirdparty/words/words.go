@@ -12,12 +12,14 @@ const (
 
 // Command is one thing that a client is to do.
 type Command struct {
-	// Do is "connect", "list", "call" or "close" for the program's one connection, and
-	// "crew" or "dismiss" for many.
+	// Do is "connect", "list", "call", "heard" or "close" for the program's one connection,
+	// and "crew" or "dismiss" for many.
 	Do string `json:"do"`
-	// URL and Era go with connect.
-	URL string `json:"url,omitempty"`
-	Era string `json:"era,omitempty"`
+	// URL and Era go with connect. Listen has the client listen for changes of the list of
+	// tools: with subscriptions/listen, or on the event stream of its session.
+	URL    string `json:"url,omitempty"`
+	Era    string `json:"era,omitempty"`
+	Listen bool   `json:"listen,omitempty"`
 	// Tool, Arguments and Progress go with call; Progress asks for notifications.
 	Tool      string         `json:"tool,omitempty"`
 	Arguments map[string]any `json:"arguments,omitempty"`
@@ -43,6 +45,8 @@ type Answer struct {
 	IsError  bool   `json:"isError,omitempty"`
 	Text     string `json:"text,omitempty"`
 	Progress int    `json:"progress,omitempty"`
+	// Changes are those of the list of tools that were heard of, answered to heard.
+	Changes int `json:"changes,omitempty"`
 	// Tally is what a crew has met, answered to dismiss.
 	Tally *Tally `json:"tally,omitempty"`
 }
