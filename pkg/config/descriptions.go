@@ -104,6 +104,7 @@ func descriptions() map[string]string {
 		"MCPRoute.spec":                   "Spec is its body.",
 		"MCPRouteSpec":                    "MCPRouteSpec is the body of an MCPRoute.",
 		"MCPRouteSpec.path":               "Path that clients use, exact; unique among routes, written like the path of an MCPServer. Default /mcp.",
+		"MCPRouteSpec.pages":              "Pages are further paths, exact, at most 32, that go to the first server as they are, with any HTTP method: what a server says of itself to clients that need a token (/.well-known/oauth-protected-resource/mcp), for instance. Nothing that goes there is read, limited or remembered, so none may be where a server takes MCP messages. Default: none.",
 		"MCPRouteSpec.servers":            "Servers that tools may go to, at least one, at most 64; lists, sessions and everything unmatched go to the first.",
 		"MCPRouteSpec.tools":              "Tools are the rules for tools/call, first match wins; at most 2000. A rule that can never match, since an earlier one takes every call that it does, is refused. Default: none, every call goes to the first server.",
 		"MCPRouteSpec.methods":            "Methods are the rules for all other requests but those that open event streams, first match wins; at most 100. Default: none, every method has the route's timeouts.",

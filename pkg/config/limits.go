@@ -27,6 +27,7 @@ const (
 	maxNameBytes         = 63
 	maxEndpointNameBytes = 160
 	maxPathBytes         = 256
+	maxPages             = 32
 	maxPatternBytes      = 256
 	maxRegexSize         = 1000
 	maxScalarBytes       = 1024

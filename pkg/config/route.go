@@ -8,6 +8,7 @@ func checkRouteValues(r loaded[MCPRoute]) {
 	spec := r.value.Spec
 	r.nameAt("metadata.name", r.value.Metadata.Name, maxNameBytes)
 	r.textAt("spec.path", spec.Path, badPath)
+	checkPageValues(r)
 	r.countAt("spec.servers", len(spec.Servers), 1, maxServerRefs)
 	for i, ref := range spec.Servers {
 		r.nameAt(item("spec.servers", i)+".name", ref.Name, maxNameBytes)

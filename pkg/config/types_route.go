@@ -13,6 +13,10 @@ type MCPRoute struct {
 type MCPRouteSpec struct {
 	// Path that clients use, exact; unique among routes, written like the path of an MCPServer. Default /mcp.
 	Path string `yaml:"path,omitempty" json:"path,omitempty"`
+	// Pages are further paths, exact, at most 32, that go to the first server as they are, with any HTTP method: what a server
+	// says of itself to clients that need a token (/.well-known/oauth-protected-resource/mcp), for instance. Nothing
+	// that goes there is read, limited or remembered, so none may be where a server takes MCP messages. Default: none.
+	Pages []string `yaml:"pages,omitempty" json:"pages,omitempty"`
 	// Servers that tools may go to, at least one, at most 64; lists, sessions and everything unmatched go to the first.
 	Servers []ServerRef `yaml:"servers" json:"servers"`
 	// Tools are the rules for tools/call, first match wins; at most 2000. A rule that can never match,

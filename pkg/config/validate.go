@@ -39,6 +39,7 @@ func (p *parser) validateTogether() {
 	p.checkNames()
 	p.checkReferences()
 	p.checkRoutePaths()
+	p.checkPages()
 	p.checkLoops()
 	p.checkComplete()
 }

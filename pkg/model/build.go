@@ -206,7 +206,7 @@ func (b *builder) route(r config.MCPRoute) Route {
 	usual := limits{timeout: spec.Timeout, idle: spec.IdleTimeout, retry: spec.Retry}
 	action := func(class Class) Action { return b.action(r.Metadata.Name, first, class, usual) }
 	out := Route{
-		Name: r.Metadata.Name, Path: spec.Path,
+		Name: r.Metadata.Name, Path: spec.Path, Pages: spec.Pages,
 		UnmatchedTool: action(Unsafe), SafeMethod: action(Safe), SafeMethodOnce: action(Unsafe),
 		OtherMethod: action(Unsafe), Stream: action(Stream), Delete: action(Unsafe),
 		ErrorsHTTP:             spec.Errors == config.ErrorsHTTP,

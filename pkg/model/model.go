@@ -131,6 +131,8 @@ type HealthCheck struct {
 type Route struct {
 	Name string
 	Path string
+	// Pages are paths that go to the first server unread.
+	Pages []string
 	// Servers named by any action, the default one first.
 	Servers []string
 	Rules   []Rule

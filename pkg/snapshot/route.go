@@ -40,7 +40,7 @@ const FallbackRouteName = "holdfast.unstamped"
 
 // routeConfiguration has one Envoy route for each action of each MCPRoute. Every
 // route that reaches a cluster requires the edge point's stamp (or is the pass
-// route an operator asked for); the last one refuses.
+// route or a page that an operator asked for); the last one refuses.
 func routeConfiguration(m *model.Model) (*routev3.RouteConfiguration, error) {
 	b := routeBuilder{paths: map[string]string{}, sessions: replicated(m)}
 	for _, s := range m.Servers {
@@ -61,6 +61,11 @@ func routeConfiguration(m *model.Model) (*routev3.RouteConfiguration, error) {
 				}
 			}
 			b.routes = append(b.routes, pass)
+		}
+	}
+	for _, r := range m.Routes {
+		if err := b.pages(r); err != nil {
+			return nil, err
 		}
 	}
 	again, err := rerunRoute()
