@@ -148,7 +148,7 @@ func answersWithoutBody(t *testing.T, p *pair) {
 	}{
 		{"202 to a notification", "POST", `{"jsonrpc":"2.0","method":"notifications/initialized"}`, 202},
 		{"204", "POST", `{"jsonrpc":"2.0","method":"notifications/initialized"}`, 204},
-		{"empty 404 of a lost session", "POST", `{"jsonrpc":"2.0","id":7,"method":"ping"}`, 404},
+		{"empty 404 to a notification", "POST", `{"jsonrpc":"2.0","method":"notifications/initialized"}`, 404},
 		{"DELETE", "DELETE", "", 200},
 		{"204 to DELETE", "DELETE", "", 204},
 		{"empty 404 to DELETE", "DELETE", "", 404},
