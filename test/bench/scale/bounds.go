@@ -3,10 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
-	"strings"
 	"time"
 )
 
@@ -23,15 +19,9 @@ const (
 	// caches fill and the history reaches its bound.
 	growAfter = 200
 	// maxGrowth is how much more there may be at the end of a run than there was then, of
-	// memory and on disk. Both move up and down by themselves.
+	// memory, heap, goroutines and on disk. All move up and down by themselves.
 	maxGrowth = 1.5
 )
-
-// usage is what a control plane has at one moment.
-type usage struct {
-	changes, memoryKB int
-	diskBytes         int64
-}
 
 // missed says which bounds the figures do not keep.
 func (b bounds) missed(f *figures) error {
@@ -49,52 +39,7 @@ func (b bounds) missed(f *figures) error {
 		miss("memory was %d MB, more than %d MB", used, b.memory)
 	}
 	if n := len(f.usage); n > 1 {
-		first, last := f.usage[0], f.usage[n-1]
-		if float64(last.memoryKB) > maxGrowth*float64(first.memoryKB) {
-			miss("memory grew from %d KiB after %d changes to %d KiB after %d", first.memoryKB, first.changes, last.memoryKB, last.changes)
-		}
-		if float64(last.diskBytes) > maxGrowth*float64(first.diskBytes) {
-			miss("the state directory grew from %d bytes after %d changes to %d after %d", first.diskBytes, first.changes, last.diskBytes, last.changes)
-		}
+		errs = append(errs, grown(f.usage[0], f.usage[n-1]))
 	}
 	return errors.Join(errs...)
-}
-
-// use notes what the control plane has after so many changes.
-func (f *figures) use(p *plane, state string, changes int) error {
-	kb, err := p.memoryKB("VmRSS")
-	if err != nil {
-		return err
-	}
-	u := usage{changes: changes, memoryKB: kb}
-	err = filepath.WalkDir(state, func(_ string, d fs.DirEntry, err error) error {
-		if errors.Is(err, os.ErrNotExist) {
-			return nil
-		}
-		if err != nil || d.IsDir() {
-			return err
-		}
-		info, err := d.Info()
-		if err == nil {
-			u.diskBytes += info.Size()
-		}
-		if errors.Is(err, os.ErrNotExist) {
-			return nil
-		}
-		return err
-	})
-	if err != nil {
-		return fmt.Errorf("measuring the state directory: %w", err)
-	}
-	f.usage = append(f.usage, u)
-	return nil
-}
-
-// growth is one line about the usage noted.
-func (f *figures) growth() string {
-	parts := make([]string, 0, len(f.usage))
-	for _, u := range f.usage {
-		parts = append(parts, fmt.Sprintf("%d: %d MiB, %d KiB on disk", u.changes, u.memoryKB/1024, u.diskBytes/1024))
-	}
-	return strings.Join(parts, "; ")
 }

@@ -157,7 +157,7 @@ func (f *figures) change(ctx context.Context, p plan, plane *plane, fleet *fleet
 			f.calibration.measure()
 		}
 		if n > 0 && n%growAfter == 0 {
-			if err := f.use(plane, state, n); err != nil {
+			if err := f.use(ctx, plane, state, n); err != nil {
 				return err
 			}
 		}

@@ -36,6 +36,9 @@ func TestShort(t *testing.T) {
 	if f.idleKB <= 0 || f.peakKB < f.idleKB {
 		t.Errorf("memory %d KiB, then at most %d KiB", f.idleKB, f.peakKB)
 	}
+	if f.cpu <= 0 {
+		t.Errorf("%s of CPU for the changes", f.cpu)
+	}
 	// Each change comes once, the cluster before its endpoints.
 	var want []string
 	for n := range p.changes + 1 {

@@ -32,7 +32,8 @@ type plane struct {
 	cmd       *exec.Cmd
 	transport *http.Transport
 	admin     adminv1connect.AdminClient
-	xds       string
+	// xds is the address for Envoys, url that of the admin API.
+	xds, url string
 	// drained is closed when the process has closed its log.
 	drained chan struct{}
 }
@@ -75,7 +76,8 @@ func startPlane(ctx context.Context, binary, config, state, envoy string) (*plan
 	select {
 	case a := <-found:
 		p.xds = a.XDS
-		p.admin = adminv1connect.NewAdminClient(&http.Client{Transport: p.transport}, "http://"+a.Admin)
+		p.url = "http://" + a.Admin
+		p.admin = adminv1connect.NewAdminClient(&http.Client{Transport: p.transport}, p.url)
 		return p, nil
 	case <-p.drained:
 		return nil, errors.Join(errors.New("the control plane ended"), p.cmd.Wait())
