@@ -59,6 +59,7 @@ func moves(t *testing.T, b *testbed.Bed, tool, to string) int {
 // other tools stay where they are, and so does the endpoint. When the tool works again,
 // a trial finds out and its calls return.
 func TestBrokenToolMovesAlone(t *testing.T) {
+	t.Parallel()
 	only := []string{"get_order"}
 	for _, c := range []struct {
 		name   string
@@ -145,6 +146,7 @@ func TestHalfBroken(t *testing.T) {
 
 // TestFailingNowAndThen: a tool of which 30 in 100 calls fail keeps its breaker closed.
 func TestFailingNowAndThen(t *testing.T) {
+	t.Parallel()
 	s := testbed.Start(t, testbed.Options{Config: quickBreakers()})
 	s.Fault("primary-mumbai", demo.Faults{Mode: demo.FaultRPCError, Tools: []string{"get_order"}, Share: 0.3})
 	load := s.StartLoad("/mcp", rate, mixed)
@@ -165,6 +167,7 @@ func TestFailingNowAndThen(t *testing.T) {
 // TestOneCallerAlone: a caller whose calls always fail opens no breaker while others call
 // the server, and theirs are answered as ever, also of the tool that fails for it.
 func TestOneCallerAlone(t *testing.T) {
+	t.Parallel()
 	s := testbed.Start(t, testbed.Options{Config: quickBreakers()})
 	load := s.StartLoad("/mcp", rate, mixed)
 	s.Until(20*time.Second, "Mumbai answers under load", func() bool { return goodVia(load.Calls())["primary-mumbai"] > 50 })

@@ -91,6 +91,7 @@ func slowReader(t *testing.T, p *pair) {
 // TestNotAnAnswer: what no client can take for an answer to its request is a
 // failure of the tool, and the call goes to the other region.
 func TestNotAnAnswer(t *testing.T) {
+	t.Parallel()
 	p := startPair(t)
 	for name, answer := range map[string]http.HandlerFunc{
 		"a page":                 statusAnswer(200, "text/html", "<h1>welcome</h1>"),
@@ -111,6 +112,7 @@ func TestNotAnAnswer(t *testing.T) {
 // TestSessionsStayWithTheirServer: a call of a legacy session is not tried in
 // another region, which would say that it knows no such session.
 func TestSessionsStayWithTheirServer(t *testing.T) {
+	t.Parallel()
 	p := startPair(t)
 	p.set(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Mcp-Session-Id", "s1")
@@ -132,6 +134,7 @@ func TestSessionsStayWithTheirServer(t *testing.T) {
 
 // TestBodiesOfGetAndDelete: nobody decides on them, so they go nowhere.
 func TestBodiesOfGetAndDelete(t *testing.T) {
+	t.Parallel()
 	p := startPair(t)
 	p.set(nil, nil)
 	for _, verb := range []string{http.MethodGet, http.MethodDelete} {

@@ -20,6 +20,7 @@ import (
 // streams counted, and calls that wait longer than Envoy waits for a message go to the
 // server in the end.
 func TestSlotsLastAsLongAsAnswers(t *testing.T) {
+	t.Parallel()
 	var active, most atomic.Int64
 	server := newUpstream(t, func(w http.ResponseWriter, _ *http.Request) {
 		now := active.Add(1)

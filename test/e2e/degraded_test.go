@@ -52,6 +52,7 @@ func parse(t *testing.T, a testbed.Answer) reply {
 // TestDegradedAnswers: what Envoy itself answers when things break reaches the
 // caller as an MCP answer with the caller's own id and the right cause.
 func TestDegradedAnswers(t *testing.T) {
+	t.Parallel()
 	p := startPair(t)
 	hang := func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }
 	reset := func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }
@@ -104,6 +105,7 @@ func TestDegradedAnswers(t *testing.T) {
 
 // TestErrorsHTTP: a route may ask for statuses instead.
 func TestErrorsHTTP(t *testing.T) {
+	t.Parallel()
 	config := strings.Replace(testbed.DefaultConfig, "  servers: [{name: orders}]\n", "  servers: [{name: orders}]\n  errors: http\n", 1)
 	b := testbed.Start(t, testbed.Options{Config: config})
 	b.Kill("primary-mumbai")

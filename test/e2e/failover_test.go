@@ -136,6 +136,7 @@ func TestFailuresInsideHTTP200(t *testing.T) {
 // or says that it was not executed and ran never, or says that it is unknown and
 // ran at most once. The journals of both regions are the witnesses.
 func TestUnsafeCalls(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name string
 		harm func(*testbed.Bed)
@@ -202,6 +203,7 @@ func judgeUnsafe(t *testing.T, calls []testbed.Call, runs map[string]int) map[st
 // TestAllDown: with every endpoint gone the answers are ones an agent can act on,
 // the tool list is the last good one, and all is well again when a region returns.
 func TestAllDown(t *testing.T) {
+	t.Parallel()
 	s := testbed.Start(t, testbed.Options{})
 	session := s.Connect("/mcp")
 	tools, err := session.ListTools(t.Context(), nil)

@@ -99,6 +99,7 @@ func wantArchive(t *testing.T, got testbed.Answer) {
 }
 
 func TestFallback(t *testing.T) {
+	t.Parallel()
 	p := startProviders(t)
 	p.set(jsonAnswer(ordered), jsonAnswer(ordered))
 	p.archive.set(jsonAnswer(archived))

@@ -133,6 +133,7 @@ func (f *fleet) only(processor string) {
 // TestFleet: two processors and a control plane agree on breakers within seconds, and do
 // without it.
 func TestFleet(t *testing.T) {
+	t.Parallel()
 	f := startFleet(t)
 	t.Run("an operator's word reaches every processor", func(t *testing.T) {
 		f.hold("get_order", testbed.Mumbai, adminv1.BreakerHold_BREAKER_HOLD_OPEN)

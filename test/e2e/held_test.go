@@ -89,6 +89,7 @@ func (p *pair) runs() int { return len(p.mumbai.requests()) + len(p.delhi.reques
 // Envoy goes on without the processor or begins the call again; unsafe ones run
 // once, and their callers are told that the outcome is unknown.
 func TestProcessorLossWhileHolding(t *testing.T) {
+	t.Parallel()
 	p := startPair(t)
 	for name, first := range map[string]string{
 		"headers alone": "", "a comment": ": working\n\n", "a priming event": "id: 1\ndata:\n\n",

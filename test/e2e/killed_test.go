@@ -39,6 +39,7 @@ const orderBody = `{"jsonrpc":"2.0","id":2,"method":"tools/call","params":{"name
 // with 200 sessions in it. As the operator says, all of them go on in Delhi, or all are
 // told at once that they are gone, and may connect anew.
 func TestKilledServersLoseTheirSessions(t *testing.T) {
+	t.Parallel()
 	for setting, lost := range map[string]bool{"reinitialize": false, "end": true} {
 		t.Run(setting, func(t *testing.T) {
 			places := testbed.OrdersServers()

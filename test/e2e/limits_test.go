@@ -26,6 +26,7 @@ func limitsConfig() string {
 // TestRateLimits: what is too much is refused without a call to a server, in words that say when to come back; other
 // values, callers and methods are not touched.
 func TestRateLimits(t *testing.T) {
+	t.Parallel()
 	bed := testbed.Start(t, testbed.Options{Config: limitsConfig()})
 	processorsSay(bed, "holdfast_fleet_processors 2")
 	call := func(customer, token string) testbed.Answer {

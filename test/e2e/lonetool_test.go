@@ -12,6 +12,7 @@ import (
 // TestLoneToolLeavesItsEndpoint: 424 moves the calls of a tool that fails alone,
 // and Envoy counts none of them against the endpoint, which keeps the other tools.
 func TestLoneToolLeavesItsEndpoint(t *testing.T) {
+	t.Parallel()
 	p := startPair(t)
 	p.set(func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(r.Body)

@@ -47,6 +47,7 @@ func (s *sessions) held(names ...string) int {
 // region. Both processors find them where one of them has opened them again, also after
 // each was killed and after the control plane was, and what was opened twice meanwhile is ended.
 func TestSessionsGoOnWithoutAStore(t *testing.T) {
+	t.Parallel()
 	s := startSessions(t, "activePassive", "  sessions: reinitialize")
 	ids := make([]string, 200)
 	each(len(ids), func(i int) { ids[i] = s.open(t, nil) })

@@ -13,6 +13,7 @@ import (
 // TestFlappingEndpoint: an endpoint that fails for two seconds and works for two, in turn, is ejected
 // ever longer instead of each time anew, and no safe call fails.
 func TestFlappingEndpoint(t *testing.T) {
+	t.Parallel()
 	s := testbed.Start(t, testbed.Options{})
 	load := s.StartLoad("/mcp", rate, mixed)
 	s.Until(20*time.Second, "the primary answers under load", func() bool { return goodVia(load.Calls())["primary-mumbai"] > 50 })
@@ -37,6 +38,7 @@ func TestFlappingEndpoint(t *testing.T) {
 
 // TestLastEndpointStays: with the default share of endpoints that may be ejected, the last of three that all fail still gets calls.
 func TestLastEndpointStays(t *testing.T) {
+	t.Parallel()
 	up := []*upstream{newUpstream(t, nil), newUpstream(t, nil), newUpstream(t, nil)}
 	config := strings.NewReplacer(
 		`      endpoints: [{name: primary-mumbai, address: "MUMBAI"}]`,

@@ -131,6 +131,7 @@ func TestHungProcessors(t *testing.T) {
 // TestControlPlaneLoss: the control plane is killed and started again five times
 // under load; no call fails, and a change made after each start lands.
 func TestControlPlaneLoss(t *testing.T) {
+	t.Parallel()
 	s := testbed.Start(t, testbed.Options{Servers: v2Servers(), Config: pushConfig("orders", 0)})
 	load := s.StartLoad("/mcp", rate, testbed.GetOrder)
 	for round := range 5 {

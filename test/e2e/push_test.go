@@ -93,6 +93,7 @@ func TestPushesUnderLoad(t *testing.T) {
 // TestBadConfigurationChangesNothing: what cannot be read is refused whole, said
 // in the status, and traffic goes on.
 func TestBadConfigurationChangesNothing(t *testing.T) {
+	t.Parallel()
 	s := testbed.Start(t, testbed.Options{Servers: v2Servers(), Config: pushConfig("orders", 0)})
 	version := s.Revision()
 	for _, bad := range []string{

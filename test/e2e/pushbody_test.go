@@ -71,6 +71,7 @@ func withoutOrders(config string) string {
 // all of it has gone out, the removal of what it was first decided for included, is
 // carried out once, by a server that is valid then.
 func TestBodyAcrossAPush(t *testing.T) {
+	t.Parallel()
 	s := testbed.Start(t, testbed.Options{Servers: v2Servers(), Config: pushConfig("orders", 0)})
 	posts := []*slowPost{
 		beginPost(t, s.Gateway, "get_order", `{"order_id":"ORD-7701"}`, true),

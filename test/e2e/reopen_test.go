@@ -40,6 +40,7 @@ func (s *sessions) askAll(t *testing.T, when string, ids []string) []string {
 // the other region under the ids that they have, stay there when a processor starts
 // again and when the first region returns, and end where their clients end them.
 func TestSessionsGoOnElsewhere(t *testing.T) {
+	t.Parallel()
 	redis, _ := stacktest.StartRedis(t)
 	s := startSessions(t, "activePassive", "  sessions: reinitialize", "--redis", redis)
 	ids := make([]string, 200)
@@ -97,6 +98,7 @@ func TestSessionsGoOnElsewhere(t *testing.T) {
 // level and subscriptions, live through the loss of a region and through a server that
 // has forgotten them.
 func TestAgentsNoticeNothing(t *testing.T) {
+	t.Parallel()
 	redis, _ := stacktest.StartRedis(t)
 	s := startSessions(t, "activePassive", "  sessions: reinitialize", "--redis", redis)
 	clients := make([]*legacyClient, 20)

@@ -129,6 +129,7 @@ func (p *pair) timed(t *testing.T, method, tool, body string, header http.Header
 // TestTimeouts: each tool and method is given up after its own time, and earlier where the caller says that it
 // will not wait that long, by header or in the message. Nobody is cut before that.
 func TestTimeouts(t *testing.T) {
+	t.Parallel()
 	p := startTimed(t)
 	p.set(hang, hang)
 	call := func(tool string) string { return testbed.CallTool("1", tool, "{}") }
@@ -167,6 +168,7 @@ func askLater(seconds string) http.HandlerFunc {
 // TestRetryAfter: the other region is asked at once; a region that has asked for time is asked again only
 // after that time, and not at all where the call has less.
 func TestRetryAfter(t *testing.T) {
+	t.Parallel()
 	p := startTimed(t)
 	at := func(u *upstream) int { return len(u.requests()) }
 	p.set(askLater("60"), nil)

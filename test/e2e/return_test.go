@@ -12,6 +12,7 @@ import (
 // endpoint all of its workers do, and calls are answered, whatever it found out about
 // the others in the second before.
 func TestReturn(t *testing.T) {
+	t.Parallel()
 	s := testbed.Start(t, testbed.Options{})
 	load := s.StartLoad("/mcp", 100, testbed.GetOrder)
 	s.Until(20*time.Second, "answers under load", func() bool { return len(load.Calls()) > 50 })

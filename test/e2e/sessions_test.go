@@ -13,6 +13,7 @@ import (
 // over two regions with two endpoints each. Every request of a session, its event
 // stream included, reaches the process that has it, whichever processor decides.
 func TestSessionsStayOnTheirEndpoint(t *testing.T) {
+	t.Parallel()
 	s := startSessions(t, "activeActive", "")
 	clients := make([]*legacyClient, 50)
 	each(len(clients), func(i int) { clients[i] = s.connect(t, "sdk") })
@@ -67,6 +68,7 @@ func TestSessionsStayOnTheirEndpoint(t *testing.T) {
 // TestUnknownSessions: whatever is not the id of a living session of this caller is a
 // bare 404, and no server hears of it.
 func TestUnknownSessions(t *testing.T) {
+	t.Parallel()
 	s := startSessions(t, "activePassive", "")
 	alice := http.Header{"Authorization": {"Bearer alice"}}
 	id := s.open(t, alice)
@@ -153,6 +155,7 @@ func flip(id string) string {
 // TestLostSessionsAreNotFound: 200 sessions are open when their region dies. Each gets a
 // clean 404, none a 5xx, and opening anew works at once in the other region.
 func TestLostSessionsAreNotFound(t *testing.T) {
+	t.Parallel()
 	s := startSessions(t, "activePassive", "")
 	ids := make([]string, 200)
 	each(len(ids), func(i int) { ids[i] = s.open(t, nil) })

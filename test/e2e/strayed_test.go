@@ -135,6 +135,7 @@ func standBefore(t *testing.T, s *testbed.Bed, reachable func(*testbed.Bed) erro
 // is decided once more: it is answered, and runs once, be it safe or not, in a session
 // or without.
 func TestStrayedStamps(t *testing.T) {
+	t.Parallel()
 	for name, statefully := range map[string]bool{"stateless": false, "sessions": true} {
 		t.Run(name, func(t *testing.T) {
 			servers := testbed.OrdersServers()

@@ -111,6 +111,7 @@ func onlyTool(tool string, failure http.HandlerFunc) http.HandlerFunc {
 // others by Envoy's subset load balancing, and priorities, retries and health work there
 // as ever; the other tools see every region.
 func TestSubsets(t *testing.T) {
+	t.Parallel()
 	p := startTrio(t)
 	bad := onlyTool("get_order", jsonAnswer(failing))
 	p.set(bad, nil, nil)
@@ -166,6 +167,7 @@ func TestSubsets(t *testing.T) {
 // Mumbai and works in Delhi. Its calls succeed there with the same arguments, which is
 // as good as a second caller: the breaker opens.
 func TestOneCallerWithAWitness(t *testing.T) {
+	t.Parallel()
 	p := startTrio(t)
 	p.set(onlyTool("get_order", jsonAnswer(failing)), nil, nil)
 	header := testbed.ModernHeaders("tools/call", "list_orders")
@@ -184,6 +186,7 @@ func TestOneCallerWithAWitness(t *testing.T) {
 // TestHealthWithinASubset: where the tool's breaker is open in Mumbai and Delhi is gone,
 // Singapore answers.
 func TestHealthWithinASubset(t *testing.T) {
+	t.Parallel()
 	p := startTrio(t)
 	p.set(onlyTool("get_order", jsonAnswer(failing)), nil, nil)
 	p.opened("get_order", p.mumbai)

@@ -158,6 +158,7 @@ func TestIDs(t *testing.T) {
 // TestBatches: an array of 2025-03-26 goes to one server whole, and when no server can
 // answer, every request in it is answered.
 func TestBatches(t *testing.T) {
+	t.Parallel()
 	p := startPair(t)
 	header := http.Header{"Content-Type": {"application/json"}, "Accept": {"application/json, text/event-stream"}}
 	const (

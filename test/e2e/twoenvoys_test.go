@@ -127,6 +127,7 @@ func (p *twoEnvoys) hasMail(admin string) bool {
 // words. Atomic, both are back at what they had; otherwise that one stays, the processors wait
 // for its sake, and a rollback ends it. All the while every call is answered by a server.
 func TestOneOfTwoEnvoysRefuses(t *testing.T) {
+	t.Parallel()
 	p := startTwoEnvoys(t)
 	before := p.status().GetRevision()
 
@@ -172,6 +173,7 @@ func (p *twoEnvoys) rollback(number uint64) {
 // TestCanaryRefuses: where the Envoy that refuses is the canary, the other one is never shown
 // the revision; where it is not, it alone stays behind.
 func TestCanaryRefuses(t *testing.T) {
+	t.Parallel()
 	p := startTwoEnvoys(t)
 	before := p.status().GetRevision()
 	added := p.Stat("cluster_manager.cluster_added")
