@@ -130,11 +130,12 @@ type exchange struct {
 	cancel  context.CancelFunc
 }
 
-func (e *envoy) open(point string) *exchange {
+// open begins a stream for a point, with more pairs of initial metadata.
+func (e *envoy) open(point string, more ...string) *exchange {
 	e.t.Helper()
 	ctx, cancel := context.WithCancel(e.t.Context())
 	if point != "" {
-		ctx = metadata.AppendToOutgoingContext(ctx, names.PointKey, point)
+		ctx = metadata.AppendToOutgoingContext(ctx, append([]string{names.PointKey, point}, more...)...)
 	}
 	stream, err := e.client.Process(ctx)
 	if err != nil {
