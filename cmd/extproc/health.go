@@ -2,16 +2,16 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"net"
 	"net/http"
 	"sync/atomic"
 	"time"
 
-	"google.golang.org/grpc/health"
+	grpchealth "google.golang.org/grpc/health"
 	"google.golang.org/grpc/health/grpc_health_v1"
 
+	"github.com/holdfast-mcp/holdfast/pkg/health"
 	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/limit"
 	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/policy"
 	"github.com/holdfast-mcp/holdfast/pkg/telemetry"
@@ -19,11 +19,12 @@ import (
 
 // state tells Envoy and operators whether to use this processor.
 type state struct {
-	grpc     *health.Server
+	grpc     *grpchealth.Server
 	policies *policy.Client
 	// moved is closed once it is known which sessions have moved.
-	moved    <-chan struct{}
-	streams  func() int64
+	moved <-chan struct{}
+	// redis says whether a Redis counts limits for all; nil where there is none.
+	redis    func() bool
 	draining atomic.Bool
 }
 
@@ -31,8 +32,8 @@ type state struct {
 // moved. Without that it would open them once more.
 const movedWithin = 500 * time.Millisecond
 
-func newState(policies *policy.Client, moved <-chan struct{}, streams func() int64) *state {
-	s := &state{grpc: health.NewServer(), policies: policies, moved: moved, streams: streams}
+func newState(policies *policy.Client, moved <-chan struct{}, redis func() bool) *state {
+	s := &state{grpc: grpchealth.NewServer(), policies: policies, moved: moved, redis: redis}
 	s.grpc.SetServingStatus("", grpc_health_v1.HealthCheckResponse_NOT_SERVING)
 	return s
 }
@@ -67,58 +68,28 @@ func (s *state) drain() {
 	s.grpc.Shutdown()
 }
 
-type report struct {
-	Status string `json:"status"`
-	// Policies in force.
-	Policies int `json:"policies"`
-	// ControlPlane: there is a stream to it.
-	ControlPlane bool `json:"controlPlane"`
-	// Streams under way, one for each request and each try.
-	Streams int64 `json:"streams"`
+// checks are what the processor needs: policies and keys to be used at all; the control plane and Redis,
+// where there is one, to be what it should.
+func (s *state) checks() []health.Check {
+	out := []health.Check{
+		health.Of("serving", !s.draining.Load(), health.Unhealthy, "draining: it stops"),
+		health.Of("policies", s.policies.Table() != nil, health.Unhealthy, "waiting for policies"),
+		health.Of("session-keys", s.policies.Keyring() != nil, health.Unhealthy, "waiting for session keys"),
+		health.Of("control-plane", s.policies.Connected(), health.Degraded, "no connection: it goes on with the policies that it has"),
+	}
+	if s.redis != nil {
+		out = append(out, health.Of("redis", s.redis(), health.Degraded, "away, or back for a moment only: rate limits are divided among the processors"))
+	}
+	return out
 }
 
-func (s *state) ready() (report, bool) {
-	r := report{Status: "ready", ControlPlane: s.policies.Connected(), Streams: s.streams()}
-	table := s.policies.Table()
-	switch {
-	case s.draining.Load():
-		r.Status = "draining"
-	case table == nil:
-		r.Status = "waiting for policies"
-	case s.policies.Keyring() == nil:
-		r.Status = "waiting for session keys"
-	}
-	if table != nil {
-		r.Policies = table.Len()
-	}
-	return r, r.Status == "ready"
-}
-
-// handler serves /health (the process lives), /ready (it is to be used) and /metrics.
+// handler serves health.PathHealth, health.PathReady, metrics, and who uses the most of limits.
 func (s *state) handler(metrics, limits http.Handler) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET "+limit.PagePath, limits)
 	mux.Handle("GET "+telemetry.Path, metrics)
-	mux.HandleFunc("GET /health", func(w http.ResponseWriter, _ *http.Request) {
-		writeJSON(w, http.StatusOK, report{Status: "alive", Streams: s.streams()})
-	})
-	mux.HandleFunc("GET /ready", func(w http.ResponseWriter, _ *http.Request) {
-		r, ok := s.ready()
-		status := http.StatusOK
-		if !ok {
-			status = http.StatusServiceUnavailable
-		}
-		writeJSON(w, status, r)
-	})
+	health.Mount(mux, s.checks)
 	return mux
-}
-
-func writeJSON(w http.ResponseWriter, status int, r report) {
-	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("Cache-Control", "no-store")
-	w.WriteHeader(status)
-	// What fails now fails with the connection.
-	_ = json.NewEncoder(w).Encode(r)
 }
 
 // serveHTTP serves on l until ctx ends.

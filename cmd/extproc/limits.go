@@ -23,6 +23,8 @@ type limits struct {
 	// run looks for Redis, where there is one, until ctx ends.
 	run   func(ctx context.Context) error
 	close func() error
+	// shared says whether Redis counts; nil where there is none.
+	shared func() bool
 	// page shows who uses the most.
 	page http.Handler
 }
@@ -54,6 +56,7 @@ func countLimits(s settings, o *outcomes, registry *prometheus.Registry, logger 
 	}
 	mcptelemetry.RegisterLimitsRedis(registry, engine.Shared, engine.Failures)
 	out.engine, out.run, out.close = engine, engine.Run, client.Close
+	out.shared = engine.Shared
 	out.page = limit.Handler(engine, engine.Shared)
 	return out, nil
 }

@@ -105,7 +105,7 @@ func serve(ctx context.Context, s settings, logger *slog.Logger, conn *grpc.Clie
 		Verified: verifier.Verified, Traces: spans.Pipeline, Revision: policies.Version,
 	})
 	showState(registry, service.Streams, lists, policies, gate, pressure)
-	state := newState(policies, kept.moves.Synced(), service.Streams)
+	state := newState(policies, kept.moves.Synced(), limits.shared)
 	pages := state.handler(telemetry.Handler(registry, logger), limits.page)
 	server := newServer()
 	extprocv3.RegisterExternalProcessorServer(server, service)

@@ -14,7 +14,7 @@ import (
 const healthHelp = `Asks URL once. It is for health checks in images that have no other program to ask
 with; redirects and proxies are not followed.
 
-Exit codes: 0 the answer has status 200, 1 it has not or there is none, 2 the
+Exit codes: 0 the answer has status 200 (healthy) or 429 (degraded), 1 it has not or there is none, 2 the
 command was not understood.`
 
 const (
@@ -46,7 +46,7 @@ func askHealth(ctx context.Context, env *environment, target string, timeout tim
 	}
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	if err := supervise.HTTPProbe(target).Check(ctx); err != nil {
+	if err := supervise.ReadyProbe(target).Check(ctx); err != nil {
 		return fmt.Errorf("%s is not well: %w", parsed.Redacted(), err)
 	}
 	say(env.Stdout, "%s is well\n", parsed.Redacted())

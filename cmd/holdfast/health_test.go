@@ -10,6 +10,7 @@ import (
 func TestHealth(t *testing.T) {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/good", func(http.ResponseWriter, *http.Request) {})
+	mux.HandleFunc("/degraded", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTooManyRequests) })
 	mux.HandleFunc("/bad", func(w http.ResponseWriter, _ *http.Request) {
 		http.Error(w, "waiting\x1b[31m for policies", http.StatusServiceUnavailable)
 	})
@@ -25,6 +26,7 @@ func TestHealth(t *testing.T) {
 		code int
 		want string
 	}{
+		{"degraded", []string{server.URL + "/degraded"}, exitOK, "/degraded is well"},
 		{"good", []string{server.URL + "/good"}, exitOK, "/good is well"},
 		{"bad", []string{server.URL + "/bad"}, exitFailed, "status 503"},
 		{"redirect", []string{server.URL + "/moved"}, exitFailed, "status 302"},

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/holdfast-mcp/holdfast/pkg/health"
 )
 
 // TestCredentialsCloseTheLocalWay: where the admin API asks for credentials, the
@@ -55,7 +57,7 @@ func TestCredentialsCloseTheLocalWay(t *testing.T) {
 				_ = resp.Body.Close()
 				return resp.StatusCode
 			}
-			waitFor(t, "health", func() bool { return ask(http.MethodGet, "/health") == http.StatusOK })
+			waitFor(t, "health", func() bool { return health.Usable(ask(http.MethodGet, "/health")) })
 			got := ask(http.MethodPost, "/holdfast.admin.v1.Admin/History")
 			if closed := got == http.StatusNotFound; closed != with {
 				t.Errorf("the API on the loopback listener answers %d", got)

@@ -99,7 +99,7 @@ func TestServesUntilItIsStopped(t *testing.T) {
 		_ = resp.Body.Close()
 		return resp.StatusCode
 	}
-	waitFor(t, "health", func() bool { return get("/health") == http.StatusOK })
+	waitFor(t, "health", func() bool { return get("/health") == http.StatusTooManyRequests })
 	if got := get("/ready"); got != http.StatusServiceUnavailable {
 		t.Fatalf("ready without a configuration: %d", got)
 	}
@@ -115,7 +115,8 @@ spec: {servers: [{name: orders}]}
 	if err := os.WriteFile(filepath.Join(conf, "shop.yaml"), []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	waitFor(t, "readiness", func() bool { return get("/ready") == http.StatusOK })
+	// No Envoy and no processor is there.
+	waitFor(t, "readiness", func() bool { return get("/ready") == http.StatusTooManyRequests })
 	cancel()
 	select {
 	case got := <-code:

@@ -10,6 +10,8 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/health/grpc_health_v1"
+
+	"github.com/holdfast-mcp/holdfast/pkg/health"
 )
 
 // Probe asks whether a child is ready.
@@ -25,6 +27,13 @@ const maxProbeBody = 512
 
 // HTTPProbe passes when a GET of url answers with status 200.
 func HTTPProbe(url string) Probe {
+	return httpProbe(url, func(code int) bool { return code == http.StatusOK })
+}
+
+// ReadyProbe passes when a GET of url, a page of one of Holdfast's programs, says that it is healthy or degraded.
+func ReadyProbe(url string) Probe { return httpProbe(url, health.Usable) }
+
+func httpProbe(url string, good func(code int) bool) Probe {
 	return Probe{Name: "GET " + url, Check: func(ctx context.Context) error {
 		transport := &http.Transport{DisableKeepAlives: true}
 		defer transport.CloseIdleConnections()
@@ -37,7 +46,7 @@ func HTTPProbe(url string) Probe {
 			return fmt.Errorf("asking: %w", err)
 		}
 		defer resp.Body.Close() //nolint:errcheck // only read
-		if resp.StatusCode != http.StatusOK {
+		if !good(resp.StatusCode) {
 			body, _ := io.ReadAll(io.LimitReader(resp.Body, maxProbeBody)) // what can be read is good enough
 			return fmt.Errorf("status %d: %q", resp.StatusCode, body)
 		}

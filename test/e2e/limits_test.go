@@ -1,6 +1,8 @@
 package e2e
 
 import (
+	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -11,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/holdfast-mcp/holdfast/pkg/health"
 	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/limit"
 	"github.com/holdfast-mcp/holdfast/pkg/supervise/stack/stacktest"
 	"github.com/holdfast-mcp/holdfast/test/testbed"
@@ -160,6 +163,20 @@ func TestRedisDies(t *testing.T) {
 	call(requests * 2)
 	alone := admitted
 	processorsSay(bed, "holdfast_limit_redis_shared 0")
+	// They are in use all the same: degraded, not unhealthy.
+	for _, processor := range []string{testbed.Extproc1, testbed.Extproc2} {
+		response, err := http.Get("http://" + bed.Addr(processor) + health.PathReady) //nolint:noctx // a test
+		if err != nil {
+			t.Fatal(err)
+		}
+		var report health.Report
+		if err := errors.Join(json.NewDecoder(response.Body).Decode(&report), response.Body.Close()); err != nil {
+			t.Fatal(err)
+		}
+		if response.StatusCode != health.Degraded.Code() || !slices.ContainsFunc(report.Checks, func(c health.Check) bool { return c.Name == "redis" && c.State == health.Degraded }) {
+			t.Errorf("%s: %d %+v", processor, response.StatusCode, report)
+		}
+	}
 	if err := child.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/holdfast-mcp/holdfast/api/admin/v1/adminv1connect"
 	"github.com/holdfast-mcp/holdfast/pkg/control/status"
+	"github.com/holdfast-mcp/holdfast/pkg/health"
 	"github.com/holdfast-mcp/holdfast/pkg/telemetry"
 )
 
@@ -55,22 +56,11 @@ func LoopbackHost(value string) bool {
 	return Loopback(strings.Trim(value, "[]"))
 }
 
-// Handler serves /health (the process lives), /ready (there is a revision to serve;
-// 503 with the reason otherwise) and /v1/status (status.Status), all as JSON, and
+// Handler serves health.PathHealth, health.PathReady (unhealthy until there is a revision to serve) and /v1/status (status.Status), all as JSON, and
 // hands APIPrefix and OpenAPIPath to api and telemetry.Path to metrics, unless those are nil.
 func Handler(report func() status.Status, api, metrics http.Handler) http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /health", func(w http.ResponseWriter, _ *http.Request) {
-		reply(w, http.StatusOK, map[string]string{"status": "ok"})
-	})
-	mux.HandleFunc("GET /ready", func(w http.ResponseWriter, _ *http.Request) {
-		s := report()
-		if !s.Ready {
-			reply(w, http.StatusServiceUnavailable, map[string]string{"status": "not ready", "reason": s.Reason})
-			return
-		}
-		reply(w, http.StatusOK, map[string]string{"status": "ready"})
-	})
+	health.Mount(mux, func() []health.Check { return checks(report()) })
 	mux.HandleFunc("GET /v1/status", func(w http.ResponseWriter, _ *http.Request) {
 		reply(w, http.StatusOK, report())
 	})

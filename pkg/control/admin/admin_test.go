@@ -20,6 +20,13 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func TestAnswers(t *testing.T) {
 	ready := status.Status{Ready: true, Nodes: []status.Node{}, Servers: []status.Server{}}
+	with := func(change func(*status.Status)) status.Status {
+		s := ready
+		s.Nodes = []status.Node{{ID: "e1", Kind: "envoy", Sync: status.Synced}, {ID: "p1", Kind: "extproc", Sync: status.Pending}}
+		change(&s)
+		return s
+	}
+	good := with(func(*status.Status) {})
 	waiting := status.Status{Reason: "no valid configuration yet"}
 	for _, c := range []struct {
 		name, method, path, host string
@@ -27,8 +34,15 @@ func TestAnswers(t *testing.T) {
 		code                     int
 		body                     string
 	}{
-		{"health", "GET", "/health", "127.0.0.1:18001", waiting, 200, `"ok"`},
-		{"ready", "GET", "/ready", "localhost:18001", ready, 200, `"ready"`},
+		{"health", "GET", "/health", "127.0.0.1:18001", good, 200, `"healthy"`},
+		{"health without a revision", "GET", "/health", "127.0.0.1:18001", waiting, 429, "no valid configuration yet"},
+		{"ready", "GET", "/ready", "localhost:18001", good, 200, `"healthy"`},
+		{"nobody connected", "GET", "/ready", "localhost:18001", ready, 429, "none is connected"},
+		{"mistakes in the files", "GET", "/ready", "localhost:18001", with(func(s *status.Status) { s.Refused = &status.Refused{Standing: true} }), 429, "the files have mistakes"},
+		{"mistakes that are mended", "GET", "/ready", "localhost:18001", with(func(s *status.Status) { s.Refused = &status.Refused{} }), 200, `"healthy"`},
+		{"nothing can be written", "GET", "/ready", "localhost:18001", with(func(s *status.Status) { s.Problems = []string{"disk full"} }), 429, "disk full"},
+		{"a node refuses", "GET", "/ready", "localhost:18001", with(func(s *status.Status) { s.Nodes[0].Sync = status.Rejecting }), 429, "some refuse"},
+		{"a node is silent", "GET", "/ready", "localhost:18001", with(func(s *status.Status) { s.Nodes[1].Sync = status.Silent }), 429, "some refuse"},
 		{"not ready", "GET", "/ready", "[::1]:18001", waiting, 503, "no valid configuration yet"},
 		{"status", "GET", "/v1/status", "localhost", ready, 200, `"nodes": []`},
 		{"foreign host", "GET", "/v1/status", "evil.example:18001", ready, 403, "loopback"},

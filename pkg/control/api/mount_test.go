@@ -41,7 +41,7 @@ func TestOnTheAdminListener(t *testing.T) {
 		t.Errorf("gRPC: %v", err)
 	}
 	client := httpClient(t, nil, false)
-	for path, want := range map[string]string{"/health": `"ok"`, "/ready": `"ready"`, "/v1/status": `"nodes"`, "/openapi.json": `"swagger"`} {
+	for path, want := range map[string]string{"/v1/status": `"nodes"`, "/openapi.json": `"swagger"`} {
 		if got := send(t, client, http.MethodGet, "http://"+w.address+path, "", ""); got.status != http.StatusOK || !strings.Contains(got.body, want) {
 			t.Errorf("%s: %d %.200s", path, got.status, got.body)
 		}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/holdfast-mcp/holdfast/pkg/demo"
+	"github.com/holdfast-mcp/holdfast/pkg/health"
 	"github.com/holdfast-mcp/holdfast/pkg/supervise"
 )
 
@@ -59,7 +60,7 @@ func XDS(path string, o XDSOptions) supervise.Spec {
 	}
 	return supervise.Spec{
 		Name: "xds", Path: path, Args: append(args, o.Args...), Restart: supervise.RestartAlways,
-		Ready: []supervise.Probe{supervise.HTTPProbe("http://" + o.Admin + "/ready")}, Grace: xdsGrace,
+		Ready: []supervise.Probe{supervise.ReadyProbe("http://" + o.Admin + health.PathReady)}, Grace: xdsGrace,
 	}
 }
 
