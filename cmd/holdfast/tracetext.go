@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/degrade"
 	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/span"
 	"github.com/holdfast-mcp/holdfast/pkg/telemetry/jaeger"
 )
@@ -254,13 +255,14 @@ func outcomeOf(s *jaeger.Span) string {
 	if verdict := tag(string(span.Verdict)); verdict != "" {
 		add("%s", verdict)
 	}
-	if kind := tag("error.type"); kind != "" && !slices.Contains(words, kind) {
+	// An answer of Holdfast's own says why; its kind of error says no more.
+	reason := tag(string(span.Reason))
+	if kind := tag("error.type"); reason != "" {
+		add("%s", reason)
+	} else if kind != "" && !slices.Contains(words, kind) {
 		add("%s", kind)
 	}
-	if reason := tag(string(span.Reason)); reason != "" {
-		add("%s", reason)
-	}
-	if source := tag(string(span.Degraded)); source != "" {
+	if source := tag(string(span.Degraded)); source != "" && source != degrade.SourceError {
 		add("degraded: %s", source)
 	}
 	if limit := tag(string(span.Limit)); limit != "" {
