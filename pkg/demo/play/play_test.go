@@ -131,7 +131,7 @@ func TestAsPromised(t *testing.T) {
 	want := regexp.MustCompile(`^4 callers, 200 calls a second; a is killed, then b, then both come back
 Tool: get_order\(\{"order_id":"ORD-7701"\}\)  → SHIPPED, 78000  \[via a\] +\d+ ms
 -- a killed --
-Tool: get_order\(\{"order_id":"ORD-7702"\}\)  → CONFIRMED, 34500  \[via b\] +\d+ ms   \(2 attempts\)
+Tool: get_order\(\{"order_id":"ORD-7702"\}\)  → CONFIRMED, 34500  \[via b\] +\d+ ms(   \(2 attempts\))?
 -- b killed --
 Tool: get_order\(\{"order_id":"ORD-7701"\}\)  → Service unavailable - all orders endpoints are down\. Please retry later\.
 -- a and b started again --
