@@ -42,7 +42,7 @@ func TestPagesNameTestsThatExist(t *testing.T) {
 	for _, text := range files(t, func(p string) bool { return strings.HasSuffix(p, "_test.go") }) {
 		all.WriteString(text)
 	}
-	for _, page := range []string{"INVARIANTS.md", "ENVOY.md"} {
+	for _, page := range []string{"INVARIANTS.md", "ENVOY.md", "PROTOCOL.md"} {
 		doc, err := os.ReadFile(filepath.Join(root, "docs", page))
 		if err != nil {
 			t.Fatal(err)
@@ -56,6 +56,38 @@ func TestPagesNameTestsThatExist(t *testing.T) {
 				t.Errorf("docs/%s names %s, which does not exist", page, m[1])
 			}
 		}
+	}
+}
+
+// TestTricksAreRows: docs/PROTOCOL.md names every row of the test of parsers, and no other.
+func TestTricksAreRows(t *testing.T) {
+	source, err := os.ReadFile(filepath.Join(root, "test", "e2e", "tricks_test.go"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	doc, err := os.ReadFile(filepath.Join(root, "docs", "PROTOCOL.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, section, _ := strings.Cut(string(doc), "\n## Messages that parsers read in two ways\n")
+	section, _, _ = strings.Cut(section, "\n## ")
+	_, table, found := strings.Cut(section, "| --- | --- |\n")
+	if !found {
+		t.Fatal("docs/PROTOCOL.md has no table of tricks")
+	}
+	named := map[string]bool{}
+	for _, m := range regexp.MustCompile("`([^`]+)`").FindAllStringSubmatch(table, -1) {
+		named[m[1]] = true
+	}
+	rows := regexp.MustCompile(`\{name: "([^"]+)", body: `).FindAllStringSubmatch(string(source), -1)
+	for _, m := range rows {
+		if !named[m[1]] && m[1] != "not JSON at all" && m[1] != "empty body" {
+			t.Errorf("docs/PROTOCOL.md does not name the row %q", m[1])
+		}
+		delete(named, m[1])
+	}
+	for name := range named {
+		t.Errorf("docs/PROTOCOL.md names the row %q, which is not there", name)
 	}
 }
 

@@ -190,6 +190,7 @@ func (e *edge) onBodyAs(body []byte, as func(*extprocv3.CommonResponse) *extproc
 		e.request.Tasks = e
 	}
 	e.decision = e.table.Body(&e.request)
+	e.offer()
 	return e.settle(as)
 }
 

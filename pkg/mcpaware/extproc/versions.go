@@ -2,11 +2,35 @@ package extproc
 
 import (
 	"slices"
+	"strconv"
 
 	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/decide"
 	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/method"
 	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/wire"
 )
+
+// offer has a client that opens with a revision which Holdfast does not speak offer one
+// that it does, as it would be offered by a server that does not speak the other: servers
+// answer with the client's revision where they know it, and the next message would be refused.
+func (e *edge) offer() {
+	m := &e.decision.Message
+	if e.decision.Answer != nil || m.Kind != wire.Request || m.Method != method.Initialize || m.InitVersion == "" || decide.Speaks(m.InitVersion) {
+		return
+	}
+	body, err := wire.SetOfferedVersion(e.request.Body, e.decision.Revision)
+	if err != nil {
+		// It has been read from there.
+		e.service.log.Error("the protocol version is not put in", "error", err)
+		return
+	}
+	changed, fault := wire.ParseRequest(body)
+	if fault != nil {
+		return
+	}
+	e.debug("another protocol version is offered", "revision", e.decision.Revision)
+	e.rewritten, e.decision.Message.Params = body, changed.Params
+	e.decision.SetHeaders = append(e.decision.SetHeaders, decide.HeaderValue{Name: "content-length", Value: strconv.Itoa(len(body))})
+}
 
 // capVersions takes out of an answer to server/discover what Holdfast does not speak: a
 // client that picked such a revision would be refused with its next message. What is

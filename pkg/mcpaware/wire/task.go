@@ -22,26 +22,44 @@ const (
 // SetTaskID returns a copy of a request with another params.taskId; all other bytes are
 // kept. It fails where request is not one object with that member, a string.
 func SetTaskID(request []byte, id string) ([]byte, error) {
+	changed, err := setParam(request, "taskId", id)
+	if err != nil {
+		return nil, fmt.Errorf("setting the task's id: %w", err)
+	}
+	return changed, nil
+}
+
+// SetOfferedVersion returns a copy of an initialize with another params.protocolVersion; all
+// other bytes are kept. It fails where request is not one object with that member, a string.
+func SetOfferedVersion(request []byte, version string) ([]byte, error) {
+	changed, err := setParam(request, "protocolVersion", version)
+	if err != nil {
+		return nil, fmt.Errorf("setting the protocol version: %w", err)
+	}
+	return changed, nil
+}
+
+func setParam(request []byte, name, value string) ([]byte, error) {
 	if !Valid(request) {
-		return nil, errors.New("setting the task's id: not one JSON value")
+		return nil, errors.New("not one JSON value")
 	}
 	at := skipSpace(request, 0)
-	for _, name := range []string{"params", "taskId"} {
+	for _, name := range []string{"params", name} {
 		if request[at] != '{' {
-			return nil, errors.New("setting the task's id: there is none")
+			return nil, errors.New("there is none")
 		}
 		found, err := soleMember(request, at, name)
 		if err != nil {
-			return nil, fmt.Errorf("setting the task's id: %w", err)
+			return nil, err
 		}
 		if !found.present() {
-			return nil, errors.New("setting the task's id: there is none")
+			return nil, errors.New("there is none")
 		}
 		at = found.start
 	}
-	text, err := jsontext.AppendQuote(nil, id)
+	text, err := jsontext.AppendQuote(nil, value)
 	if err != nil || request[at] != '"' {
-		return nil, errors.Join(errors.New("setting the task's id: not a string"), err)
+		return nil, errors.Join(errors.New("not a string"), err)
 	}
 	return replacement{at: span{at, skipString(request, at)}, text: text}.apply(request), nil
 }
