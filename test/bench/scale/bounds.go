@@ -16,7 +16,7 @@ type bounds struct {
 
 const (
 	// growAfter is how many changes there are before growth is looked at, each so many again:
-	// caches fill and the history reaches its bound.
+	// caches are full then.
 	growAfter = 200
 	// maxGrowth is how much more there may be at the end of a run than there was then, of
 	// memory, heap, goroutines and on disk. All move up and down by themselves.
