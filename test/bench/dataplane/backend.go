@@ -21,6 +21,9 @@ type backend struct {
 	// answers by the last path segment of the request: "/mcp" calls, "/list" lists.
 	answers map[string][]byte
 	serving sync.WaitGroup
+	mu      sync.Mutex
+	// conns are open; nil once the backend is closed.
+	conns map[net.Conn]struct{}
 }
 
 // Answer texts. textOf pads a tool's text so that the body has about that many bytes.
@@ -64,7 +67,7 @@ func startBackend(ctx context.Context) (*backend, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listening as the MCP server: %w", err)
 	}
-	b := &backend{listener: listener, answers: map[string][]byte{
+	b := &backend{listener: listener, conns: map[net.Conn]struct{}{}, answers: map[string][]byte{
 		"health": response("text/plain", []byte("ok")),
 		"list":   response("application/json", listOf(20)),
 		"sse100": response("text/event-stream", progressEvents(100)),
@@ -84,12 +87,29 @@ func startBackend(ctx context.Context) (*backend, error) {
 
 func (b *backend) address() string { return b.listener.Addr().String() }
 
-// close stops taking connections; those that are open end with their clients.
+// close takes no more connections and ends those that are open.
 func (b *backend) close() error {
+	b.mu.Lock()
+	for conn := range b.conns {
+		_ = conn.Close()
+	}
+	b.conns = nil
+	b.mu.Unlock()
 	if err := b.listener.Close(); err != nil {
 		return fmt.Errorf("closing the MCP server: %w", err)
 	}
 	return nil
+}
+
+// keep notes a connection; false: the backend is closed.
+func (b *backend) keep(conn net.Conn) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.conns == nil {
+		return false
+	}
+	b.conns[conn] = struct{}{}
+	return true
 }
 
 func (b *backend) accept() {
@@ -100,8 +120,14 @@ func (b *backend) accept() {
 		}
 		b.serving.Go(func() {
 			defer conn.Close() //nolint:errcheck // a benchmark's peer
+			if !b.keep(conn) {
+				return
+			}
 			// The end of a connection is the client's choice.
 			_ = b.serve(conn)
+			b.mu.Lock()
+			delete(b.conns, conn)
+			b.mu.Unlock()
 		})
 	}
 }

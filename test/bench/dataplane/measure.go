@@ -94,6 +94,8 @@ func (t *table) stale(ctx context.Context, s *system, p plan) error {
 	t.shapes = append(t.shapes, stale)
 	up := stale
 	up.path = "/mcp"
+	down := stale
+	down.remembered = true
 	for _, connections := range connectionCounts() {
 		for range p.rounds {
 			base, err := t.once(ctx, s.rows[0], up, stale.name, connections, p.span, 0)
@@ -101,7 +103,7 @@ func (t *table) stale(ctx context.Context, s *system, p plan) error {
 				return err
 			}
 			for _, r := range own {
-				if _, err := t.once(ctx, r, stale, stale.name, connections, p.span, base); err != nil {
+				if _, err := t.once(ctx, r, down, stale.name, connections, p.span, base); err != nil {
 					return err
 				}
 			}
