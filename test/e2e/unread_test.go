@@ -30,10 +30,10 @@ func edgeMessages(t *testing.T, b *testbed.Bed) int {
 	return sum
 }
 
-// TestLargeBodiesGoUnread: once a server has proved that it compares headers with bodies, a large call of it
+// TestProvenServersGetLargeBodies: once a server has proved that it compares headers with bodies, a large call of it
 // stays in Envoy and arrives whole; one whose body says otherwise is refused by the server when large and
 // by Holdfast when small.
-func TestLargeBodiesGoUnread(t *testing.T) {
+func TestProvenServersGetLargeBodies(t *testing.T) {
 	t.Parallel()
 	bed := testbed.Start(t, testbed.Options{Config: strings.Replace(testbed.DefaultConfig, "metadata: {name: orders}\nspec:\n  regions:", "metadata: {name: orders}\nspec:\n  verifiesHeaders: true\n  regions:", 1)})
 	headers := testbed.ModernHeaders("tools/call", "get_order")
