@@ -37,10 +37,20 @@ spec: {path: /NAME, servers: [{name: NAME}]}
 
 // front puts the gateway before one mock server after the other.
 type front struct {
-	t      *testing.T
-	bed    *testbed.Bed
-	base   string
-	number int
+	t    *testing.T
+	bed  *testbed.Bed
+	base string
+	// each is added to base for a mock; empty: frontConfig, for each one more. path is its endpoint.
+	each, path string
+	number     int
+}
+
+// serveFront answers programs front until the test ends.
+func serveFront(t *testing.T, f *front) (address string) {
+	t.Helper()
+	control := httptest.NewServer(f)
+	t.Cleanup(control.Close)
+	return control.URL
 }
 
 // ServeHTTP takes a mock's URL and answers with the gateway's.
@@ -61,12 +71,16 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if path == "" {
 		path = "/"
 	}
+	config := f.each
+	if config == "" {
+		config, f.path = frontConfig, "/"+name
+	}
 	before := f.bed.Revision()
-	f.bed.WriteConfig(f.base + strings.NewReplacer("NAME", name, "PATH", path, "ADDRESS", "127.0.0.1:"+mock.Port()).Replace(frontConfig))
+	f.bed.WriteConfig(f.base + strings.NewReplacer("NAME", name, "PATH", path, "ADDRESS", "127.0.0.1:"+mock.Port()).Replace(config))
 	f.bed.Until(30*time.Second, "the gateway stands before the mock", func() bool {
 		return f.bed.Revision() != before && f.bed.AtRest()
 	})
-	fmt.Fprintf(w, "http://%s/%s", f.bed.Gateway, name)
+	fmt.Fprintf(w, "http://%s%s", f.bed.Gateway, f.path)
 }
 
 // clientScenario is one scenario of the suite for clients, in one revision.
@@ -75,11 +89,9 @@ type clientScenario struct{ name, revision string }
 // listedScenario matches a line such as "  - sse-retry [2025-11-25]".
 var listedScenario = regexp.MustCompile(`(?m)^\s+- (\S+) \[([^\]]+)\]$`)
 
-// clientScenarios are all scenarios that the suite lists for clients, but for those
-// of authorization, in which the client takes a token from the mock's own
-// authorization server for the mock's own URL and is right to refuse any other, and
-// of extensions that the Go SDK's client lacks.
-func clientScenarios(t *testing.T) []clientScenario {
+// clientScenarios are all scenarios that the suite lists for clients, those of authorization
+// or all others, but for those of extensions that the Go SDK's client lacks.
+func clientScenarios(t *testing.T, authorization bool) []clientScenario {
 	t.Helper()
 	parts := thirdparty.Get(t)
 	ctx, cancel := context.WithTimeout(context.Background(), runTimeout)
@@ -90,7 +102,7 @@ func clientScenarios(t *testing.T) []clientScenario {
 	}
 	var found []clientScenario
 	for _, m := range listedScenario.FindAllSubmatch(out, -1) {
-		if bytes.HasPrefix(m[1], []byte("auth/")) || string(m[2]) == "extension" {
+		if bytes.HasPrefix(m[1], []byte("auth/")) != authorization || string(m[2]) == "extension" {
 			continue
 		}
 		for revision := range strings.SplitSeq(string(m[2]), ",") {
@@ -132,12 +144,11 @@ func clientRun(t *testing.T, s clientScenario, command string) result {
 // without.
 func clientSuite(t *testing.T, bed *testbed.Bed, base string) []pairOfResults {
 	t.Helper()
-	control := httptest.NewServer(&front{t: t, bed: bed, base: base})
-	defer control.Close()
+	control := serveFront(t, &front{t: t, bed: bed, base: base})
 	client := thirdparty.Program(t, thirdparty.GoConformance+"everything-client")
-	between := thirdparty.Program(t, "./test/conformance/front") + " " + control.URL + " " + client
+	between := thirdparty.Program(t, "./test/conformance/front") + " " + control + " " + client
 	var all []pairOfResults
-	for _, s := range clientScenarios(t) {
+	for _, s := range clientScenarios(t, false) {
 		p := pairOfResults{revision: s.revision, direct: clientRun(t, s, client), through: clientRun(t, s, between)}
 		if p.through.failed > 0 || p.through.passed < p.direct.passed {
 			t.Errorf("%s in %s: %d checks passed and %d failed without Holdfast, %d and %d through it", s.name, s.revision,

@@ -78,7 +78,7 @@ func TestConformance(t *testing.T) {
 	}
 	clients := clientSuite(t, bed, config)
 	if !t.Failed() {
-		settle(t, tables(servers, clients))
+		settle(t, "", tables(servers, clients))
 	}
 }
 

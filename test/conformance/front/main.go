@@ -2,7 +2,9 @@
 // hands the mock's URL to the running test, which answers with the URL of the
 // gateway, and runs the client on that.
 //
-//	front CONTROL CLIENT MOCK-URL
+//	front [-same] CONTROL CLIENT MOCK-URL
+//
+// With -same the client is run on the mock's own URL, and finds the gateway at its address.
 package main
 
 import (
@@ -11,10 +13,13 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"os"
 	"os/exec"
 	"strings"
 	"time"
+
+	"github.com/holdfast-mcp/holdfast/test/conformance/dial"
 )
 
 func main() {
@@ -28,6 +33,10 @@ func main() {
 const timeout = time.Minute
 
 func run(args []string) error {
+	same := len(args) > 0 && args[0] == "-same"
+	if same {
+		args = args[1:]
+	}
 	if len(args) != 3 {
 		return errors.New("want the control's URL, the client and the mock's URL")
 	}
@@ -38,11 +47,32 @@ func run(args []string) error {
 		return err
 	}
 	client := exec.CommandContext(ctx, args[1], gateway)
+	if same {
+		from, to, err := addresses(args[2], gateway)
+		if err != nil {
+			return err
+		}
+		client = exec.CommandContext(ctx, args[1], args[2])
+		client.Env = append(os.Environ(), dial.Variable+"="+from+"="+to)
+	}
 	client.Stdin, client.Stdout, client.Stderr = os.Stdin, os.Stdout, os.Stderr
 	if err := client.Run(); err != nil {
 		return fmt.Errorf("running the client: %w", err)
 	}
 	return nil
+}
+
+// addresses are where the client would connect to, and where it is to.
+func addresses(mock, gateway string) (from, to string, err error) {
+	m, err := url.Parse(mock)
+	if err != nil {
+		return "", "", fmt.Errorf("reading the mock's URL: %w", err)
+	}
+	g, err := url.Parse(gateway)
+	if err != nil {
+		return "", "", fmt.Errorf("reading the gateway's URL: %w", err)
+	}
+	return m.Host, g.Host, nil
 }
 
 // ask has the test put Holdfast before the mock.
