@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -86,6 +87,12 @@ func (s *taskServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 		answer("result", fmt.Sprintf(`{"resultType":"task","taskId":%q,"status":"working","ttlMs":60000}`, id))
+	case m.Method == "tasks/list":
+		var list []string
+		for id := range s.tasks {
+			list = append(list, fmt.Sprintf(`{"taskId":%q,"status":"working","ttl":60000}`, id))
+		}
+		answer("result", `{"tasks":[`+strings.Join(list, ",")+`]}`)
 	case !s.tasks[m.Params.TaskID]:
 		answer("error", `{"code":-32602,"message":"no such task"}`)
 	case m.Method == "tasks/result":
@@ -249,6 +256,18 @@ func TestTasks(t *testing.T) {
 		}
 		if name := mumbai.header.Get("Mcp-Name"); name != "" && !mumbai.tasks[name] {
 			t.Errorf("Mcp-Name is %q", name)
+		}
+	})
+	t.Run("listed", func(t *testing.T) {
+		listed := alice[false].do(t, bed, "tasks/list", "cursor", "")
+		found := regexp.MustCompile(`"taskId":"([^"]+)"`).FindAllStringSubmatch(listed.text, -1)
+		if len(found) == 0 {
+			t.Fatalf("no task is listed: %+v", listed)
+		}
+		for _, m := range found {
+			if got := alice[false].do(t, bed, "tasks/get", "taskId", m[1]); !strings.HasPrefix(m[1], "hft1.") || got.id != m[1] {
+				t.Errorf("listed as %s: %+v", m[1], got)
+			}
 		}
 	})
 	t.Run("strangers", func(t *testing.T) {
