@@ -26,6 +26,8 @@ type upstream struct {
 	revision string
 	changes  atomic.Int64
 	fault    atomic.Pointer[fault]
+	// streams answers GET in the server's place; nil: nothing does.
+	streams atomic.Pointer[http.HandlerFunc]
 }
 
 // fault answers in the server's place: every message but notifications, or those that
@@ -72,6 +74,10 @@ func (u *upstream) serve(w http.ResponseWriter, r *http.Request) {
 		r.ContentLength = int64(len(body))
 	}
 	r.Body = io.NopCloser(strings.NewReader(string(body)))
+	if answer := u.streams.Load(); answer != nil && r.Method == http.MethodGet {
+		(*answer)(w, r)
+		return
+	}
 	if f := u.fault.Load(); f != nil && r.Method == http.MethodPost && strings.Contains(string(body), f.word) {
 		f.answer(w, r)
 		return
