@@ -45,6 +45,7 @@ func (e *edge) answered(answer *degrade.Answer, region string) {
 	case answer.Source == degrade.SourceError:
 		status = telemetry.Failed
 	}
+	e.logFailure(status, string(answer.Code), region)
 	e.count(telemetry.Call{Status: status, Error: string(answer.Code), Source: answer.Source, Region: region})
 }
 
@@ -56,6 +57,9 @@ func (e *edge) passed(h headers, cause degrade.Cause) {
 		status = telemetry.Failed
 	}
 	c := telemetry.Call{Status: status, Error: string(cause.Code), Region: h.first(names.HeaderRegion)}
+	if status == telemetry.Failed {
+		e.logFailure(status, c.Error, c.Region)
+	}
 	if source := h.first(names.HeaderDegraded); source == degrade.SourceFallback && status == telemetry.OK {
 		c.Status, c.Source = telemetry.Degraded, source
 	}

@@ -96,6 +96,8 @@ type Service struct {
 	log     *slog.Logger
 	streams atomic.Int64
 	absent  absences
+	// failures bounds the lines about calls that did not go well.
+	failures failureLog
 }
 
 var _ extprocv3.ExternalProcessorServer = (*Service)(nil)
