@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -138,148 +139,182 @@ func clusterSet(t *testing.T, r *rand.Rand, last *resources.Set) *resources.Set 
 	return &resources.Set{Clusters: g}
 }
 
+// rivals are two caches with one peer each, to which the same is done.
+type rivals struct {
+	*testing.T
+	*rand.Rand
+	seed        uint64
+	ours        *deltaCache
+	other       cachev3.SnapshotCache
+	a, b        *deltaPeer
+	stream      int
+	last, shown *resources.Set // shown is what this stream was shown, last what any was
+	// exact: the other cache is the measure. forgotten are names that the peer asks for again, or
+	// no longer by name.
+	exact     bool
+	forgotten map[string]bool
+	// responses were sent by ours, again are the resources in them that the other did not send.
+	responses, again int
+}
+
+func newRivals(t *testing.T, seed uint64) *rivals {
+	other := cachev3.NewSnapshotCache(true, cachev3.IDHash{}, quietLogger{slog.New(slog.DiscardHandler)})
+	ours := newDeltaCache(other)
+	v := &rivals{
+		T: t, Rand: rand.New(rand.NewPCG(seed, 5)), seed: seed, ours: ours, other: other, forgotten: map[string]bool{},
+		a: &deltaPeer{t: t, cache: ours, has: map[string]string{}}, b: &deltaPeer{t: t, cache: other},
+	}
+	v.reconnect()
+	return v
+}
+
+func (v *rivals) show() {
+	v.Helper()
+	if v.last == nil {
+		return
+	}
+	v.shown = v.last
+	key := fmt.Sprint(v.stream)
+	if err := errors.Join(v.ours.Show(rollout.Key(key), v.shown), v.other.SetSnapshot(context.Background(), key, v.shown.Snapshot())); err != nil {
+		v.Fatal(err)
+	}
+}
+
+func (v *rivals) ask(add, remove []string) {
+	v.Helper()
+	v.a.request(add, remove)
+	v.b.request(add, remove)
+}
+
+// first asks for everything, or for some names.
+func (v *rivals) first() {
+	if v.IntN(2) == 0 {
+		v.ask(nil, nil)
+		return
+	}
+	v.ask(someNames(v.Rand, 6), nil)
+}
+
+func (v *rivals) reconnect() {
+	v.ours.Clear(rollout.Key(fmt.Sprint(v.stream)))
+	v.other.ClearSnapshot(fmt.Sprint(v.stream))
+	v.stream++
+	v.exact, v.b.has, v.shown = true, maps.Clone(v.a.has), nil
+	clear(v.forgotten)
+	v.a.connect(v.stream)
+	v.b.connect(v.stream)
+}
+
+// step does something at random.
+func (v *rivals) step() {
+	switch n := v.IntN(10); {
+	case n == 0:
+		v.reconnect()
+		v.first()
+	case v.a.sub == nil:
+		v.first()
+	case n < 4:
+		v.last = clusterSet(v.T, v.Rand, v.last)
+		v.show()
+	case n == 4:
+		// The set of before, by another name: nothing is news.
+		if v.last != nil {
+			v.last = &resources.Set{Clusters: maps.Clone(v.last.Clusters)}
+		}
+		v.show()
+	case n == 5 && v.IntN(4) == 0:
+		// To everything and back. The other cache believes that what is no longer asked for is
+		// still there.
+		v.exact = false
+		if v.a.sub.IsWildcard() {
+			v.ask(someNames(v.Rand, 6), []string{"*"})
+		} else {
+			v.ask([]string{"*"}, someNames(v.Rand, 6))
+		}
+	case n < 8:
+		add, remove := someNames(v.Rand, 3), someNames(v.Rand, 3)
+		// Nobody lets go of what it has not asked for by name.
+		remove = slices.DeleteFunc(remove, func(name string) bool { _, ok := v.a.sub.SubscribedResources()[name]; return !ok })
+		for _, name := range slices.Concat(add, remove) {
+			v.forgotten[name] = true
+		}
+		v.ask(add, remove)
+	default:
+		// An answer to whatever came.
+		v.ask(nil, nil)
+	}
+}
+
+// check compares what the peers are told.
+func (v *rivals) check(step int) {
+	v.Helper()
+	x, y := v.a.receive(), v.b.receive()
+	if x != nil {
+		v.responses++
+	}
+	same := (x == nil) == (y == nil) && maps.Equal(x, y)
+	for name := range x {
+		if _, ok := y[name]; !ok && v.forgotten[name] {
+			delete(x, name)
+			v.again++
+		}
+	}
+	if v.exact && (!maps.Equal(x, y) || (x == nil) != (y == nil) && len(v.forgotten) == 0) {
+		v.Fatalf("seed %d, step %d: sent %v, want %v, asked again for %v", v.seed, step, x, y, v.forgotten)
+	}
+	if v.shown != nil {
+		clear(v.forgotten)
+	}
+	// Where one has more to answer than the other, both do so, or they would be told the same in
+	// other portions from here on.
+	for !same && (v.a.due || v.b.due) {
+		for _, p := range []*deltaPeer{v.a, v.b} {
+			if p.due {
+				p.request(nil, nil)
+				p.receive()
+			}
+		}
+	}
+	v.converged(step)
+}
+
+// converged: a peer to whom nothing more is sent has what it asked for.
+func (v *rivals) converged(step int) {
+	v.Helper()
+	if v.a.due || v.shown == nil || v.a.sub == nil {
+		return
+	}
+	wanted := map[string]string{}
+	for name, res := range v.shown.Clusters {
+		if _, ok := v.a.sub.SubscribedResources()[name]; ok || v.a.sub.IsWildcard() {
+			wanted[name] = res.Version
+		}
+	}
+	if !maps.Equal(wanted, v.a.has) {
+		v.Fatalf("seed %d, step %d: it has %v, want %v", v.seed, step, v.a.has, wanted)
+	}
+}
+
 // TestDeltaCacheAnswersAsAnother: over any sets, subscriptions and reconnections a peer is told
 // what go-control-plane's cache tells it, and has in the end what it asked for. Only what it asks
 // for again is sent again, which that cache does not do.
 func TestDeltaCacheAnswersAsAnother(t *testing.T) {
 	responses, again := 0, 0
 	for seed := range uint64(400) {
-		r := rand.New(rand.NewPCG(seed, 5))
-		other := cachev3.NewSnapshotCache(true, cachev3.IDHash{}, quietLogger{slog.New(slog.DiscardHandler)})
-		ours := newDeltaCache(other)
-		a := &deltaPeer{t: t, cache: ours, has: map[string]string{}}
-		b := &deltaPeer{t: t, cache: other, has: map[string]string{}}
-		stream := 0
-		// shown is what the last stream was shown, nil when a stream has just begun.
-		var last, shown *resources.Set
-		show := func() {
-			if last == nil {
-				return
-			}
-			shown = last
-			key := fmt.Sprint(stream)
-			if err := ours.Show(rollout.Key(key), shown); err != nil {
-				t.Fatal(err)
-			}
-			if err := other.SetSnapshot(context.Background(), key, shown.Snapshot()); err != nil {
-				t.Fatal(err)
-			}
-		}
-		exact := true
-		first := func() []string {
-			if r.IntN(2) == 0 {
-				return nil
-			}
-			return someNames(r, 6)
-		}
-		// forgotten are names that the peer asks for again, or no longer by name.
-		forgotten := map[string]bool{}
-		converged := func(step int) {
-			t.Helper()
-			if a.due || shown == nil || a.sub == nil {
-				return
-			}
-			wanted := map[string]string{}
-			for name, res := range shown.Clusters {
-				if _, ok := a.sub.SubscribedResources()[name]; ok || a.sub.IsWildcard() {
-					wanted[name] = res.Version
-				}
-			}
-			if !maps.Equal(wanted, a.has) {
-				t.Fatalf("seed %d, step %d: it has %v, want %v", seed, step, a.has, wanted)
-			}
-		}
-		check := func(step int) {
-			t.Helper()
-			x, y := a.receive(), b.receive()
-			if x != nil {
-				responses++
-			}
-			same := (x == nil) == (y == nil) && maps.Equal(x, y)
-			for name := range x {
-				if _, ok := y[name]; !ok && forgotten[name] {
-					delete(x, name)
-					again++
-				}
-			}
-			if exact && (!maps.Equal(x, y) || (x == nil) != (y == nil) && len(forgotten) == 0) {
-				t.Fatalf("seed %d, step %d: sent %v, want %v, asked again for %v", seed, step, x, y, forgotten)
-			}
-			if shown != nil {
-				clear(forgotten)
-			}
-			// Where one has more to answer than the other, both do so, or they would be told the
-			// same in other portions from here on.
-			for !same && (a.due || b.due) {
-				for _, p := range []*deltaPeer{a, b} {
-					if p.due {
-						p.request(nil, nil)
-						p.receive()
-					}
-				}
-			}
-			converged(step)
-		}
-		ask := func(add, remove []string) {
-			for _, p := range []*deltaPeer{a, b} {
-				p.request(add, remove)
-			}
-		}
-		reconnect := func() {
-			ours.Clear(rollout.Key(fmt.Sprint(stream)))
-			other.ClearSnapshot(fmt.Sprint(stream))
-			stream++
-			exact, b.has, shown = true, maps.Clone(a.has), nil
-			clear(forgotten)
-			a.connect(stream)
-			b.connect(stream)
-		}
-		reconnect()
+		v := newRivals(t, seed)
 		for step := range 80 {
-			switch n := r.IntN(10); {
-			case n == 0:
-				reconnect()
-				ask(first(), nil)
-			case a.sub == nil:
-				ask(first(), nil)
-			case n < 4:
-				last = clusterSet(t, r, last)
-				show()
-			case n == 4:
-				// The set of before, by another name: nothing is news.
-				if last != nil {
-					last = &resources.Set{Clusters: maps.Clone(last.Clusters)}
-				}
-				show()
-			case n == 5 && r.IntN(4) == 0:
-				// To everything and back. The other cache believes that what is no longer asked
-				// for is still there.
-				exact = false
-				if a.sub.IsWildcard() {
-					ask(someNames(r, 6), []string{"*"})
-				} else {
-					ask([]string{"*"}, someNames(r, 6))
-				}
-			case n < 8:
-				add, remove := someNames(r, 3), someNames(r, 3)
-				// Nobody lets go of what it has not asked for by name.
-				remove = slices.DeleteFunc(remove, func(name string) bool { _, ok := a.sub.SubscribedResources()[name]; return !ok })
-				for _, name := range slices.Concat(add, remove) {
-					forgotten[name] = true
-				}
-				ask(add, remove)
-			default:
-				// An answer to whatever came.
-				ask(nil, nil)
-			}
-			check(step)
+			v.step()
+			v.check(step)
 		}
 		for range 4 {
-			show()
-			check(-1)
-			ask(nil, nil)
-			check(-2)
+			v.show()
+			v.check(-1)
+			if v.a.sub != nil {
+				v.ask(nil, nil)
+				v.check(-2)
+			}
 		}
+		responses, again = responses+v.responses, again+v.again
 	}
 	if responses < 3000 || again < 100 {
 		t.Errorf("only %d responses, %d resources were sent again", responses, again)
