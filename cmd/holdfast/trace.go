@@ -129,8 +129,10 @@ func askTrace(ctx context.Context, client *jaeger.Client, flags *traceFlags, id 
 // wholeTrace asks again while spans of the trace seem to be on their way: those that have come
 // name a parent that has not, and are young. A caller's own span may never come.
 func wholeTrace(ctx context.Context, ask func(context.Context) (*jaeger.Trace, error)) (*jaeger.Trace, error) {
+	// Whatever the clocks of those who send spans say.
+	until := time.Now().Add(arrivingFor)
 	found, err := ask(ctx)
-	for err == nil && arriving(found, time.Now()) {
+	for err == nil && arriving(found, time.Now()) && time.Now().Before(until) {
 		if !rested(ctx, arrivingPause) {
 			return found, nil // what there is is shown
 		}

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -219,25 +220,33 @@ func TestTraceOfAnybody(t *testing.T) {
 }
 
 // TestTraceWaitsForTheRest: a trace whose spans are still arriving is asked for again, one that will
-// never be whole is not waited for.
+// never be whole is not waited for, and one from a clock that is ahead not for ever.
 func TestTraceWaitsForTheRest(t *testing.T) {
 	t.Parallel()
-	child := jaeger.Span{ID: "2", Parent: "1", Service: processorService}
 	for name, test := range map[string]struct {
 		age   time.Duration
-		asked int
-	}{"young": {0, 2}, "old": {time.Minute, 1}} {
-		child.Start = time.Now().Add(-test.age)
-		asked := 0
-		_, err := wholeTrace(t.Context(), func(context.Context) (*jaeger.Trace, error) {
-			asked++
-			if asked == 2 {
-				return &jaeger.Trace{Spans: []jaeger.Span{child, {ID: "1", Parent: "caller", Service: envoyService}}}, nil
-			}
-			return &jaeger.Trace{Spans: []jaeger.Span{child}}, nil
+		comes bool
+		waits time.Duration
+	}{
+		"young": {0, true, arrivingPause}, "never whole": {0, false, arrivingFor}, "old": {time.Minute, false, 0},
+		"of tomorrow": {-24 * time.Hour, false, arrivingFor},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				began, asked := time.Now(), 0
+				child := jaeger.Span{ID: "2", Parent: "1", Service: processorService, Start: began.Add(-test.age)}
+				_, err := wholeTrace(t.Context(), func(context.Context) (*jaeger.Trace, error) {
+					out := &jaeger.Trace{Spans: []jaeger.Span{child}}
+					if asked++; asked == 2 && test.comes {
+						out.Spans = append(out.Spans, jaeger.Span{ID: "1", Parent: "caller", Service: envoyService})
+					}
+					return out, nil
+				})
+				if took := time.Since(began); err != nil || took < test.waits || took > test.waits+arrivingPause {
+					t.Errorf("it took %v, want %v; %v", took, test.waits, err)
+				}
+			})
 		})
-		if err != nil || asked != test.asked {
-			t.Errorf("%s: asked %d times, want %d; %v", name, asked, test.asked, err)
-		}
 	}
 }
