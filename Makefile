@@ -63,6 +63,10 @@ conformance: ## the official MCP conformance suite through Holdfast; writes docs
 bench-data: build ## what Holdfast costs on the way of a call; writes docs/PERFORMANCE.md's table
 	go run ./test/bench/dataplane -write docs/PERFORMANCE.md
 
+.PHONY: saturate
+saturate: build ## ten minutes of full load with limits and traces on; fails when memory grows
+	go run ./test/bench/dataplane -saturate 10m
+
 .PHONY: clients
 clients: ## clients and servers of four SDKs through Holdfast, with every fault; fetches them
 	go test -timeout 10m -count=1 -v ./test/thirdparty ./test/clients

@@ -31,6 +31,8 @@ type plan struct {
 	only string
 	// streams is how many idle streams are opened.
 	streams int
+	// saturate, where not 0, is how long all connections are kept busy instead, to see whether memory grows.
+	saturate time.Duration
 	// write names a Markdown file that takes the table; empty: none.
 	write string
 }
@@ -55,6 +57,7 @@ func run(ctx context.Context) error {
 	flag.DurationVar(&p.span, "span", 400*time.Millisecond, "time of one measurement")
 	flag.IntVar(&p.streams, "streams", 1000, "idle streams, of which the memory is measured")
 	flag.IntVar(&p.rounds, "rounds", 5, "measurements of each row, medians count")
+	flag.DurationVar(&p.saturate, "saturate", 0, "measure nothing but whether memory grows under full load for this long")
 	flag.StringVar(&p.only, "only", "", "measure only shapes with this in their name")
 	flag.StringVar(&p.write, "write", "", "write the table between the marks of this Markdown file")
 	flag.Parse()
@@ -69,6 +72,9 @@ func run(ctx context.Context) error {
 	s, err := start(ctx, programs)
 	if err != nil {
 		return err
+	}
+	if p.saturate > 0 {
+		return errors.Join(saturate(ctx, s, fully(p.saturate)), s.close(context.WithoutCancel(ctx)))
 	}
 	table, err := measure(ctx, s, p)
 	if err := errors.Join(err, s.close(context.WithoutCancel(ctx))); err != nil {

@@ -37,6 +37,12 @@ func TestMain(m *testing.M) {
 // what the benchmark compares is not what it says; and each asks its processor as often as it should.
 func TestEveryRowAnswers(t *testing.T) {
 	s := startAll(t)
+	t.Run("memory", func(t *testing.T) {
+		// A quarter more and 16 MiB are far above what a collection comes too late by, and far below a leak of what a call needs.
+		if err := saturate(t.Context(), s, saturation{span: 6 * time.Second, rounds: 9, atMost: 1.25, slackKB: 16 << 10}); err != nil {
+			t.Error(err)
+		}
+	})
 	table, err := measure(t.Context(), s, plan{span: 10 * time.Millisecond, rounds: 1, streams: 20})
 	if err != nil {
 		t.Fatal(err)
@@ -146,6 +152,17 @@ func startAll(t *testing.T) *system {
 		}
 	})
 	return s
+}
+
+func TestGrowthIsSeen(t *testing.T) {
+	p := fully(time.Minute)
+	flat, growing := []int{10, 90000, 100000, 99000, 100000, 101000}, []int{10, 90000, 100000, 105000, 110000, 115000}
+	if err := p.check("x", flat); err != nil {
+		t.Error(err)
+	}
+	if err := p.check("x", growing); err == nil {
+		t.Error("growth goes unseen")
+	}
 }
 
 func TestTableGoesBetweenTheMarks(t *testing.T) {
