@@ -29,6 +29,7 @@ func TestExplainGolden(t *testing.T) {
 		"listen":          modern("subscriptions/listen", "", ""),
 		"unknown-method":  modern("x/y", "", ""),
 		"initialize":      post(`{"jsonrpc":"2.0","id":1,"method":"initialize"}`),
+		"initialize-old":  post(`{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2024-11-05"}}`),
 		"notification":    post(`{"jsonrpc":"2.0","method":"notifications/initialized"}`),
 		"stream":          {Verb: "GET", Path: "/mcp", Header: headers{}},
 		"delete":          {Verb: "DELETE", Path: "/mcp", Header: headers{}},

@@ -20,6 +20,9 @@ func (d *Decision) explainSessions() []string {
 	}
 	switch {
 	case d.Call.GetMethod() == method.Initialize:
+		if offered := d.Message.InitVersion; offered != "" && !Speaks(offered) {
+			out = append(out, fmt.Sprintf("the server is offered revision %s in the place of %q, which is not spoken here", d.Revision, offered))
+		}
 		out = append(out, "if the server opens one, its id is replaced by a sealed one that every processor can read")
 	case alone:
 		out = append(out, "a message with a session id goes to the server's only endpoint")
