@@ -19,7 +19,7 @@ help: ## list the targets
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: up
-up: build ## build, get Envoy, run everything with the demo servers; Ctrl-C stops it
+up: build ## build, get Envoy and Jaeger, run everything with the demo servers; Ctrl-C stops it
 	@exec $(BIN)/holdfast up
 
 .PHONY: build
