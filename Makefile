@@ -83,6 +83,10 @@ drills: ## failures played on a real Envoy, held to bounds in absolute time
 attack: ## one caller sends ten times its rate limit for a minute
 	HOLDFAST_ATTACK_TIME=60s go test -timeout 5m -count=1 -v -run 'TestAttack$$' ./test/e2e
 
+.PHONY: allocs
+allocs: ## what a decision and a verdict allocate, against the last commit; fails at a fifth more
+	go run ./internal/allocs
+
 .PHONY: lint
 lint: $(GOLANGCI) ## gofumpt, vet and the linters of .golangci.yml
 	$(GOLANGCI) run --allow-parallel-runners ./...
