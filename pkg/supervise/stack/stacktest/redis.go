@@ -2,6 +2,7 @@ package stacktest
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"os"
 	"path/filepath"
@@ -35,6 +36,35 @@ func Redis(t testing.TB) parts.Redis {
 // command line.
 func StartRedis(t testing.TB, args ...string) (address string, child *supervise.Child) {
 	t.Helper()
+	return startRedis(t, "redis", func(_, host, port string) []string {
+		return append([]string{"--bind", host, "--port", port, "--save", "", "--appendonly", "no"}, args...)
+	})
+}
+
+// StartSentinel runs a Sentinel that alone decides on a new master when the one at an address, host:port, does not answer for
+// half a second.
+func StartSentinel(t testing.TB, name, master string) (address string) {
+	t.Helper()
+	masterHost, masterPort, err := net.SplitHostPort(master)
+	if err != nil {
+		t.Fatal(err)
+	}
+	address, _ = startRedis(t, "sentinel", func(dir, host, port string) []string {
+		text := fmt.Sprintf("bind %s\nport %s\nsentinel monitor %s %s %s 1\nsentinel down-after-milliseconds %[3]s 500\nsentinel failover-timeout %[3]s 5000\n",
+			host, port, name, masterHost, masterPort)
+		// It keeps there what it finds out.
+		file := filepath.Join(dir, "sentinel.conf")
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return []string{file, "--sentinel"}
+	})
+	return address
+}
+
+// startRedis runs the program with the arguments that args gives for a folder and an address.
+func startRedis(t testing.TB, name string, args func(dir, host, port string) []string) (address string, child *supervise.Child) {
+	t.Helper()
 	found := Redis(t)
 	var ports supervise.Ports
 	defer ports.ReleaseAll()
@@ -64,13 +94,12 @@ func StartRedis(t testing.TB, args ...string) (address string, child *supervise.
 		env = append(os.Environ(), found.Env...)
 	}
 	err = supervisor.Start(t.Context(), supervise.Spec{
-		Name: "redis", Path: found.Path, Env: env, Dir: dir,
-		Args:  append([]string{"--bind", host, "--port", port, "--save", "", "--appendonly", "no"}, args...),
+		Name: name, Path: found.Path, Env: env, Dir: dir, Args: args(dir, host, port),
 		Ready: []supervise.Probe{supervise.TCPProbe(address)}, Restart: supervise.RestartNever, Grace: 2 * time.Second,
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	child, _ = supervisor.Child("redis")
+	child, _ = supervisor.Child(name)
 	return address, child
 }
