@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -78,44 +77,47 @@ func open(conn net.Conn, r *bufio.Reader, host, path string) (string, error) {
 type sample struct {
 	// calls that were answered, and those that got no good answer.
 	calls, failed int
-	perSec        float64
-	p50, p99      time.Duration
+	// complaint is what one of the failed ones was told.
+	complaint string
+	perSec    float64
+	p50, p99  time.Duration
 }
 
-// maxFailed is the share of calls that may fail on a busy machine. More, and a row would be
+// maxFailed is the share of calls that may fail on a busy machine. More, and the row says so, since it is
 // measured by how fast it fails.
 const maxFailed = 0.01
+
+// failing says whether too many calls have failed.
+func (s sample) failing() bool { return float64(s.failed) > maxFailed*float64(s.calls) }
 
 // load keeps connections busy, each with one call at a time, for as long as span
 // and for one call at least.
 func load(ctx context.Context, r row, s shape, connections int, span time.Duration) (sample, error) {
 	var mu sync.Mutex
 	var took []time.Duration
-	out, complaint := sample{}, ""
-	var failed error
+	out := sample{}
 	var callers sync.WaitGroup
 	began := time.Now()
 	end := began.Add(span)
 	for range connections {
 		callers.Go(func() {
 			c := &caller{row: r, shape: s}
-			err := c.run(ctx, end)
+			c.run(ctx, end)
 			mu.Lock()
 			defer mu.Unlock()
 			took = append(took, c.took...)
 			if out.failed += c.failed; c.complaint != "" {
-				complaint = c.complaint
+				out.complaint = c.complaint
 			}
-			failed = errors.Join(failed, err)
 		})
 	}
 	callers.Wait()
 	elapsed := time.Since(began)
-	if failed != nil {
-		return sample{}, failed
+	if err := ctx.Err(); err != nil {
+		return sample{}, fmt.Errorf("calling: %w", err)
 	}
-	if len(took) == 0 || float64(out.failed) > maxFailed*float64(len(took)) {
-		return sample{}, fmt.Errorf("%d calls of %d failed, one with %s", out.failed, out.failed+len(took), complaint)
+	if len(took) == 0 {
+		return sample{}, fmt.Errorf("none of %d calls was answered, one got %s", out.failed, out.complaint)
 	}
 	slices.Sort(took)
 	out.calls, out.perSec = len(took), float64(len(took))/elapsed.Seconds()
@@ -132,10 +134,25 @@ type caller struct {
 	complaint string
 }
 
-// maxFailures in a row end a caller that has not been answered yet.
-const maxFailures = 100
+// maxFailures end a caller whose calls do nothing else.
+const maxFailures = 1000
 
-func (c *caller) run(ctx context.Context, end time.Time) error {
+// run calls until the time is up, on one connection after the other.
+func (c *caller) run(ctx context.Context, end time.Time) {
+	for c.more(end) && ctx.Err() == nil {
+		if err := c.connection(ctx, end); err != nil {
+			c.failed++
+			c.complaint = err.Error()
+		}
+	}
+}
+
+// more says whether there is another call to make: one has to be answered.
+func (c *caller) more(end time.Time) bool {
+	return c.failed < maxFailures && (len(c.took) == 0 || time.Now().Before(end))
+}
+
+func (c *caller) connection(ctx context.Context, end time.Time) error {
 	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", c.row.address)
 	if err != nil {
 		return fmt.Errorf("connecting: %w", err)
@@ -151,7 +168,7 @@ func (c *caller) run(ctx context.Context, end time.Time) error {
 		}
 	}
 	message := c.shape.message(c.row.address, c.row.prefix, session)
-	for begun := time.Now(); (len(c.took) == 0 && c.failed < maxFailures) || begun.Before(end); {
+	for begun := time.Now(); c.more(end); {
 		if _, err := conn.Write(message); err != nil {
 			return fmt.Errorf("calling: %w", err)
 		}
