@@ -29,7 +29,8 @@ build: ## build holdfast, xds and extproc into bin/
 
 .PHONY: test
 test: ## the whole test suite, real Envoy included
-	go test -timeout 20m ./...
+	@# One package more at a time than there are cores, since the long ones mostly wait.
+	go test -p $(shell expr $$(nproc) + 1) -timeout 20m ./...
 
 .PHONY: unit
 unit: ## the tests that need no Envoy
