@@ -3,7 +3,9 @@ package extproc
 import (
 	"context"
 	"strings"
+	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -20,13 +22,27 @@ import (
 )
 
 // spans is an exporter that keeps what it is given past the end of its Pipeline.
-type spans struct{ kept tracetest.SpanStubs }
+type spans struct {
+	mu   sync.Mutex
+	kept tracetest.SpanStubs
+}
 
 var _ sdktrace.SpanExporter = (*spans)(nil)
 
 func (s *spans) ExportSpans(_ context.Context, batch []sdktrace.ReadOnlySpan) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.kept = append(s.kept, tracetest.SpanStubsFromReadOnlySpans(batch)...)
 	return nil
+}
+
+// take returns what was kept since it was asked last.
+func (s *spans) take() tracetest.SpanStubs {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	out := s.kept
+	s.kept = nil
+	return out
 }
 
 func (s *spans) Shutdown(context.Context) error { return nil }
@@ -42,9 +58,8 @@ func tracedBy(t *testing.T, settings *policyv1.Traces, policy *policyv1.RoutePol
 		e.service.opts.Revision = func() string { return "r1" }
 		test(t, e, func() tracetest.SpanStubs {
 			time.Sleep(2 * time.Second) // on the bubble's clock: longer than any span waits
-			out := kept.kept
-			kept.kept = nil
-			return out
+			synctest.Wait()
+			return kept.take()
 		})
 		if err := pipeline.Close(t.Context()); err != nil {
 			t.Error(err)
