@@ -29,6 +29,10 @@ func (m *Memory) room(charges []Charge, results []Result, l loss) bool {
 		func(*shard, *cell, int64, int64) {})
 }
 
+// onTheWay is what each processor keeps back of what is left: answers and news that leave a
+// dying Redis together arrive in an order that a starved machine does not keep.
+const onTheWay = 2
+
 // bar works out, once for each loss, what of this processor's share others may have.
 func (c *cell) bar(place Place, l loss, now int64) {
 	if l.number == 0 {
@@ -44,8 +48,8 @@ func (c *cell) bar(place Place, l loss, now int64) {
 	if own >= share || m.borrowed <= l.at || now >= until {
 		return
 	}
-	left := max(c.rule.Requests-m.fresh(l.at, c.rule.Per), 0) / place.of(c.rule)
-	m.barred, m.barredUntil = share-own-min(share-own, left), until
+	left := max(c.rule.Requests-m.fresh(l.at, c.rule.Per), 0)/place.of(c.rule) - onTheWay
+	m.barred, m.barredUntil = share-own-min(share-own, max(left, 0)), until
 	if l.number == 0 {
 		m.barredUntil = now + 1
 	}
