@@ -58,15 +58,25 @@ type orderIn struct {
 	OrderID string `json:"order_id"`
 }
 
-func (g *gateway) getOrder(_ context.Context, _ *mcp.CallToolRequest, in orderIn) (*mcp.CallToolResult, any, error) {
+// headerVia tells getOrder which server answers the request.
+const headerVia = "x-test-via"
+
+// choose is which server answers, "" where none does.
+func (g *gateway) choose() string {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	via := ""
-	for _, name := range []string{"b", "a"} {
+	for _, name := range []string{"a", "b"} {
 		if g.up[name] {
-			via = name
+			return name
 		}
 	}
+	return ""
+}
+
+func (g *gateway) getOrder(_ context.Context, r *mcp.CallToolRequest, in orderIn) (*mcp.CallToolResult, any, error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	via := r.Extra.Header.Get(headerVia)
 	if via == "b" && g.breaks && g.lost < 3 {
 		g.lost++
 		return nil, nil, errors.New("lost")
@@ -91,11 +101,12 @@ func (g *gateway) serve(t *testing.T) string {
 	mcp.AddTool(server, &mcp.Tool{Name: toolName}, g.getOrder)
 	handler := mcp.NewStreamableHTTPHandler(func(*http.Request) *mcp.Server { return server }, &mcp.StreamableHTTPOptions{Stateless: true})
 	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		g.mu.Lock()
-		if !g.up["a"] && g.up["b"] {
+		// Chosen once, so that the answer and what is said of it agree whatever is killed meanwhile.
+		via := g.choose()
+		r.Header.Set(headerVia, via)
+		if via == "b" {
 			w.Header().Set(names.HeaderAttempts, "2")
 		}
-		g.mu.Unlock()
 		handler.ServeHTTP(w, r)
 	}))
 	t.Cleanup(web.Close)
@@ -131,7 +142,7 @@ func TestAsPromised(t *testing.T) {
 	want := regexp.MustCompile(`^4 callers, 200 calls a second; a is killed, then b, then both come back
 Tool: get_order\(\{"order_id":"ORD-7701"\}\)  → SHIPPED, 78000  \[via a\] +\d+ ms
 -- a killed --
-Tool: get_order\(\{"order_id":"ORD-7702"\}\)  → CONFIRMED, 34500  \[via b\] +\d+ ms(   \(2 attempts\))?
+Tool: get_order\(\{"order_id":"ORD-7702"\}\)  → CONFIRMED, 34500  \[via b\] +\d+ ms   \(2 attempts\)
 -- b killed --
 Tool: get_order\(\{"order_id":"ORD-7701"\}\)  → Service unavailable - all orders endpoints are down\. Please retry later\.
 -- a and b started again --
