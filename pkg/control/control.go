@@ -28,6 +28,7 @@ import (
 	"github.com/holdfast-mcp/holdfast/pkg/control/sessionkeys"
 	"github.com/holdfast-mcp/holdfast/pkg/control/source"
 	"github.com/holdfast-mcp/holdfast/pkg/control/state"
+	"github.com/holdfast-mcp/holdfast/pkg/model"
 )
 
 const (
@@ -104,6 +105,8 @@ type Plane struct {
 	peers     map[rollout.Key]server.Peer
 	// shown is what each Envoy's stream is shown.
 	shown map[rollout.Key]shown
+	// measured is what SetHealth was told, by server.
+	measured map[string]model.Health
 	// live are the revisions last saved; dirty says that the saved nodes or regions
 	// are not the current ones.
 	live         []string
@@ -138,7 +141,7 @@ func New(opts Options) (*Plane, error) {
 		events: make(chan server.Event, eventQueue), wake: make(chan struct{}, 1), rejected: make(chan struct{}, 1), reread: make(chan struct{}, 1),
 		stopped: make(chan struct{}), revisions: make(map[string]*revision.Revision), numbers: make(map[string]uint64),
 		peers: make(map[rollout.Key]server.Peer), shown: make(map[rollout.Key]shown),
-		refusedRevision: make(map[rollout.Key]string), changed: make(chan struct{}),
+		refusedRevision: make(map[rollout.Key]string), measured: make(map[string]model.Health), changed: make(chan struct{}),
 	}
 	if p.log == nil {
 		p.log = slog.New(slog.DiscardHandler)
