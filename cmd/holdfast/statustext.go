@@ -133,16 +133,38 @@ func refusedThing(kind, version string, name func(string) string) string {
 
 // revisionName is the number of a version where that is known.
 func (v *statusView) revisionName(version string) string {
-	if number := v.numbers[version]; number > 0 && version != v.status.GetRevision().GetVersion() {
+	if number := v.number(version); number > 0 {
 		return fmt.Sprintf("revision %d", number)
 	}
 	return revisionName(v.status, version)
 }
 
-// revisionName is the number of a version where the status says it: of the newest one.
+// number is that of a version, 0 where it is not known.
+func (v *statusView) number(version string) uint64 {
+	if number := numberOf(v.status, version); number > 0 {
+		return number
+	}
+	return v.numbers[version]
+}
+
+// numberOf is what a status knows of the number of a version: of the newest revision, and of the one that goes out.
+func numberOf(s *adminv1.StatusResponse, version string) uint64 {
+	switch {
+	case version == "":
+		return 0
+	case s.GetRevision().GetVersion() == version:
+		return s.GetRevision().GetNumber()
+	case s.GetRollout().GetVersion() == version:
+		return s.GetRollout().GetNumber()
+	default:
+		return 0
+	}
+}
+
+// revisionName is the number of a version where the status says it.
 func revisionName(s *adminv1.StatusResponse, version string) string {
-	if newest := s.GetRevision(); version != "" && newest.GetVersion() == version && newest.GetNumber() > 0 {
-		return fmt.Sprintf("revision %d", newest.GetNumber())
+	if number := numberOf(s, version); number > 0 {
+		return fmt.Sprintf("revision %d", number)
 	}
 	return "version " + short(version)
 }
@@ -171,7 +193,7 @@ func (v *statusView) revision() {
 
 func (v *statusView) rollout(r *adminv1.Rollout) string {
 	text := oneLine(r.GetPhase())
-	if r.GetVersion() != v.status.GetRevision().GetVersion() {
+	if newest := v.status.GetRevision(); r.GetVersion() != newest.GetVersion() && r.GetNumber() != newest.GetNumber() {
 		text += ", of " + v.revisionName(r.GetVersion())
 	}
 	text += ", for " + v.ago(r.GetSince().AsTime())
@@ -243,9 +265,7 @@ func (v *statusView) shown(n *adminv1.Node) string {
 	}
 	names := make([]string, 0, len(versions))
 	for _, version := range versions {
-		if newest := v.status.GetRevision(); newest.GetNumber() > 0 && newest.GetVersion() == version {
-			names = append(names, fmt.Sprint(newest.GetNumber()))
-		} else if number := v.numbers[version]; number > 0 {
+		if number := v.number(version); number > 0 {
 			names = append(names, fmt.Sprint(number))
 		} else {
 			names = append(names, short(version))

@@ -55,7 +55,7 @@ func (n *news) changes(s *status.Status, first bool) []string {
 	var lines []string
 	if r := s.Revision; r != nil && r.Phase == "done" && r.Version != n.applied {
 		if !first {
-			lines = append(lines, fmt.Sprintf("  configuration %s applied, by %d of %d nodes", short(r.Version), synced(s.Nodes), len(s.Nodes)))
+			lines = append(lines, fmt.Sprintf("  %s applied, by %d of %d nodes", revisionOf(r), synced(s.Nodes), len(s.Nodes)))
 		}
 		n.applied = r.Version
 	}
@@ -74,6 +74,9 @@ func (n *news) changes(s *status.Status, first bool) []string {
 			lines = append(lines, "    "+oneLine(p))
 		}
 	}
+	if text == "" && n.refused != "" {
+		lines = append(lines, "  the configuration is in order again")
+	}
 	n.refused = text
 	text = ""
 	if r := s.Rejected; r != nil {
@@ -84,6 +87,14 @@ func (n *news) changes(s *status.Status, first bool) []string {
 	}
 	n.rejected = text
 	return lines
+}
+
+// revisionOf is a revision as people call it: by its number, where that is known.
+func revisionOf(r *status.Revision) string {
+	if r.Number > 0 {
+		return fmt.Sprintf("revision %d", r.Number)
+	}
+	return "configuration " + short(r.Version)
 }
 
 func synced(nodes []status.Node) int {

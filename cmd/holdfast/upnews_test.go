@@ -21,6 +21,8 @@ func TestNews(t *testing.T) {
 	put.Refused = &status.Refused{Error: "one\ntwo\nthree\nfour\n"}
 	rejected := at("aaaaaaaaaaaaaaaa", "done")
 	rejected.Rejected = &status.Rejected{Version: "bbbbbbbbbbbbbbbb", Node: "envoy-1", Detail: "no"}
+	numbered := at("cccccccccccccccc", "done")
+	numbered.Revision.Number = 7
 	var n news
 	for i, step := range []struct {
 		status *status.Status
@@ -33,10 +35,12 @@ func TestNews(t *testing.T) {
 		{at("aaaaaaaaaaaaaaaa", "done"), []string{"  configuration aaaaaaaaaaaa applied, by 1 of 2 nodes"}},
 		{refused, []string{"! configuration refused, nothing changes:", "    one", "    two", "    three", "    and 1 more"}},
 		{refused, nil},
+		{put, []string{"  the configuration is in order again"}},
 		{put, nil},
 		{refused, []string{"! configuration refused, nothing changes:", "    one", "    two", "    three", "    and 1 more"}},
-		{rejected, []string{"! configuration bbbbbbbbbbbb rejected by envoy-1, taken back: no"}},
+		{rejected, []string{"  the configuration is in order again", "! configuration bbbbbbbbbbbb rejected by envoy-1, taken back: no"}},
 		{rejected, nil},
+		{numbered, []string{"  revision 7 applied, by 1 of 2 nodes"}},
 	} {
 		if diff := cmp.Diff(step.want, n.changes(step.status, i == 0)); diff != "" {
 			t.Errorf("step %d (-want +got):\n%s", i, diff)

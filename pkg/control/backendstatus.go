@@ -80,6 +80,7 @@ func statusMessage(s status.Status) *adminv1.StatusResponse {
 	if r := s.Revision; r != nil {
 		out.Rollout = &adminv1.Rollout{
 			Version: r.Version, Phase: r.Phase, Since: timestamppb.New(r.Since), Active: r.Active, Next: r.Next, Canaries: r.Canaries, HeldBy: r.HeldBy,
+			Number: r.Number,
 		}
 	}
 	if r := s.Refused; r != nil {

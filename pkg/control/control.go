@@ -279,6 +279,14 @@ func (p *Plane) propose(ctx context.Context, r *revision.Revision, how rollout.P
 	tell(p.wake)
 }
 
+// alsoKnownAs gives a version the number of a revision that was kept under another one: what it
+// compiles to depends on the program's options, too.
+func (p *Plane) alsoKnownAs(version string, number uint64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.numbers[version] = number
+}
+
 // touch tells those who watch that the status may have changed.
 func (p *Plane) touch() {
 	close(p.changed)

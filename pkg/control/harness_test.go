@@ -37,6 +37,8 @@ type site struct {
 	silentAfter   time.Duration
 	history       int
 	check         *revision.EnvoyCheck
+	// remap is what the next control plane moves.
+	remap map[string]string
 }
 
 func newSite(t *testing.T) *site {
@@ -76,7 +78,7 @@ func (s *site) start() *plane {
 	}
 	p, err := New(Options{
 		ConfigDir: s.config, StateDir: s.state, History: s.history, Limit: s.limit, SilentAfter: s.silentAfter, Check: s.check,
-		Compiler: revision.Compiler{Processors: []string{"unix:///run/extproc-1.sock"}},
+		Compiler: revision.Compiler{Processors: []string{"unix:///run/extproc-1.sock"}, Remap: s.remap},
 		Source:   source.Options{Debounce: 5 * time.Millisecond},
 		Logger:   slog.New(slog.NewTextHandler(testWriter{s.t}, nil)),
 	})

@@ -61,6 +61,7 @@ func (p *Plane) merge(ctx context.Context) error {
 		return fmt.Errorf("loading configuration from %s: %w: %d files, none with a Gateway, MCPServer or MCPRoute", p.opts.ConfigDir, config.ErrEmpty, len(files))
 	}
 	if len(revisions.Changes(before, after)) == 0 {
+		p.forgive()
 		if p.writer.proposed == "" {
 			return p.goOut(ctx, head)
 		}

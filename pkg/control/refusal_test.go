@@ -201,6 +201,49 @@ func TestRejectedFilesAreNotTriedAgain(t *testing.T) {
 	})
 }
 
+// TestFilesThatAreRightAgain: once the files say what is in force, nobody has to look at the
+// rejection any more.
+func TestFilesThatAreRightAgain(t *testing.T) {
+	f := newFleet(t)
+	f.site.write(shop{servers: []string{"mail"}, to: "mail"}.yaml())
+	f.until("the return", func(s status.Status) bool {
+		return s.Head.Number == 3 && s.Refused != nil && s.Refused.Standing && s.Rejected != nil
+	})
+	f.site.write(shop{}.yaml())
+	st := f.until("no word of it any more", func(s status.Status) bool { return !s.Refused.Standing && s.Rejected == nil })
+	if st.Head.Number != 3 {
+		t.Errorf("head %+v", st.Head)
+	}
+	// The same mistake again is a new one.
+	f.site.write(shop{servers: []string{"mail"}, to: "mail"}.yaml())
+	f.until("the second return", func(s status.Status) bool { return s.Head.Number == 5 && s.Rejected != nil })
+}
+
+// TestMovedPortsKeepTheirNumber: a control plane with other options compiles the newest revision to
+// another version. It goes by the same number, and is what a rejected change goes back to.
+func TestMovedPortsKeepTheirNumber(t *testing.T) {
+	s := newSite(t)
+	s.write(shop{}.yaml())
+	p := s.start()
+	kept := p.settled("")
+	p.stop()
+	s.remap = map[string]string{"127.0.0.1:7101": "127.0.0.1:17101"}
+	f := newFleetOf(s)
+	now := f.until("what the moved ports lead to", func(s status.Status) bool {
+		return s.Revision.Version != kept && s.Revision.Phase == "done"
+	})
+	if now.Head.Version != kept || now.Head.Number != 1 || now.Revision.Number != 1 {
+		t.Fatalf("head %+v, revision %+v", now.Head, now.Revision)
+	}
+	s.write(shop{servers: []string{"mail"}, to: "mail"}.yaml())
+	st := f.until("the return", func(s status.Status) bool {
+		return s.Head.Number == 3 && s.Rejected != nil && s.Revision.Phase == "done"
+	})
+	if st.Head.RollbackOf != 1 || st.Revision.Version != now.Revision.Version || st.Revision.Number != 3 || len(st.Problems) != 0 {
+		t.Errorf("head %+v, revision %+v, problems %q", st.Head, st.Revision, st.Problems)
+	}
+}
+
 func TestRolledBackFilesMayBeTriedAgain(t *testing.T) {
 	f := newFleet(t)
 	f.site.write(shop{servers: []string{"mail"}, to: "mail"}.yaml())

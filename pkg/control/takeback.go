@@ -52,7 +52,7 @@ func (p *Plane) recordRejection(ctx context.Context) {
 // newer is its head.
 func (p *Plane) takeBack(ctx context.Context, r rollout.Rejected) error {
 	head := p.newest()
-	if head == nil || head.Version != r.Rejection.Revision {
+	if head == nil || !p.isOf(r.Rejection.Revision, head) {
 		return nil
 	}
 	old, err := p.lastWith(r.Back)
@@ -80,6 +80,18 @@ func (p *Plane) takeBack(ctx context.Context, r rollout.Rejected) error {
 	}
 	p.log.InfoContext(ctx, "revision taken back", "rejected", head.Number, "number", next.Number, "contentOf", old.Number, "revision", r.Back)
 	return nil
+}
+
+// forgive: the files say what is in force again, so nobody has to look at what was wrong with them.
+func (p *Plane) forgive() {
+	if p.writer.barred == nil {
+		return
+	}
+	p.writer.barred = nil
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.machine.Forgive()
+	p.touch()
 }
 
 // barred is a state of the directory that a node rejected. It is not tried again until
@@ -137,8 +149,21 @@ func directoryOf(s revisions.Set) revisions.Set {
 	return out
 }
 
+// isOf says that a version is what a revision compiled to, when it was kept or since.
+func (p *Plane) isOf(version string, r *revisions.Revision) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return version == r.Version || p.numbers[version] == r.Number
+}
+
 // lastWith finds the newest revision with some content.
 func (p *Plane) lastWith(version string) (revisions.Revision, error) {
+	p.mu.Lock()
+	number := p.numbers[version]
+	p.mu.Unlock()
+	if number > 0 {
+		return p.writer.store.Get(number)
+	}
 	for before := uint64(0); ; {
 		page, err := p.writer.store.List(before, searchPage)
 		if err != nil {

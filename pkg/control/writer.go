@@ -254,6 +254,7 @@ func (p *Plane) goOut(ctx context.Context, head *revisions.Revision) error {
 	if err != nil {
 		return err
 	}
+	p.alsoKnownAs(built.Version, head.Number)
 	how := usual(head.Author, head.Version)
 	if w.saved.Revision == head.Version {
 		how = w.saved

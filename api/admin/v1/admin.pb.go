@@ -1328,7 +1328,10 @@ type Rollout struct {
 	Canaries []string `protobuf:"bytes,6,rep,name=canaries,proto3" json:"canaries,omitempty"`
 	// Envoys that reject it and for whose sake the processors wait with its policies: their
 	// ids. It does not finish before they take something newer, or it is rolled back.
-	HeldBy        []string `protobuf:"bytes,7,rep,name=held_by,json=heldBy,proto3" json:"held_by,omitempty"`
+	HeldBy []string `protobuf:"bytes,7,rep,name=held_by,json=heldBy,proto3" json:"held_by,omitempty"`
+	// Number of the revision that the version is of, 0 where it is not known. A revision that is compiled anew
+	// with other command-line options, such as moved ports, has the same number and another version.
+	Number        uint64 `protobuf:"varint,8,opt,name=number,proto3" json:"number,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1410,6 +1413,13 @@ func (x *Rollout) GetHeldBy() []string {
 		return x.HeldBy
 	}
 	return nil
+}
+
+func (x *Rollout) GetNumber() uint64 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
 }
 
 type Refused struct {
@@ -2935,7 +2945,7 @@ const file_api_admin_v1_admin_proto_rawDesc = "" +
 	"\x05nodes\x18\v \x03(\v2\x17.holdfast.admin.v1.NodeR\x05nodes\x123\n" +
 	"\aservers\x18\f \x03(\v2\x19.holdfast.admin.v1.ServerR\aservers\x120\n" +
 	"\x06routes\x18\r \x03(\v2\x18.holdfast.admin.v1.RouteR\x06routes\x126\n" +
-	"\bbreakers\x18\x0e \x03(\v2\x1a.holdfast.admin.v1.BreakerR\bbreakers\"\xcc\x01\n" +
+	"\bbreakers\x18\x0e \x03(\v2\x1a.holdfast.admin.v1.BreakerR\bbreakers\"\xe4\x01\n" +
 	"\aRollout\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\tR\aversion\x12\x14\n" +
 	"\x05phase\x18\x02 \x01(\tR\x05phase\x120\n" +
@@ -2943,7 +2953,8 @@ const file_api_admin_v1_admin_proto_rawDesc = "" +
 	"\x06active\x18\x04 \x01(\tR\x06active\x12\x12\n" +
 	"\x04next\x18\x05 \x01(\tR\x04next\x12\x1a\n" +
 	"\bcanaries\x18\x06 \x03(\tR\bcanaries\x12\x17\n" +
-	"\aheld_by\x18\a \x03(\tR\x06heldBy\"g\n" +
+	"\aheld_by\x18\a \x03(\tR\x06heldBy\x12\x16\n" +
+	"\x06number\x18\b \x01(\x04R\x06number\"g\n" +
 	"\aRefused\x12\x14\n" +
 	"\x05error\x18\x01 \x01(\tR\x05error\x12*\n" +
 	"\x02at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12\x1a\n" +

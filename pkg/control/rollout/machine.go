@@ -200,6 +200,13 @@ func (m *Machine) reject(r Rejection, now time.Time) {
 	m.goBack(now)
 }
 
+// Forgive forgets a rejection of what everybody has gone back from.
+func (m *Machine) Forgive() {
+	if m.rejection != nil && m.rejection.Everywhere && m.rejection.Revision != m.target {
+		m.rejection = nil
+	}
+}
+
 // Tick lets time pass. Deadline says when it is next needed.
 func (m *Machine) Tick(now time.Time) []Action {
 	return m.settle(now)
