@@ -26,7 +26,7 @@ func (e *edge) ration() {
 }
 
 // countTry counts a try that is not the first of its call, unless it goes away from an endpoint that
-// has fallen silent. It waits for a word of the endpoint; heard takes that.
+// has fallen silent or that Envoy is about to eject. It waits for a word of the endpoint; heard takes that.
 func (a *attempt) countTry() {
 	action := a.call.GetBudget()
 	if action == 0 {
@@ -34,7 +34,8 @@ func (a *attempt) countTry() {
 	}
 	e := a.budgetEndpoint()
 	silence := a.service.opts.Silence
-	if a.endpoint.attempt > 1 && !silence.Explains(e, a.call.GetPerTryTimeout().AsDuration()) {
+	if a.endpoint.attempt > 1 && !silence.Explains(e, a.call.GetPerTryTimeout().AsDuration()) &&
+		!a.service.opts.Window.Anticipates(e.Server, a.failedAddress, e.Address) {
 		a.service.opts.Budget.Retry(budget.Share{Server: e.Server, Action: action})
 	}
 	silence.Begun(e)

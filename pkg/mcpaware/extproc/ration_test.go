@@ -8,6 +8,7 @@ import (
 	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
 
 	policyv1 "github.com/holdfast-mcp/holdfast/api/policy/v1"
+	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/outcome"
 	"github.com/holdfast-mcp/holdfast/pkg/names"
 )
 
@@ -108,6 +109,44 @@ func TestHungRegionSpendsNoBudget(t *testing.T) {
 			y.hangUp()
 		}
 	})
+}
+
+// TestFailedEndpointSpendsNoBudget: retries away from an endpoint that is called failed, which Envoy is about to
+// eject, are free; where the next one fails as well they are not.
+func TestFailedEndpointSpendsNoBudget(t *testing.T) {
+	t.Parallel()
+	for name, delhiFails := range map[string]bool{"the other works": false, "the other fails too": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			inBubble(t, rationed(), func(t *testing.T, e *envoy) {
+				fail := func(address, region string) {
+					for _, tool := range []string{"a", "b"} {
+						for range 3 {
+							e.service.opts.Window.Observe(outcome.Call{Server: "orders", Endpoint: address, Region: region, Method: "tools/call", Tool: tool}, outcome.Failed)
+						}
+					}
+				}
+				fail(mumbai, "asia-south1")
+				if delhiFails {
+					fail(delhi, "asia-south2")
+				}
+				last := ""
+				for range 10 {
+					route, call := routed(t, e, callBody)
+					last = route
+					retry := tryNumber(t, call, 2)
+					setPlace(retry, map[string]any{"upstream.address": delhi, "upstream.request_attempt_count": 2.0})
+					setAttribute(retry, names.AttributeFailed, mumbai+" asia-south1")
+					x := e.open(names.PointAttempt)
+					x.ask(retry)
+					x.hangUp()
+				}
+				if spent := last == "shopmax.get.unretried"; spent != delhiFails {
+					t.Errorf("the tenth call takes %q", last)
+				}
+			})
+		})
+	}
 }
 
 // TestNoBudgetNoRation: where none is configured nothing is counted.

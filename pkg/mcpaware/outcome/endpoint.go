@@ -116,6 +116,11 @@ func (e *endpoint) condemn(at time.Duration) {
 	e.lastly = at
 }
 
+// leftToEnvoy says that the endpoint is called failed, and for less than handOver.
+func (e *endpoint) leftToEnvoy(at time.Duration) bool {
+	return e.lastly > 0 && at-e.lastly <= windowSpan && at-e.condemned < handOver
+}
+
 func (e *endpoint) failed(at time.Duration) bool {
 	if e.row >= loneToolRow && e.server.atMostOne(at) {
 		return true

@@ -220,6 +220,46 @@ func TestLeftToEnvoy(t *testing.T) {
 	}
 }
 
+// TestAnticipates: a retry that leaves an endpoint which Envoy is about to eject is what the ejection does anyway,
+// for as long as Envoy is given for it, and only where the other endpoint does not fail as well.
+func TestAnticipates(t *testing.T) {
+	t.Parallel()
+	const mumbai, delhi, tokyo = "127.0.0.1:7101", "127.0.0.1:7102", "127.0.0.1:7103"
+	c := newClock()
+	w := NewWindow(c.now)
+	if w.Anticipates("orders", mumbai, delhi) {
+		t.Error("nothing is known, and it anticipates an ejection")
+	}
+	if play(t, w, c, mumbai, "a- a- a- b- b-"); w.Anticipates("orders", mumbai, delhi) {
+		t.Error("the endpoint is not called failed yet")
+	}
+	play(t, w, c, mumbai, "b-")
+	for _, x := range []struct {
+		server, from, to string
+		want             bool
+	}{
+		{"orders", mumbai, delhi, true}, {"orders", delhi, mumbai, false}, {"orders", mumbai, mumbai, false},
+		{"inventory", mumbai, delhi, false}, {"orders", "", delhi, false},
+	} {
+		if got := w.Anticipates(x.server, x.from, x.to); got != x.want {
+			t.Errorf("%s from %q to %q: %v", x.server, x.from, x.to, got)
+		}
+	}
+	if play(t, w, c, delhi, "a- a- a- b- b-"); !w.Anticipates("orders", mumbai, delhi) {
+		t.Error("the other endpoint is taken for failed too early")
+	}
+	if play(t, w, c, delhi, "b-"); w.Anticipates("orders", mumbai, delhi) || !w.Anticipates("orders", mumbai, tokyo) {
+		t.Error("the other endpoint fails as well, the third does not")
+	}
+	for second := range 14 {
+		c.at = c.at.Add(time.Second)
+		play(t, w, c, mumbai, "a- b-")
+		if got, want := w.Anticipates("orders", mumbai, tokyo), second < 9; got != want {
+			t.Fatalf("%d s after it was called failed: %v", second+1, got)
+		}
+	}
+}
+
 func TestCellsAreBounded(t *testing.T) {
 	t.Parallel()
 	c := newClock()

@@ -129,7 +129,29 @@ func (w *Window) LeftToEnvoy(c Call) bool {
 	e := w.endpoint(endpointKey{c.Server, c.Endpoint}, c.Region)
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return e.lastly > 0 && at-e.lastly <= windowSpan && at-e.condemned < handOver
+	return e.leftToEnvoy(at)
+}
+
+// Anticipates says that a retry which leaves one endpoint of a server for another does what Envoy is about to do
+// with all of the first one's calls: that one is left to Envoy, as LeftToEnvoy has it, and the other does
+// not fail as well. Endpoints that are not known fail nothing.
+func (w *Window) Anticipates(server, from, to string) bool {
+	w.mu.RLock()
+	left, taken := w.endpoints[endpointKey{server, from}], w.endpoints[endpointKey{server, to}]
+	w.mu.RUnlock()
+	if left == nil || from == to {
+		return false
+	}
+	at := w.clock()
+	left.mu.Lock()
+	leaving := left.leftToEnvoy(at)
+	left.mu.Unlock()
+	if !leaving || taken == nil {
+		return leaving
+	}
+	taken.mu.Lock()
+	defer taken.mu.Unlock()
+	return !taken.failed(at)
 }
 
 // record counts an answer where the verdicts on the endpoint, and on the tool in
