@@ -47,6 +47,7 @@ func (p *Plane) perform(ctx context.Context, actions []rollout.Action) {
 		}
 	}
 	p.forget()
+	p.keepHealth()
 	p.touch()
 }
 
@@ -57,9 +58,10 @@ func (p *Plane) show(ctx context.Context, a rollout.Show) {
 	if !ok {
 		return
 	}
-	set, memo, err := p.compose(peer.Region, a.View)
+	base, memo, err := p.compose(peer.Region, a.View)
 	if err == nil {
-		p.shown[a.Node] = shown{view: a.View, memo: memo, set: set}
+		set := p.withHealth(ctx, base)
+		p.shown[a.Node] = shown{view: a.View, memo: memo, base: base, set: set, at: p.now()}
 		err = p.server.Show(a.Node, set)
 	}
 	if err != nil {
@@ -73,7 +75,7 @@ func (p *Plane) compose(region string, view rollout.View) (*resources.Set, strin
 	memo := fmt.Sprintf("%q %s %s", region, strings.Join(view.Routes, "+"), strings.Join(view.Clusters, "+"))
 	for _, s := range p.shown {
 		if s.memo == memo {
-			return s.set, memo, nil
+			return s.base, memo, nil
 		}
 	}
 	routes, err := p.sets(region, view.Routes)

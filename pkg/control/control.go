@@ -28,7 +28,6 @@ import (
 	"github.com/holdfast-mcp/holdfast/pkg/control/sessionkeys"
 	"github.com/holdfast-mcp/holdfast/pkg/control/source"
 	"github.com/holdfast-mcp/holdfast/pkg/control/state"
-	"github.com/holdfast-mcp/holdfast/pkg/model"
 )
 
 const (
@@ -105,8 +104,8 @@ type Plane struct {
 	peers     map[rollout.Key]server.Peer
 	// shown is what each Envoy's stream is shown.
 	shown map[rollout.Key]shown
-	// measured is what SetHealth was told, by server.
-	measured map[string]model.Health
+	// health is laid over all of it.
+	health health
 	// live are the revisions last saved; dirty says that the saved nodes or regions
 	// are not the current ones.
 	live         []string
@@ -128,7 +127,9 @@ type Plane struct {
 type shown struct {
 	view rollout.View
 	memo string
-	set  *resources.Set
+	// base is what the revisions say, set the same with health laid over it, since at.
+	base, set *resources.Set
+	at        time.Time
 }
 
 // New prepares a control plane from its state directory. A rollout that cannot be
@@ -141,7 +142,7 @@ func New(opts Options) (*Plane, error) {
 		events: make(chan server.Event, eventQueue), wake: make(chan struct{}, 1), rejected: make(chan struct{}, 1), reread: make(chan struct{}, 1),
 		stopped: make(chan struct{}), revisions: make(map[string]*revision.Revision), numbers: make(map[string]uint64),
 		peers: make(map[rollout.Key]server.Peer), shown: make(map[rollout.Key]shown),
-		refusedRevision: make(map[rollout.Key]string), measured: make(map[string]model.Health), changed: make(chan struct{}),
+		refusedRevision: make(map[rollout.Key]string), health: newHealth(), changed: make(chan struct{}),
 	}
 	if p.log == nil {
 		p.log = slog.New(slog.DiscardHandler)
@@ -217,6 +218,10 @@ func (p *Plane) Run(ctx context.Context, listener net.Listener) error {
 	})
 	g.Go(func() error {
 		p.follow(ctx)
+		return nil
+	})
+	g.Go(func() error {
+		p.followHealth(ctx)
 		return nil
 	})
 	g.Go(func() error {
@@ -338,6 +343,9 @@ func (p *Plane) refusal(ctx context.Context, e server.Event) []rollout.Action {
 	} else if s, ok := p.shown[key]; ok {
 		group, serial = s.set.Group(r.TypeURL), s.view.Serial
 		about = s.view.Clusters[0]
+		if p.refusesHealth(ctx, e.Peer, s, r) {
+			return p.acknowledged(key)
+		}
 	}
 	current := r.Concerns(group)
 	if current {

@@ -35,7 +35,6 @@ func Build(cfg *config.Config, opts Options) (*Model, error) {
 	m.Gateway = b.gateway(cfg.Gateway)
 	for _, s := range cfg.Servers {
 		resolved := b.server(s)
-		resolved.Traced = m.Gateway.Traces != nil
 		m.Servers = append(m.Servers, resolved)
 		b.servers[s.Metadata.Name] = resolved
 		b.paths[s.Metadata.Name] = s.Spec.Path

@@ -62,8 +62,6 @@ type Server struct {
 	Breaker     Breaker
 	// VerifiesHeaders: the server compares Mcp-Method and Mcp-Name with the body.
 	VerifiesHeaders bool
-	// Traced: Envoy's spans say to which endpoint a try went.
-	Traced bool
 }
 
 // Failover says which region a call prefers.

@@ -163,7 +163,7 @@ func loadAssignment(s model.Server, service string) *endpointv3.ClusterLoadAssig
 func lbEndpoint(s model.Server, region string, e model.Endpoint) *endpointv3.LbEndpoint {
 	host := net.JoinHostPort(e.Host, strconv.FormatUint(uint64(e.Port), 10))
 	return &endpointv3.LbEndpoint{
-		Metadata: withPlace(subsetMetadata(s, region), s, region, e),
+		Metadata: withPlace(subsetMetadata(s, region), region, e),
 		HostIdentifier: &endpointv3.LbEndpoint_Endpoint{Endpoint: &endpointv3.Endpoint{
 			Address:           socketAddress(e.Host, e.Port),
 			Hostname:          host,

@@ -85,11 +85,8 @@ func placeTag(attribute, key string) *tracingv3.CustomTag {
 	}}}
 }
 
-// withPlace adds to an endpoint's metadata what placeTag reads.
-func withPlace(m *corev3.Metadata, s model.Server, region string, e model.Endpoint) *corev3.Metadata {
-	if !s.Traced {
-		return m
-	}
+// withPlace adds to an endpoint's metadata what placeTag and Overlay read.
+func withPlace(m *corev3.Metadata, region string, e model.Endpoint) *corev3.Metadata {
 	if m == nil {
 		m = &corev3.Metadata{FilterMetadata: map[string]*structpb.Struct{}}
 	}

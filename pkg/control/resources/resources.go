@@ -241,3 +241,10 @@ func (s *Set) Snapshot() *cachev3.Snapshot {
 	})
 	return s.snapshot
 }
+
+// WithEndpoints gives the set with other endpoints.
+func (s *Set) WithEndpoints(g Group) *Set {
+	out := &Set{Clusters: s.Clusters, Endpoints: g, Listeners: s.Listeners, Routes: s.Routes}
+	out.sameVersions(s)
+	return out
+}

@@ -80,6 +80,14 @@ func (r Refusal) Concerns(g resources.Group) bool {
 	return true
 }
 
+// Changed names what was refused; nil where that is not known (state of the world).
+func (r Refusal) Changed() []string {
+	if r.version != "" {
+		return nil
+	}
+	return slices.Sorted(maps.Keys(r.changed))
+}
+
 // remember notes a response that is about to be sent.
 func (s *subscription) remember(r response) {
 	if len(s.sent) >= maxUnanswered {

@@ -1,0 +1,103 @@
+package snapshot
+
+import (
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/holdfast-mcp/holdfast/pkg/model"
+	"github.com/holdfast-mcp/holdfast/pkg/names"
+)
+
+// Overlay gives a server's load assignment with what was measured and ordered of its endpoints;
+// the assignment itself where that changes nothing. Envoy's own checks and its outlier
+// detection go on: an endpoint gets calls where none of the three says otherwise. Neither
+// argument is changed; the same arguments give the same bytes.
+func Overlay(base *endpointv3.ClusterLoadAssignment, h model.Health) *endpointv3.ClusterLoadAssignment {
+	all, weighted := healths(base, h)
+	if !weighted && !anyBut(all, model.Healthy) {
+		return base
+	}
+	out := proto.CloneOf(base)
+	i := 0
+	for _, group := range out.GetEndpoints() {
+		for _, e := range group.GetLbEndpoints() {
+			e.HealthStatus = healthStatus(all[i].State)
+			if weighted {
+				// One that has no weight counts as 1.
+				e.LoadBalancingWeight = u32(uint32(all[i].Part())) //nolint:gosec // 1 to 100
+			}
+			i++
+		}
+	}
+	return out
+}
+
+// healths gives those of all endpoints in order, and whether weights differ within a priority,
+// which is all that weights mean.
+func healths(base *endpointv3.ClusterLoadAssignment, h model.Health) (all []model.EndpointHealth, weighted bool) {
+	ordered, left := false, false
+	first := map[uint32]int{}
+	for _, group := range base.GetEndpoints() {
+		region := h.Regions[group.GetLocality().GetRegion()]
+		for _, e := range group.GetLbEndpoints() {
+			is := h.Endpoints[EndpointName(e)]
+			if region != model.Healthy {
+				is.State, is.Ordered = max(is.State, region), true
+			}
+			ordered = ordered || is.Ordered
+			left = left || !is.Ordered && is.State < model.Draining
+			if part, ok := first[group.GetPriority()]; !ok {
+				first[group.GetPriority()] = is.Part()
+			} else if part != is.Part() {
+				weighted = true
+			}
+			all = append(all, is)
+		}
+	}
+	if ordered && !left {
+		for i, is := range all {
+			if !is.Ordered {
+				all[i].State = min(is.State, model.Degraded)
+			}
+		}
+	}
+	return all, weighted
+}
+
+func anyBut(all []model.EndpointHealth, state model.HealthState) bool {
+	for _, is := range all {
+		if is.State != state {
+			return true
+		}
+	}
+	return false
+}
+
+func healthStatus(s model.HealthState) corev3.HealthStatus {
+	switch s {
+	case model.Degraded:
+		return corev3.HealthStatus_DEGRADED
+	case model.Draining:
+		return corev3.HealthStatus_DRAINING
+	case model.Unhealthy:
+		return corev3.HealthStatus_UNHEALTHY
+	default:
+		return corev3.HealthStatus_UNKNOWN
+	}
+}
+
+// EndpointName is the name that people gave an endpoint of a load assignment of ours; "" for any other.
+func EndpointName(e *endpointv3.LbEndpoint) string {
+	return e.GetMetadata().GetFilterMetadata()[names.MetadataNamespace].GetFields()[names.MetadataEndpoint].GetStringValue()
+}
+
+// ServerOf is the server whose endpoints have that EDS service name.
+func ServerOf(service string) string {
+	for i := range len(service) {
+		if service[i] == '@' {
+			return service[:i]
+		}
+	}
+	return service
+}
