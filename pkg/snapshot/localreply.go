@@ -59,6 +59,12 @@ func localReplies(g model.Gateway) (*hcmv3.LocalReplyConfig, error) {
 			message: "Service unavailable - the server of this request has just been removed. Please retry later.",
 		},
 		{
+			// The answer had begun, but nothing of it has reached the client.
+			expression: `response.code_details.startsWith('upstream_reset_after_response_started')`,
+			code:       1503, reason: "service_unavailable", status: 503, unknown: true,
+			message: "Service unavailable - the connection to the server broke in the middle of its answer. The call may have been carried out: check before you repeat it.",
+		},
+		{
 			expression: `response.code_details != ''`,
 			code:       1400, reason: "invalid_input",
 			message: "The gateway refused this request: %RESPONSE_CODE_DETAILS%",

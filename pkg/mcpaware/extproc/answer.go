@@ -205,7 +205,9 @@ func (a *attempt) weighEvents(chunk []byte, ended, last bool) error {
 		return a.release(nil, last)
 	case ended:
 		return a.judged(a.observe(outcome.Failed), false, last)
-	case e.commit, e.lost, len(a.held.body) > maxHeldBytes:
+	case e.commit, e.lost, len(a.held.body) > maxHeldBytes, e.resumable && a.call.GetSession() != nil:
+		// The last: nobody else can be asked in a session, and a client whose connection breaks
+		// comes back only if it has been given an event's id.
 		if handled, err := a.tooLong(); handled {
 			return err
 		}

@@ -2,6 +2,7 @@ package extproc
 
 import (
 	"log/slog"
+	"math"
 	"runtime/debug"
 	"time"
 
@@ -10,17 +11,31 @@ import (
 	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/outcome"
 )
 
-// watchSilence bounds the silence between two pieces of an event stream whose answer
-// is still to come (CallContext.idle_timeout). Streams that are meant to stay open
-// and those of an announced length are left to Envoy's own idle time.
+// watchSilence bounds the silence of an event stream whose answer is still to come:
+// that before the first message, where events' ids went out by themselves, by the time of
+// the try, and that between two pieces by CallContext.idle_timeout. Streams that are
+// meant to stay open and those of an announced length are left to Envoy's own idle time.
 func (a *attempt) watchSilence() {
-	limit := a.call.GetIdleTimeout().AsDuration()
-	if limit <= 0 || a.over || a.held.events == nil || a.held.events.final != nil || a.held.length >= 0 ||
-		streams(a.call.GetMethod()) {
+	if a.over || a.held.events == nil || a.held.events.final != nil || a.held.length >= 0 || streams(a.call.GetMethod()) {
 		return
 	}
 	a.spokeAt = time.Now()
-	a.deadline = time.AfterFunc(limit, a.onSilence)
+	if limit := a.quiet(); limit < math.MaxInt64 {
+		a.deadline = time.AfterFunc(limit, a.onSilence)
+	}
+}
+
+// quiet is for how long nothing need be said on the stream; a very long time where nothing
+// bounds it. One that has begun to speak may take its time.
+func (a *attempt) quiet() time.Duration {
+	e := a.held.events
+	if perTry := a.call.GetPerTryTimeout().AsDuration(); perTry > 0 && e.resumable && !e.spoke && !e.lost && len(e.stream.Pending()) == 0 {
+		return min(perTry-time.Since(a.started), a.left())
+	}
+	if idle := a.call.GetIdleTimeout().AsDuration(); idle > 0 {
+		return idle - time.Since(a.spokeAt)
+	}
+	return math.MaxInt64
 }
 
 // onSilence ends a stream that has been silent for too long. The timer is not set
@@ -37,8 +52,10 @@ func (a *attempt) onSilence() {
 	if a.phase != passing || a.over || a.held.events.final != nil {
 		return
 	}
-	if left := a.call.GetIdleTimeout().AsDuration() - time.Since(a.spokeAt); left > 0 {
-		a.deadline = time.AfterFunc(left, a.onSilence)
+	if left := a.quiet(); left > 0 {
+		if left < math.MaxInt64 {
+			a.deadline = time.AfterFunc(left, a.onSilence)
+		}
 		return
 	}
 	a.observe(outcome.Failed)
@@ -50,10 +67,10 @@ func (a *attempt) onSilence() {
 }
 
 // lastWord is what takes the place of an answer that did not come: nothing where the
-// client can come back for it.
+// client can come back for it. It cannot for one that has not begun in its time.
 func (a *attempt) lastWord(code degrade.Code) []byte {
 	e := a.held.events
-	if e.lost || e.resumable {
+	if e.lost || e.resumable && e.spoke {
 		return nil
 	}
 	words := e.cut()

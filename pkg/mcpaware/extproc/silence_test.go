@@ -58,6 +58,58 @@ func TestAttemptEndsSilence(t *testing.T) {
 	}
 }
 
+// TestAttemptGivesIDsAtOnce: in a session, where nobody else can be asked, a client gets
+// an event's id as soon as there is one, and comes back by it when its connection breaks. The
+// time of the call is not longer for it.
+func TestAttemptGivesIDsAtOnce(t *testing.T) {
+	t.Parallel()
+	inSession := func(c *policyv1.CallContext) {
+		c.Revision, c.Session = "2025-11-25", &policyv1.CallSession{Token: "t", UpstreamId: "u", Endpoint: mumbai}
+		c.IdleTimeout = durationpb.New(10 * time.Second)
+	}
+	const primer = "id: 1\nretry: 10\ndata:\n\n"
+	primed := []step{
+		{send: responseHeaders(false, eventHeaders...)},
+		{send: responseBody(primer, false), want: []string{passedOn, "body " + primer}},
+	}
+	then := func(steps ...step) []step { return append(primed[:2:2], steps...) }
+	runAll(t, []attemptTest{
+		{name: "and the answer later", call: inSession, steps: then(
+			step{after: 700 * time.Millisecond},
+			step{send: responseBody("id: 2\n"+event(goodResult), true), want: []string{"last id: 2\n" + event(goodResult)}},
+		)},
+		{name: "and a message, which buys the idle time", call: inSession, steps: then(
+			step{send: responseBody("id: 2\n"+event(progress), false), want: []string{"body id: 2\n" + event(progress)}},
+			step{after: 9 * time.Second},
+			step{after: time.Second + time.Millisecond, want: []string{"last "}},
+		)},
+		{name: "and half a message, which buys it too", call: inSession, steps: then(
+			step{send: responseBody("id: 2\ndata: {", false), want: []string{"body id: 2\ndata: {"}},
+			step{after: 9 * time.Second},
+			step{send: responseBody(strings.TrimPrefix(event(goodResult), "data: {"), true), want: []string{"last " + strings.TrimPrefix(event(goodResult), "data: {")}},
+		)},
+		{name: "and no message", call: inSession, steps: then(step{after: 799 * time.Millisecond}), then: func(t *testing.T, x *exchange) {
+			time.Sleep(2 * time.Millisecond)
+			if got := x.heard(); len(got) != 1 || !strings.HasPrefix(got[0], "last event: message") || !strings.Contains(got[0], timedOutEvent()) {
+				t.Errorf("after the time of the call: %q", got)
+			}
+		}},
+		{name: "and comments, which buy nothing", call: inSession, steps: then(
+			step{after: 500 * time.Millisecond}, step{send: responseBody(": alive\n\n", false), want: []string{"body : alive\n\n"}}, step{after: 299 * time.Millisecond},
+		), then: func(t *testing.T, x *exchange) {
+			time.Sleep(2 * time.Millisecond)
+			if got := x.heard(); len(got) != 1 || !strings.Contains(got[0], timedOutEvent()) {
+				t.Errorf("after the time of the call: %q", got)
+			}
+		}},
+		{name: "but not outside of sessions", steps: []step{
+			{send: responseHeaders(false, eventHeaders...)},
+			{send: responseBody(primer, false)},
+			{send: responseBody(event(goodResult), true), want: []string{passedOn, "last " + primer + event(goodStamped)}},
+		}},
+	})
+}
+
 func TestAttemptOtherCallsAnswer(t *testing.T) {
 	t.Parallel()
 	stranger := event(`{"jsonrpc":"2.0","id":8,"result":{}}`)
