@@ -123,6 +123,11 @@ func (s *MCPServer) applyDefaults() {
 	spec.Outlier.applyDefaults(spec.Regions)
 	spec.RetryBudget.applyDefaults()
 	spec.Breaker.applyDefaults()
+	spec.TLS.applyDefaults()
+	spec.Probes.applyDefaults()
+	spec.Score.applyDefaults()
+	spec.Tiers.applyDefaults()
+	spec.Shift.applyDefaults()
 	for _, r := range spec.Regions {
 		for i := range r.Endpoints {
 			setDefault(&r.Endpoints[i].Name, fmt.Sprintf("%s-%s-%d", s.Metadata.Name, r.Name, i))

@@ -20,6 +20,11 @@ func checkServerValues(s loaded[MCPServer]) {
 	rangeAt(s.document, "spec.sessionMaxAge", spec.SessionMaxAge, minSessionAge, maxSessionAge)
 	s.textAt("spec.sessionPrincipal", spec.SessionPrincipal, badPrincipalHeader)
 	checkBreakerValues(s)
+	checkTLS(s.document, "spec.tls", spec.TLS)
+	checkProbes(s.document, "spec.probes", spec.Probes)
+	checkScore(s.document, "spec.score", spec.Score)
+	checkTiers(s.document, "spec.tiers", spec.Tiers)
+	checkShift(s.document, "spec.shift", spec.Shift)
 	s.countAt("spec.regions", len(spec.Regions), 1, maxRegions)
 	for i, region := range spec.Regions {
 		path := item("spec.regions", i)
@@ -53,6 +58,7 @@ func checkServer(s loaded[MCPServer]) {
 	}
 	checkOutlier(s)
 	checkBreaker(s)
+	checkHealthTogether(s)
 	regions, endpoints, addresses := firsts{}, firsts{}, firsts{}
 	for i, region := range s.value.Spec.Regions {
 		path := item("spec.regions", i)

@@ -201,6 +201,16 @@ type MCPServerSpec struct {
 	// SLO is what the server's callers are promised. It changes no call: the metrics show it, and the alerts compare with
 	// it what callers get. Default: nothing is promised, and nobody is woken.
 	SLO *SLO `yaml:"slo,omitempty" json:"slo,omitempty"`
+	// TLS has the endpoints reached by TLS. Default: they are reached in plain HTTP.
+	TLS *UpstreamTLS `yaml:"tls,omitempty" json:"tls,omitempty"`
+	// Probes are the control plane's own looks at every endpoint.
+	Probes Probes `yaml:"probes,omitempty" json:"probes,omitempty"`
+	// Score says what the score of an endpoint is made of.
+	Score Score `yaml:"score,omitempty" json:"score,omitempty"`
+	// Tiers say what is done about an endpoint by how long it has been bad.
+	Tiers Tiers `yaml:"tiers,omitempty" json:"tiers,omitempty"`
+	// Shift sends callers away from a region in which their calls are slow.
+	Shift Shift `yaml:"shift,omitempty" json:"shift,omitempty"`
 }
 
 // SLO is what callers of a server are promised: at least one of its fields.

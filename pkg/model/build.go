@@ -136,15 +136,10 @@ func (b *builder) server(s config.MCPServer) Server {
 	out.Concurrency = concurrency(s.Spec.Concurrency)
 	out.Breaker = breaker(s.Spec.Breaker)
 	out.VerifiesHeaders = s.Spec.VerifiesHeaders
-	localities := make([]Locality, 0, len(s.Spec.Regions))
-	for _, r := range s.Spec.Regions {
-		l := Locality{Region: r.Name}
-		out.Regions = append(out.Regions, r.Name)
-		for _, e := range r.Endpoints {
-			host, port := b.address(fmt.Sprintf("MCPServer %s, endpoint %s", out.Name, e.Name), e.Address)
-			l.Endpoints = append(l.Endpoints, Endpoint{Name: e.Name, Host: host, Port: port})
-		}
-		localities = append(localities, l)
+	out.TLS = upstreamTLS(s.Spec.TLS)
+	localities := b.localities(s)
+	for _, l := range localities {
+		out.Regions = append(out.Regions, l.Region)
 	}
 	out.Failover = failover(s.Spec.Failover.Mode)
 	out.Priorities = priorities(s.Spec.Failover.Mode, localities, b.opts.Region)
@@ -153,6 +148,19 @@ func (b *builder) server(s config.MCPServer) Server {
 			Path: hc.Path, Interval: time.Duration(hc.Interval), Timeout: time.Duration(hc.Timeout),
 			AcceptMissing: hc.Path == config.DefaultHealthPath,
 		}
+	}
+	return out
+}
+
+func (b *builder) localities(s config.MCPServer) []Locality {
+	out := make([]Locality, 0, len(s.Spec.Regions))
+	for _, r := range s.Spec.Regions {
+		l := Locality{Region: r.Name}
+		for _, e := range r.Endpoints {
+			host, port := b.address(fmt.Sprintf("MCPServer %s, endpoint %s", s.Metadata.Name, e.Name), e.Address)
+			l.Endpoints = append(l.Endpoints, Endpoint{Name: e.Name, Host: host, Port: port})
+		}
+		out = append(out, l)
 	}
 	return out
 }

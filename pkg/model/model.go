@@ -54,8 +54,10 @@ type Server struct {
 	Failover       Failover
 	HealthCheck    *HealthCheck
 	ConnectTimeout time.Duration
-	Outlier        Outlier
-	RetryBudget    RetryBudget
+	// TLS is nil where endpoints are reached in plain HTTP.
+	TLS         *TLS
+	Outlier     Outlier
+	RetryBudget RetryBudget
 	// Concurrency is nil where there is no bound.
 	Concurrency *Concurrency
 	Sessions    Sessions

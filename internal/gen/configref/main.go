@@ -16,6 +16,7 @@ import (
 const (
 	typesPath        = "pkg/config/types.go"
 	routeTypesPath   = "pkg/config/types_route.go"
+	healthTypesPath  = "pkg/config/types_health.go"
 	examplePath      = "pkg/config/testdata/valid/complete.yaml"
 	referencePath    = "docs/reference/configuration.md"
 	descriptionsPath = "pkg/config/descriptions.go"
@@ -49,21 +50,21 @@ func run(root string) error {
 
 // generate gives the content of every generated file by its path from root.
 func generate(root string) (map[string][]byte, error) {
-	source, err := os.ReadFile(filepath.Join(root, typesPath)) //nolint:gosec // a source file
-	if err != nil {
-		return nil, err
-	}
-	routes, err := os.ReadFile(filepath.Join(root, routeTypesPath)) //nolint:gosec // a source file
-	if err != nil {
-		return nil, err
+	var sources [][]byte
+	for _, path := range []string{typesPath, routeTypesPath, healthTypesPath} {
+		source, err := os.ReadFile(filepath.Join(root, path)) //nolint:gosec // a source file
+		if err != nil {
+			return nil, err
+		}
+		sources = append(sources, source)
 	}
 	example, err := os.ReadFile(filepath.Join(root, examplePath)) //nolint:gosec // a source file
 	if err != nil {
 		return nil, err
 	}
-	types, err := parseTypes(source, routes)
+	types, err := parseTypes(sources...)
 	if err != nil {
-		return nil, fmt.Errorf("reading %s and %s: %w", typesPath, routeTypesPath, err)
+		return nil, fmt.Errorf("reading the types of pkg/config: %w", err)
 	}
 	reference, err := renderReference(types, example)
 	if err != nil {
