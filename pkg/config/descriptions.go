@@ -198,7 +198,7 @@ func descriptions() map[string]string {
 		"BackOff":                         "BackOff is the wait before a retry: random, each whole millisecond below the limit alike. The limit is base for the first retry and twice the last one for each further retry, up to max.",
 		"BackOff.base":                    "Base limit, 1ms to max. Default 5ms, or max or what the tries leave of the timeout where that is less.",
 		"BackOff.max":                     "Max limit, 1ms to 1m. Default 250ms, or the base where that is longer.",
-		"UpstreamTLS":                     "UpstreamTLS has Envoy and the control plane speak TLS with the endpoints of a server. The files are on the machines of every Envoy, of every processor and of the control plane.",
+		"UpstreamTLS":                     "UpstreamTLS has Envoy and the control plane speak TLS with the endpoints of a server. The files are on the machines of every Envoy and of the control plane. Sessions are then not opened again, and headers are not verified.",
 		"UpstreamTLS.ca":                  "ca is a file with the certificates of authorities that the endpoints are trusted by, an absolute path. Default /etc/ssl/certs/ca-certificates.crt.",
 		"UpstreamTLS.serverName":          "serverName that the endpoints' certificates have to have, a host name or an IP address.",
 		"UpstreamTLS.certificate":         "Certificate is a file with the chain that Envoy and the control plane show of themselves, an absolute path. Default: they show none.",

@@ -315,6 +315,15 @@ func checkHealthTogether(s loaded[MCPServer]) {
 	if m := spec.Probes.Metrics; m != nil {
 		doc.within("spec.probes.metrics", ".timeout", ".interval", m.Timeout, m.Interval)
 	}
+	if spec.TLS != nil && s.clean("spec.tls") {
+		// What processors send to endpoints by themselves is plain HTTP.
+		if spec.Sessions == SessionsReinitialize {
+			s.report("spec.sessions", "use end, or leave out tls", "%s does not go with tls", quote(string(spec.Sessions)))
+		}
+		if spec.VerifiesHeaders {
+			s.report("spec.verifiesHeaders", "leave it out", "does not go with tls")
+		}
+	}
 	score := spec.Score
 	s.above("spec.score.responseTime", ".target", ".critical", score.ResponseTime.Target, score.ResponseTime.Critical)
 	if doc.clean("spec.score.errorRate") && score.ErrorRate.Critical <= score.ErrorRate.Target {

@@ -1,7 +1,7 @@
 package config
 
 // UpstreamTLS has Envoy and the control plane speak TLS with the endpoints of a server. The files are on the machines of
-// every Envoy, of every processor and of the control plane.
+// every Envoy and of the control plane. Sessions are then not opened again, and headers are not verified.
 type UpstreamTLS struct {
 	// CA is a file with the certificates of authorities that the endpoints are trusted by, an absolute path. Default
 	// /etc/ssl/certs/ca-certificates.crt.

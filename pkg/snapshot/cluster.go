@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"net"
+	"net/http"
 	"strconv"
 
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
@@ -56,6 +57,11 @@ func serverCluster(s model.Server, maxBody uint32) (*clusterv3.Cluster, error) {
 	}
 	if s.HealthCheck != nil {
 		c.HealthChecks = []*corev3.HealthCheck{healthCheck(s.HealthCheck)}
+	}
+	if s.TLS != nil {
+		if c.TransportSocket, err = tlsSocket(*s.TLS); err != nil {
+			return nil, err
+		}
 	}
 	// The service name carries a hash of the cluster, so that a changed cluster
 	// asks for endpoints anew: otherwise the EDS answer never comes and the
@@ -125,6 +131,9 @@ func healthCheck(hc *model.HealthCheck) *corev3.HealthCheck {
 	statuses := []*typev3.Int64Range{{Start: 200, End: 300}}
 	if hc.AcceptMissing {
 		statuses = append(statuses, &typev3.Int64Range{Start: 400, End: 500})
+	} else {
+		// Strained, not down: what follows of it is up to the control plane's own probes.
+		statuses = append(statuses, &typev3.Int64Range{Start: http.StatusTooManyRequests, End: http.StatusTooManyRequests + 1})
 	}
 	return &corev3.HealthCheck{
 		Timeout:            duration(hc.Timeout),

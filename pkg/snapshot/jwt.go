@@ -1,7 +1,6 @@
 package snapshot
 
 import (
-	"net/netip"
 	"time"
 
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
@@ -10,8 +9,6 @@ import (
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	jwtv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/jwt_authn/v3"
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
-	tlsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
-	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
 	"google.golang.org/protobuf/types/known/emptypb"
 
 	"github.com/holdfast-mcp/holdfast/pkg/model"
@@ -82,14 +79,6 @@ func requirement(j *model.JWT) *jwtv3.JwtRequirement {
 	}}
 }
 
-// sanType of the certificate of a host.
-func sanType(host string) tlsv3.SubjectAltNameMatcher_SanType {
-	if _, err := netip.ParseAddr(host); err == nil {
-		return tlsv3.SubjectAltNameMatcher_IP_ADDRESS
-	}
-	return tlsv3.SubjectAltNameMatcher_DNS
-}
-
 // keysCluster is where keys are got.
 func keysCluster(u *model.KeyURL) (*clusterv3.Cluster, error) {
 	c := &clusterv3.Cluster{
@@ -106,22 +95,7 @@ func keysCluster(u *model.KeyURL) (*clusterv3.Cluster, error) {
 	if u.CA == "" {
 		return c, nil
 	}
-	tls, err := anyOf(&tlsv3.UpstreamTlsContext{
-		Sni: u.Host,
-		CommonTlsContext: &tlsv3.CommonTlsContext{ValidationContextType: &tlsv3.CommonTlsContext_ValidationContext{
-			ValidationContext: &tlsv3.CertificateValidationContext{
-				TrustedCa: &corev3.DataSource{Specifier: &corev3.DataSource_Filename{Filename: u.CA}},
-				MatchTypedSubjectAltNames: []*tlsv3.SubjectAltNameMatcher{{
-					SanType: sanType(u.Host), Matcher: &matcherv3.StringMatcher{MatchPattern: &matcherv3.StringMatcher_Exact{Exact: u.Host}},
-				}},
-			},
-		}},
-	})
-	if err != nil {
-		return nil, err
-	}
-	c.TransportSocket = &corev3.TransportSocket{
-		Name: "envoy.transport_sockets.tls", ConfigType: &corev3.TransportSocket_TypedConfig{TypedConfig: tls},
-	}
-	return c, nil
+	var err error
+	c.TransportSocket, err = tlsSocket(model.TLS{CA: u.CA, ServerName: u.Host})
+	return c, err
 }
