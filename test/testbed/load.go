@@ -34,8 +34,10 @@ type Call struct {
 	// Outcome is "not_executed", "unknown" or empty.
 	Outcome string
 	// Via names the endpoint that answered.
-	Via  string
-	Text string
+	Via string
+	// Attempts that Envoy made, where the way of asking shows it; else 0.
+	Attempts int
+	Text     string
 }
 
 // Good says that a server's own, successful answer arrived.
@@ -77,15 +79,9 @@ var loadRun atomic.Int64
 // StartLoad sends rate calls a second to path until Stop.
 func (b *Bed) StartLoad(path string, rate int, tool Tool) *Load {
 	b.t.Helper()
-	return b.StartLoadAt(b.Gateway, path, rate, tool)
-}
-
-// StartLoadAt is StartLoad by another way than the gateway, host:port.
-func (b *Bed) StartLoadAt(address, path string, rate int, tool Tool) *Load {
-	b.t.Helper()
 	l := &Load{t: b.t, stopping: make(chan struct{}), done: make(chan struct{})}
 	for range Callers {
-		l.sessions = append(l.sessions, b.connect(address, path))
+		l.sessions = append(l.sessions, b.Connect(path))
 	}
 	go l.run(fmt.Sprintf("load%d", loadRun.Add(1)), rate, tool)
 	b.t.Cleanup(func() { l.Stop() })
@@ -95,17 +91,12 @@ func (b *Bed) StartLoadAt(address, path string, rate int, tool Tool) *Load {
 // Connect opens a session of the official SDK's client; it ends with the test.
 func (b *Bed) Connect(path string) *mcp.ClientSession {
 	b.t.Helper()
-	return b.connect(b.Gateway, path)
-}
-
-func (b *Bed) connect(address, path string) *mcp.ClientSession {
-	b.t.Helper()
 	transport := &http.Transport{MaxIdleConnsPerHost: 64}
 	client := mcp.NewClient(&mcp.Implementation{Name: "load", Version: "1"}, nil)
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
 	session, err := client.Connect(ctx, &mcp.StreamableClientTransport{
-		Endpoint: "http://" + address + path, HTTPClient: &http.Client{Transport: transport},
+		Endpoint: "http://" + b.Gateway + path, HTTPClient: &http.Client{Transport: transport},
 	}, nil)
 	if err != nil {
 		b.t.Fatalf("connecting a client: %v", err)

@@ -6,7 +6,6 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"slices"
 	"time"
 
 	"github.com/holdfast-mcp/holdfast/pkg/supervise"
@@ -38,28 +37,6 @@ static_resources:
         cluster_name: server
         endpoints: [{lb_endpoints: [{endpoint: {address: {socket_address: {address: 127.0.0.1, port_value: %s}}}}]}]
 `
-
-// Calibration is how much slower this machine is at the moment than a quiet one, at
-// least 1: the slowest hundredth of calls through a plain Envoy to the named server, at
-// this rate and with as many callers as a Load has, over 8 ms, which two quiet cores were seen
-// to stay about or below. Bounds in absolute time are multiplied by it.
-func (b *Bed) Calibration(server string, rate int, tool Tool) float64 {
-	b.t.Helper()
-	const quiet, enough = 8 * time.Millisecond, 400
-	load := b.StartLoadAt(b.plainEnvoy(server), "/mcp", rate, tool)
-	b.Until(30*time.Second, "answers through a plain Envoy", func() bool { return len(load.Calls()) >= enough })
-	var took []time.Duration
-	for _, c := range load.Stop() {
-		if c.Good() {
-			took = append(took, c.Took)
-		}
-	}
-	if len(took) < enough {
-		b.t.Fatalf("only %d good answers through a plain Envoy", len(took))
-	}
-	slices.Sort(took)
-	return max(1, float64(took[len(took)*99/100])/float64(quiet))
-}
 
 // plainEnvoy starts a plain Envoy in front of the named server and returns its address.
 func (b *Bed) plainEnvoy(server string) string {
