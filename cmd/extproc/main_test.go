@@ -129,6 +129,7 @@ func startPlane(t *testing.T) *plane {
 		ClassifyDelta: func(r *cache.DeltaRequest) string { return r.GetTypeUrl() },
 		Caches: map[string]cache.Cache{
 			names.TypeURLRoutePolicy: policies, names.TypeURLCatalog: lists, names.TypeURLSessionKeys: keys,
+			names.TypeURLShares: cache.NewLinearCache(names.TypeURLShares),
 		},
 	}
 	ctx, cancel := context.WithCancel(t.Context())

@@ -26,6 +26,7 @@ import (
 	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/extproc/codec"
 	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/policy"
 	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/session"
+	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/share"
 	mcptelemetry "github.com/holdfast-mcp/holdfast/pkg/mcpaware/telemetry"
 	"github.com/holdfast-mcp/holdfast/pkg/telemetry"
 )
@@ -73,9 +74,10 @@ func serve(ctx context.Context, s settings, logger *slog.Logger, conn *grpc.Clie
 	registry := telemetry.NewRegistry("extproc", version())
 	spans := newSpans(s, registry, logger)
 	defer spans.Close()
+	shares := &share.Shares{}
 	policies, err := policy.New(policy.Options{
 		Conn: conn, Node: policy.Node{ID: s.nodeID, Cluster: nodeCluster, Region: s.region},
-		StateDir: s.state, Logger: logger,
+		StateDir: s.state, Shares: shares, Logger: logger,
 		Catalog:   func(e *policyv1.CatalogEntry) { learn(lists, e, logger) },
 		Installed: func(t *decide.Table) { spans.Use(spanSettings(t)) },
 	})
@@ -99,7 +101,7 @@ func serve(ctx context.Context, s settings, logger *slog.Logger, conn *grpc.Clie
 	gate, pressure := admit.NewGate(nil), &admit.Pressure{}
 	verifier := newVerifier(policies, logger)
 	service := extproc.New(extproc.Options{
-		Table: policies.Table, Keyring: policies.Keyring, Reopener: session.NewReopener(kept.store, nil), Catalog: lists, Window: outcomes.window, Breakers: outcomes.breakers,
+		Table: policies.Table, Keyring: policies.Keyring, Reopener: session.NewReopener(kept.store, nil), Catalog: lists, Window: outcomes.window, Breakers: outcomes.breakers, Shares: shares,
 		Limits: limits.engine, Metered: limits.metrics.Count, Budget: outcomes.budget, Report: reporter.Offer, Gate: gate, Pressure: pressure, Live: outcomes.fleet.Processors, Logger: logger,
 		Calls: mcptelemetry.NewCalls(registry, mcptelemetry.CallOptions{Known: known, Native: s.nativeHistograms}), Region: s.region,
 		Verified: verifier.Verified, Traces: spans.Pipeline, Revision: policies.Version,

@@ -8,6 +8,7 @@ import (
 
 	resourcev3 "github.com/envoyproxy/go-control-plane/pkg/resource/v3"
 
+	policyv1 "github.com/holdfast-mcp/holdfast/api/policy/v1"
 	"github.com/holdfast-mcp/holdfast/pkg/control/overlay"
 	"github.com/holdfast-mcp/holdfast/pkg/control/resources"
 	"github.com/holdfast-mcp/holdfast/pkg/control/server"
@@ -20,6 +21,8 @@ const (
 	healthPace = time.Second
 	// weightStep is by how much a weight must change to be told, unless it becomes full.
 	weightStep = 5
+	// maxShare is all callers of a region.
+	maxShare = 100
 )
 
 // health is what was measured and ordered of endpoints. It is guarded by Plane.mu.
@@ -29,6 +32,8 @@ type health struct {
 	measured map[string]model.Health
 	// told is what the Envoys and processors were told last, and when.
 	told map[string]toldHealth
+	// shared are the servers of which processors have shares.
+	shared map[string]bool
 	// due are servers of which there may be something to tell; wake says that there is one.
 	due  map[string]bool
 	wake chan struct{}
@@ -41,7 +46,7 @@ type toldHealth struct {
 
 func newHealth() health {
 	return health{
-		measured: map[string]model.Health{}, told: map[string]toldHealth{}, due: map[string]bool{}, wake: make(chan struct{}, 1),
+		measured: map[string]model.Health{}, told: map[string]toldHealth{}, shared: map[string]bool{}, due: map[string]bool{}, wake: make(chan struct{}, 1),
 	}
 }
 
@@ -92,6 +97,7 @@ func (p *Plane) bringHealth(ctx context.Context) time.Duration {
 		changed = append(changed, name)
 	}
 	if len(changed) > 0 {
+		p.tellShares(ctx, changed)
 		p.touch()
 	}
 	return min(wait, p.showHealth(ctx, now))
@@ -133,6 +139,53 @@ func (p *Plane) withHealth(ctx context.Context, base *resources.Set) *resources.
 
 // healthOf is what counts of a server now.
 func (p *Plane) healthOf(server string) model.Health { return p.health.measured[server] }
+
+// tellShares tells processors of servers whose health has changed.
+func (p *Plane) tellShares(ctx context.Context, servers []string) {
+	changed := map[string]resources.Message{}
+	var removed []string
+	for _, name := range servers {
+		shares := sharesOf(name, p.health.told[name].health)
+		switch {
+		case shares != nil:
+			changed[name] = shares
+		case p.health.shared[name]:
+			removed = append(removed, name)
+		}
+		p.health.shared[name] = shares != nil
+	}
+	if len(changed)+len(removed) == 0 {
+		return
+	}
+	if err := p.server.UpdateShares(changed, removed); err != nil {
+		p.log.ErrorContext(ctx, "processors are not told of shares", "error", err)
+	}
+}
+
+// sharesOf is what processors are told of a server, nil where that is nothing.
+func sharesOf(name string, h model.Health) *policyv1.Shares {
+	out := &policyv1.Shares{Server: name}
+	regions := map[string]bool{}
+	for region := range h.Shares {
+		regions[region] = true
+	}
+	for region := range h.Regions {
+		regions[region] = true
+	}
+	for _, region := range slices.Sorted(maps.Keys(regions)) {
+		one := &policyv1.RegionShare{
+			Region: region, Drained: h.Regions[region] >= model.Draining,
+			Away: uint32(min(max(h.Shares[region], 0), maxShare)), //nolint:gosec // 0 to 100
+		}
+		if one.GetAway() > 0 || one.GetDrained() {
+			out.Regions = append(out.Regions, one)
+		}
+	}
+	if len(out.GetRegions()) == 0 {
+		return nil
+	}
+	return out
+}
 
 // matters says whether Envoys and processors have to be told of a difference.
 func matters(from, to model.Health) bool {

@@ -97,6 +97,9 @@ const (
 	// LBAvoid is the list of all regions of the server other than the endpoint's own; a
 	// call with one region there goes to every endpoint outside it.
 	LBAvoid = "avoid"
+	// LBFallbackList has such metadata several times: the first for which there is an endpoint that is up
+	// counts (LbSubsetMetadataFallbackPolicy FALLBACK_LIST).
+	LBFallbackList = "fallback_list"
 )
 
 // Attributes that Envoy's spans share with the processors': where a try went. Envoy takes them from the endpoint's metadata
@@ -186,6 +189,7 @@ const (
 	TypeURLRoutePolicy = "type.googleapis.com/holdfast.policy.v1.RoutePolicy"
 	TypeURLCatalog     = "type.googleapis.com/holdfast.policy.v1.CatalogEntry"
 	TypeURLSessionKeys = "type.googleapis.com/holdfast.session.v1.Keys"
+	TypeURLShares      = "type.googleapis.com/holdfast.policy.v1.Shares"
 )
 
 // SessionKeys is the name of the one resource of TypeURLSessionKeys.

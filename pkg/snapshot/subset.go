@@ -20,7 +20,9 @@ func subsets(s model.Server) *clusterv3.Cluster_LbSubsetConfig {
 	}
 	return &clusterv3.Cluster_LbSubsetConfig{
 		FallbackPolicy: clusterv3.Cluster_LbSubsetConfig_ANY_ENDPOINT,
-		ListAsAny:      true,
+		// A caller that is sent away from a region goes there all the same when nothing else is up.
+		MetadataFallbackPolicy: clusterv3.Cluster_LbSubsetConfig_FALLBACK_LIST,
+		ListAsAny:              true,
 		SubsetSelectors: []*clusterv3.Cluster_LbSubsetConfig_LbSubsetSelector{
 			{Keys: []string{names.LBAvoid}},
 			{Keys: []string{names.LBRegion}},

@@ -2271,6 +2271,122 @@ func (x *CatalogEntry) GetAsOf() *timestamppb.Timestamp {
 	return nil
 }
 
+// Shares says which regions of one server callers are sent away from, by what was measured and
+// ordered of them. Its xDS resource name is `server`. Where a server has none, nobody is sent away.
+type Shares struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Server        string                 `protobuf:"bytes,1,opt,name=server,proto3" json:"server,omitempty"`
+	Regions       []*RegionShare         `protobuf:"bytes,2,rep,name=regions,proto3" json:"regions,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Shares) Reset() {
+	*x = Shares{}
+	mi := &file_api_policy_v1_policy_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Shares) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Shares) ProtoMessage() {}
+
+func (x *Shares) ProtoReflect() protoreflect.Message {
+	mi := &file_api_policy_v1_policy_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Shares.ProtoReflect.Descriptor instead.
+func (*Shares) Descriptor() ([]byte, []int) {
+	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *Shares) GetServer() string {
+	if x != nil {
+		return x.Server
+	}
+	return ""
+}
+
+func (x *Shares) GetRegions() []*RegionShare {
+	if x != nil {
+		return x.Regions
+	}
+	return nil
+}
+
+type RegionShare struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Region string                 `protobuf:"bytes,1,opt,name=region,proto3" json:"region,omitempty"`
+	// Hundredths of callers that go to another region where there is one, 0 to 100.
+	Away uint32 `protobuf:"varint,2,opt,name=away,proto3" json:"away,omitempty"`
+	// Nothing new begins there: it is drained, or out by an operator's word.
+	Drained       bool `protobuf:"varint,3,opt,name=drained,proto3" json:"drained,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RegionShare) Reset() {
+	*x = RegionShare{}
+	mi := &file_api_policy_v1_policy_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RegionShare) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RegionShare) ProtoMessage() {}
+
+func (x *RegionShare) ProtoReflect() protoreflect.Message {
+	mi := &file_api_policy_v1_policy_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RegionShare.ProtoReflect.Descriptor instead.
+func (*RegionShare) Descriptor() ([]byte, []int) {
+	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *RegionShare) GetRegion() string {
+	if x != nil {
+		return x.Region
+	}
+	return ""
+}
+
+func (x *RegionShare) GetAway() uint32 {
+	if x != nil {
+		return x.Away
+	}
+	return 0
+}
+
+func (x *RegionShare) GetDrained() bool {
+	if x != nil {
+		return x.Drained
+	}
+	return false
+}
+
 type ReportRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Entries       []*CatalogEntry        `protobuf:"bytes,1,rep,name=entries,proto3" json:"entries,omitempty"`
@@ -2280,7 +2396,7 @@ type ReportRequest struct {
 
 func (x *ReportRequest) Reset() {
 	*x = ReportRequest{}
-	mi := &file_api_policy_v1_policy_proto_msgTypes[22]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2292,7 +2408,7 @@ func (x *ReportRequest) String() string {
 func (*ReportRequest) ProtoMessage() {}
 
 func (x *ReportRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_api_policy_v1_policy_proto_msgTypes[22]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2305,7 +2421,7 @@ func (x *ReportRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReportRequest.ProtoReflect.Descriptor instead.
 func (*ReportRequest) Descriptor() ([]byte, []int) {
-	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{22}
+	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ReportRequest) GetEntries() []*CatalogEntry {
@@ -2323,7 +2439,7 @@ type ReportResponse struct {
 
 func (x *ReportResponse) Reset() {
 	*x = ReportResponse{}
-	mi := &file_api_policy_v1_policy_proto_msgTypes[23]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2335,7 +2451,7 @@ func (x *ReportResponse) String() string {
 func (*ReportResponse) ProtoMessage() {}
 
 func (x *ReportResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_api_policy_v1_policy_proto_msgTypes[23]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2348,7 +2464,7 @@ func (x *ReportResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReportResponse.ProtoReflect.Descriptor instead.
 func (*ReportResponse) Descriptor() ([]byte, []int) {
-	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{23}
+	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{25}
 }
 
 var File_api_policy_v1_policy_proto protoreflect.FileDescriptor
@@ -2543,7 +2659,14 @@ const file_api_policy_v1_policy_proto_rawDesc = "" +
 	"\x06method\x18\x03 \x01(\tR\x06method\x12\x1a\n" +
 	"\brevision\x18\x04 \x01(\tR\brevision\x12\x16\n" +
 	"\x06result\x18\x05 \x01(\fR\x06result\x12/\n" +
-	"\x05as_of\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\x04asOf\"K\n" +
+	"\x05as_of\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\x04asOf\"[\n" +
+	"\x06Shares\x12\x16\n" +
+	"\x06server\x18\x01 \x01(\tR\x06server\x129\n" +
+	"\aregions\x18\x02 \x03(\v2\x1f.holdfast.policy.v1.RegionShareR\aregions\"S\n" +
+	"\vRegionShare\x12\x16\n" +
+	"\x06region\x18\x01 \x01(\tR\x06region\x12\x12\n" +
+	"\x04away\x18\x02 \x01(\rR\x04away\x12\x18\n" +
+	"\adrained\x18\x03 \x01(\bR\adrained\"K\n" +
 	"\rReportRequest\x12:\n" +
 	"\aentries\x18\x01 \x03(\v2 .holdfast.policy.v1.CatalogEntryR\aentries\"\x10\n" +
 	"\x0eReportResponse*T\n" +
@@ -2572,7 +2695,7 @@ func file_api_policy_v1_policy_proto_rawDescGZIP() []byte {
 }
 
 var file_api_policy_v1_policy_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_api_policy_v1_policy_proto_msgTypes = make([]protoimpl.MessageInfo, 24)
+var file_api_policy_v1_policy_proto_msgTypes = make([]protoimpl.MessageInfo, 26)
 var file_api_policy_v1_policy_proto_goTypes = []any{
 	(ErrorStyle)(0),               // 0: holdfast.policy.v1.ErrorStyle
 	(Failover)(0),                 // 1: holdfast.policy.v1.Failover
@@ -2598,10 +2721,12 @@ var file_api_policy_v1_policy_proto_goTypes = []any{
 	(*CallSession)(nil),           // 21: holdfast.policy.v1.CallSession
 	(*SecondCall)(nil),            // 22: holdfast.policy.v1.SecondCall
 	(*CatalogEntry)(nil),          // 23: holdfast.policy.v1.CatalogEntry
-	(*ReportRequest)(nil),         // 24: holdfast.policy.v1.ReportRequest
-	(*ReportResponse)(nil),        // 25: holdfast.policy.v1.ReportResponse
-	(*durationpb.Duration)(nil),   // 26: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil), // 27: google.protobuf.Timestamp
+	(*Shares)(nil),                // 24: holdfast.policy.v1.Shares
+	(*RegionShare)(nil),           // 25: holdfast.policy.v1.RegionShare
+	(*ReportRequest)(nil),         // 26: holdfast.policy.v1.ReportRequest
+	(*ReportResponse)(nil),        // 27: holdfast.policy.v1.ReportResponse
+	(*durationpb.Duration)(nil),   // 28: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil), // 29: google.protobuf.Timestamp
 }
 var file_api_policy_v1_policy_proto_depIdxs = []int32{
 	6,  // 0: holdfast.policy.v1.RoutePolicy.servers:type_name -> holdfast.policy.v1.Server
@@ -2612,7 +2737,7 @@ var file_api_policy_v1_policy_proto_depIdxs = []int32{
 	13, // 5: holdfast.policy.v1.RoutePolicy.stream:type_name -> holdfast.policy.v1.Action
 	13, // 6: holdfast.policy.v1.RoutePolicy.delete:type_name -> holdfast.policy.v1.Action
 	0,  // 7: holdfast.policy.v1.RoutePolicy.errors:type_name -> holdfast.policy.v1.ErrorStyle
-	26, // 8: holdfast.policy.v1.RoutePolicy.stale_list_max_age:type_name -> google.protobuf.Duration
+	28, // 8: holdfast.policy.v1.RoutePolicy.stale_list_max_age:type_name -> google.protobuf.Duration
 	13, // 9: holdfast.policy.v1.RoutePolicy.unmatched_tool_once:type_name -> holdfast.policy.v1.Action
 	13, // 10: holdfast.policy.v1.RoutePolicy.safe_method_once:type_name -> holdfast.policy.v1.Action
 	17, // 11: holdfast.policy.v1.RoutePolicy.methods:type_name -> holdfast.policy.v1.MethodRule
@@ -2620,49 +2745,50 @@ var file_api_policy_v1_policy_proto_depIdxs = []int32{
 	4,  // 13: holdfast.policy.v1.RoutePolicy.callers:type_name -> holdfast.policy.v1.Callers
 	3,  // 14: holdfast.policy.v1.RoutePolicy.discover_limit:type_name -> holdfast.policy.v1.RateLimit
 	5,  // 15: holdfast.policy.v1.RoutePolicy.traces:type_name -> holdfast.policy.v1.Traces
-	26, // 16: holdfast.policy.v1.RateLimit.per:type_name -> google.protobuf.Duration
+	28, // 16: holdfast.policy.v1.RateLimit.per:type_name -> google.protobuf.Duration
 	9,  // 17: holdfast.policy.v1.Server.endpoints:type_name -> holdfast.policy.v1.Endpoint
 	8,  // 18: holdfast.policy.v1.Server.breaker:type_name -> holdfast.policy.v1.Breaker
 	18, // 19: holdfast.policy.v1.Server.retry_budget:type_name -> holdfast.policy.v1.RetryBudget
-	26, // 20: holdfast.policy.v1.Server.session_max_age:type_name -> google.protobuf.Duration
+	28, // 20: holdfast.policy.v1.Server.session_max_age:type_name -> google.protobuf.Duration
 	7,  // 21: holdfast.policy.v1.Server.concurrency:type_name -> holdfast.policy.v1.Concurrency
 	1,  // 22: holdfast.policy.v1.Server.failover:type_name -> holdfast.policy.v1.Failover
-	26, // 23: holdfast.policy.v1.Concurrency.max_wait:type_name -> google.protobuf.Duration
-	26, // 24: holdfast.policy.v1.Breaker.open_for:type_name -> google.protobuf.Duration
-	26, // 25: holdfast.policy.v1.Breaker.max_open_for:type_name -> google.protobuf.Duration
+	28, // 23: holdfast.policy.v1.Concurrency.max_wait:type_name -> google.protobuf.Duration
+	28, // 24: holdfast.policy.v1.Breaker.open_for:type_name -> google.protobuf.Duration
+	28, // 25: holdfast.policy.v1.Breaker.max_open_for:type_name -> google.protobuf.Duration
 	11, // 26: holdfast.policy.v1.ToolRule.arguments:type_name -> holdfast.policy.v1.ArgumentMatch
 	13, // 27: holdfast.policy.v1.ToolRule.action:type_name -> holdfast.policy.v1.Action
 	13, // 28: holdfast.policy.v1.ToolRule.once:type_name -> holdfast.policy.v1.Action
 	12, // 29: holdfast.policy.v1.ToolRule.fail_when:type_name -> holdfast.policy.v1.AnswerMatch
 	12, // 30: holdfast.policy.v1.ToolRule.ok_when:type_name -> holdfast.policy.v1.AnswerMatch
 	3,  // 31: holdfast.policy.v1.ToolRule.rate_limits:type_name -> holdfast.policy.v1.RateLimit
-	26, // 32: holdfast.policy.v1.Action.timeout:type_name -> google.protobuf.Duration
-	26, // 33: holdfast.policy.v1.Action.per_try_timeout:type_name -> google.protobuf.Duration
-	26, // 34: holdfast.policy.v1.Action.idle_timeout:type_name -> google.protobuf.Duration
+	28, // 32: holdfast.policy.v1.Action.timeout:type_name -> google.protobuf.Duration
+	28, // 33: holdfast.policy.v1.Action.per_try_timeout:type_name -> google.protobuf.Duration
+	28, // 34: holdfast.policy.v1.Action.idle_timeout:type_name -> google.protobuf.Duration
 	16, // 35: holdfast.policy.v1.Action.back_off:type_name -> holdfast.policy.v1.BackOff
 	7,  // 36: holdfast.policy.v1.Action.concurrency:type_name -> holdfast.policy.v1.Concurrency
 	14, // 37: holdfast.policy.v1.Action.fallback:type_name -> holdfast.policy.v1.Fallback
 	15, // 38: holdfast.policy.v1.Fallback.arguments:type_name -> holdfast.policy.v1.Move
 	15, // 39: holdfast.policy.v1.Fallback.result:type_name -> holdfast.policy.v1.Move
-	26, // 40: holdfast.policy.v1.BackOff.base:type_name -> google.protobuf.Duration
-	26, // 41: holdfast.policy.v1.BackOff.max:type_name -> google.protobuf.Duration
+	28, // 40: holdfast.policy.v1.BackOff.base:type_name -> google.protobuf.Duration
+	28, // 41: holdfast.policy.v1.BackOff.max:type_name -> google.protobuf.Duration
 	13, // 42: holdfast.policy.v1.MethodRule.safe:type_name -> holdfast.policy.v1.Action
 	13, // 43: holdfast.policy.v1.MethodRule.once:type_name -> holdfast.policy.v1.Action
-	26, // 44: holdfast.policy.v1.CallContext.per_try_timeout:type_name -> google.protobuf.Duration
-	26, // 45: holdfast.policy.v1.CallContext.idle_timeout:type_name -> google.protobuf.Duration
+	28, // 44: holdfast.policy.v1.CallContext.per_try_timeout:type_name -> google.protobuf.Duration
+	28, // 45: holdfast.policy.v1.CallContext.idle_timeout:type_name -> google.protobuf.Duration
 	21, // 46: holdfast.policy.v1.CallContext.session:type_name -> holdfast.policy.v1.CallSession
 	20, // 47: holdfast.policy.v1.CallContext.task:type_name -> holdfast.policy.v1.CallTask
 	22, // 48: holdfast.policy.v1.CallContext.second:type_name -> holdfast.policy.v1.SecondCall
 	15, // 49: holdfast.policy.v1.SecondCall.result:type_name -> holdfast.policy.v1.Move
-	27, // 50: holdfast.policy.v1.CatalogEntry.as_of:type_name -> google.protobuf.Timestamp
-	23, // 51: holdfast.policy.v1.ReportRequest.entries:type_name -> holdfast.policy.v1.CatalogEntry
-	24, // 52: holdfast.policy.v1.Catalog.Report:input_type -> holdfast.policy.v1.ReportRequest
-	25, // 53: holdfast.policy.v1.Catalog.Report:output_type -> holdfast.policy.v1.ReportResponse
-	53, // [53:54] is the sub-list for method output_type
-	52, // [52:53] is the sub-list for method input_type
-	52, // [52:52] is the sub-list for extension type_name
-	52, // [52:52] is the sub-list for extension extendee
-	0,  // [0:52] is the sub-list for field type_name
+	29, // 50: holdfast.policy.v1.CatalogEntry.as_of:type_name -> google.protobuf.Timestamp
+	25, // 51: holdfast.policy.v1.Shares.regions:type_name -> holdfast.policy.v1.RegionShare
+	23, // 52: holdfast.policy.v1.ReportRequest.entries:type_name -> holdfast.policy.v1.CatalogEntry
+	26, // 53: holdfast.policy.v1.Catalog.Report:input_type -> holdfast.policy.v1.ReportRequest
+	27, // 54: holdfast.policy.v1.Catalog.Report:output_type -> holdfast.policy.v1.ReportResponse
+	54, // [54:55] is the sub-list for method output_type
+	53, // [53:54] is the sub-list for method input_type
+	53, // [53:53] is the sub-list for extension type_name
+	53, // [53:53] is the sub-list for extension extendee
+	0,  // [0:53] is the sub-list for field type_name
 }
 
 func init() { file_api_policy_v1_policy_proto_init() }
@@ -2676,7 +2802,7 @@ func file_api_policy_v1_policy_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_api_policy_v1_policy_proto_rawDesc), len(file_api_policy_v1_policy_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   24,
+			NumMessages:   26,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

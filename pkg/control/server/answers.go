@@ -29,7 +29,7 @@ func (s *Server) countAnswer(typeURL, nonce string, refusal *Refusal, err error)
 	}
 	name := otherTypes
 	switch typeURL {
-	case resourcev3.ClusterType, resourcev3.EndpointType, resourcev3.ListenerType, resourcev3.RouteType, names.TypeURLRoutePolicy, names.TypeURLCatalog:
+	case resourcev3.ClusterType, resourcev3.EndpointType, resourcev3.ListenerType, resourcev3.RouteType, names.TypeURLRoutePolicy, names.TypeURLCatalog, names.TypeURLShares:
 		name = TypeName(typeURL)
 	}
 	a := s.answers[name]

@@ -95,7 +95,7 @@ func clean(s string) string {
 
 func kindOf(typeURL string) rollout.Kind {
 	switch typeURL {
-	case names.TypeURLRoutePolicy, names.TypeURLCatalog, names.TypeURLSessionKeys:
+	case names.TypeURLRoutePolicy, names.TypeURLCatalog, names.TypeURLSessionKeys, names.TypeURLShares:
 		return rollout.Processor
 	}
 	return rollout.Envoy

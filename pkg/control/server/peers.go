@@ -90,6 +90,8 @@ func TypeName(typeURL string) string {
 		return "policies"
 	case names.TypeURLCatalog:
 		return "catalog"
+	case names.TypeURLShares:
+		return "shares"
 	default:
 		return clean(typeURL)
 	}

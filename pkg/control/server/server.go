@@ -73,6 +73,7 @@ type Server struct {
 	// keys are those of session ids: a secret, so nothing about them is logged.
 	keys     *cachev3.LinearCache
 	keysGate *gate
+	shares   *cachev3.LinearCache
 
 	mu      sync.Mutex
 	streams map[rollout.Key]*stream
@@ -102,6 +103,7 @@ func New(opts Options) *Server {
 	s.gate = newGate(s.policies)
 	s.keys = cachev3.NewLinearCache(names.TypeURLSessionKeys)
 	s.keysGate = newGate(s.keys)
+	s.shares = cachev3.NewLinearCache(names.TypeURLShares, cachev3.WithLogger(quiet))
 	return s
 }
 
@@ -112,7 +114,7 @@ func (s *Server) ADS(ctx context.Context) discoveryv3.AggregatedDiscoveryService
 		ClassifyDelta: func(r *cachev3.DeltaRequest) string { return cacheOf(r.GetTypeUrl()) },
 		Caches: map[string]cachev3.Cache{
 			"": s.envoys, names.TypeURLRoutePolicy: s.gate, names.TypeURLCatalog: s.catalog,
-			names.TypeURLSessionKeys: s.keysGate,
+			names.TypeURLSessionKeys: s.keysGate, names.TypeURLShares: s.shares,
 		},
 	}
 	return serverv3.NewServer(ctx, mux, s.callbacks(), sotwv3.WithOrderedADS(), sotwv3.WithLogger(quietLogger{s.log}))
@@ -162,6 +164,14 @@ func (s *Server) SetPolicies(g resources.Group) error {
 func (s *Server) UpdateCatalog(changed map[string]resources.Message, removed []string) error {
 	if err := s.catalog.UpdateResources(changed, removed); err != nil {
 		return fmt.Errorf("updating the catalog: %w", err)
+	}
+	return nil
+}
+
+// UpdateShares changes what processors are told of callers that are sent away from regions.
+func (s *Server) UpdateShares(changed map[string]resources.Message, removed []string) error {
+	if err := s.shares.UpdateResources(changed, removed); err != nil {
+		return fmt.Errorf("updating shares: %w", err)
 	}
 	return nil
 }

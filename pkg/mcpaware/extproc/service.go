@@ -32,6 +32,7 @@ import (
 	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/limit"
 	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/outcome"
 	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/session"
+	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/share"
 	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/telemetry"
 	"github.com/holdfast-mcp/holdfast/pkg/names"
 	"github.com/holdfast-mcp/holdfast/pkg/telemetry/trace"
@@ -48,6 +49,8 @@ type Options struct {
 	Window *outcome.Window
 	// Breakers keep calls of broken tools away; nil makes a Set that is alone.
 	Breakers *breaker.Set
+	// Shares say which callers are sent away from a region; nil sends nobody.
+	Shares *share.Shares
 	// Budget bounds retries; nil makes one that is this processor's alone. Silence knows the
 	// endpoints that answer nothing; nil makes one on the system clock.
 	Budget  *budget.Budget

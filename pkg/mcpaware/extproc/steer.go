@@ -13,7 +13,7 @@ import (
 	"github.com/holdfast-mcp/holdfast/pkg/names"
 )
 
-// steering is what breakers have to say about a call. The zero value is nothing.
+// steering is what breakers and shares have to say about a call. The zero value is nothing.
 type steering struct {
 	// subset for Envoy's load balancer; nil lets the call go anywhere.
 	subset *structpb.Struct
@@ -31,38 +31,87 @@ func (s *steering) end() {
 // leaseSlack is added to what a trial's tries may take.
 const leaseSlack = time.Second
 
-// steer keeps a call away from regions where its tool is broken, or refuses it where
-// there is no other. Calls of a session stay with it.
+// steer keeps a call away from regions where its tool is broken, and from those that its caller is sent
+// away from, or refuses it where its tool is broken everywhere. What belongs to a session stays with it.
 func (e *edge) steer() {
 	call := e.decision.Call
-	if e.service.opts.Breakers.Quiet() || call.GetTool() == "" || e.decision.InSession {
+	if e.service.opts.Breakers.Quiet() && e.service.opts.Shares.Quiet() || call == nil || e.decision.InSession {
 		return
 	}
 	server, ok := e.decision.Route.Server(call.GetServer())
 	if !ok || len(server.GetRegions()) == 0 {
 		return
 	}
-	action := e.decision.Action
+	regions := server.GetRegions()
+	place := e.service.opts.Shares.Choose(call.GetServer(), call.GetPrincipal(), regions)
+	possible := regions
+	if place.Possible != nil {
+		possible = place.Possible
+	}
+	if choice := e.working(server, possible); choice.None {
+		if !e.decision.OnlyFallback() {
+			answer := degrade.Render(call, nowhere(call, choice, e.request.RequestID), e.decision.Route.Policy().GetErrors())
+			e.decision.Answer = &answer
+		}
+		return
+	} else if choice.Good != nil {
+		possible = choice.Good
+	}
+	preferred := possible
+	if place.Preferred != nil {
+		both := slices.DeleteFunc(slices.Clone(possible), func(r string) bool { return !slices.Contains(place.Preferred, r) })
+		if len(both) > 0 {
+			preferred = both
+		}
+		e.trace.sentAway(regions, place)
+	}
+	if trial := e.steering.trial; trial != nil && !slices.Contains(preferred, trial.Region()) {
+		// Another caller tries, one that is not sent away from there.
+		e.steering.end()
+		e.steering.trial, call.TrialRegion = nil, ""
+	}
+	if e.steering.subset = subsets(regions, preferred, possible); e.steering.subset != nil {
+		e.debug("steered", "regions", preferred)
+	}
+}
+
+// working asks the breakers in which of some regions a call's tool works, and begins its trial
+// where it is one.
+func (e *edge) working(server *policyv1.Server, regions []string) breaker.Choice {
+	call, action := e.decision.Call, e.decision.Action
+	if e.service.opts.Breakers.Quiet() || call.GetTool() == "" {
+		return breaker.Choice{}
+	}
 	choice := e.service.opts.Breakers.Choose(breaker.Ask{
 		Server: call.GetServer(), Tool: call.GetTool(), Principal: call.GetPrincipal(),
-		Regions: server.GetRegions(), Safe: call.GetSafe(),
+		Regions: regions, Safe: call.GetSafe(),
 		Lease: time.Duration(action.GetAttempts())*action.GetPerTryTimeout().AsDuration() + leaseSlack + longestWait(server, action),
 		Why:   e.trace != nil,
 	})
-	e.steering = steering{subset: subset(server.GetRegions(), choice.Good), trial: choice.Trial}
+	e.steering.trial = choice.Trial
 	if choice.Trial != nil && e.trace != nil {
 		call.TrialRegion = choice.Trial.Region()
 	}
-	refused := choice.None && !e.decision.OnlyFallback()
-	e.trace.steered(choice, refused)
-	if refused {
-		answer := degrade.Render(call, nowhere(call, choice, e.request.RequestID), e.decision.Route.Policy().GetErrors())
-		e.decision.Answer = &answer
-		return
+	e.trace.steered(choice, choice.None && !e.decision.OnlyFallback())
+	return choice
+}
+
+// subsets is the load balancer's metadata for a call that may go to possible regions, and prefers
+// some of them while they have an endpoint that is up; nil where that is anywhere.
+func subsets(regions, preferred, possible []string) *structpb.Struct {
+	if len(preferred) == len(possible) {
+		if len(possible) == len(regions) {
+			return nil
+		}
+		return subset(regions, possible)
 	}
-	if e.steering.subset != nil {
-		e.debug("steered", "regions", choice.Good)
+	then := &structpb.Struct{}
+	if len(possible) < len(regions) {
+		then = subset(regions, possible)
 	}
+	return &structpb.Struct{Fields: map[string]*structpb.Value{names.LBFallbackList: structpb.NewListValue(&structpb.ListValue{Values: []*structpb.Value{
+		structpb.NewStructValue(subset(regions, preferred)), structpb.NewStructValue(then),
+	}})}}
 }
 
 // longestWait is how long the call may be in the queue before its tries begin.

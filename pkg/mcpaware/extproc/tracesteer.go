@@ -1,9 +1,12 @@
 package extproc
 
 import (
+	"slices"
+
 	"go.opentelemetry.io/otel/attribute"
 
 	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/breaker"
+	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/share"
 	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/span"
 )
 
@@ -33,4 +36,12 @@ func (t *edgeTrace) steered(c breaker.Choice, refused bool) {
 	if len(c.Avoided) > 0 {
 		t.note(span.BreakerRefused.Bool(refused && !c.Busy))
 	}
+}
+
+// sentAway notes from which regions of the server the call's caller is sent away.
+func (t *edgeTrace) sentAway(regions []string, place share.Choice) {
+	if t == nil {
+		return
+	}
+	t.note(span.SentAway.StringSlice(slices.DeleteFunc(slices.Clone(regions), func(r string) bool { return slices.Contains(place.Preferred, r) })))
 }

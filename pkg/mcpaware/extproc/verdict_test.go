@@ -1,9 +1,12 @@
 package extproc
 
 import (
+	"cmp"
 	"strings"
 	"testing"
 	"time"
+
+	"google.golang.org/protobuf/types/known/structpb"
 
 	policyv1 "github.com/holdfast-mcp/holdfast/api/policy/v1"
 	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/breaker"
@@ -111,10 +114,26 @@ func (e *envoy) route(t *testing.T, body string, more ...string) (x *exchange, s
 	if immediate := reply.GetImmediateResponse(); immediate != nil {
 		return x, string(immediate.GetBody())
 	}
-	for key, value := range reply.GetDynamicMetadata().GetFields()[names.LBNamespace].GetStructValue().GetFields() {
+	lb := reply.GetDynamicMetadata().GetFields()[names.LBNamespace].GetStructValue()
+	if lb == nil {
+		return x, ""
+	}
+	return x, lbWords(lb)
+}
+
+// lbWords are the load balancer's metadata, those of a fallback list one after the other.
+func lbWords(m *structpb.Struct) (said string) {
+	for key, value := range m.GetFields() {
+		if list := value.GetListValue().GetValues(); list != nil {
+			var all []string
+			for _, one := range list {
+				all = append(all, lbWords(one.GetStructValue()))
+			}
+			return strings.Join(all, " then ")
+		}
 		said += key + "=" + value.GetStringValue()
 	}
-	return x, said
+	return cmp.Or(said, "anywhere")
 }
 
 // TestSteering: calls of a tool that is broken in a region are told to avoid it, and

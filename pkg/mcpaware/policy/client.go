@@ -21,6 +21,7 @@ import (
 	policyv1 "github.com/holdfast-mcp/holdfast/api/policy/v1"
 	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/decide"
 	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/session"
+	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/share"
 	"github.com/holdfast-mcp/holdfast/pkg/names"
 )
 
@@ -28,6 +29,7 @@ import (
 const (
 	maxPolicies       = 4096
 	maxCatalogEntries = 4096
+	maxShares         = 1 << 16
 )
 
 // catalogSaveInterval is how often the catalog is written to disk at most: lists
@@ -57,6 +59,8 @@ type Options struct {
 	// Installed is told of policies just before they are in force; nil: nobody is. It is called as Catalog is,
 	// and must not block.
 	Installed func(*decide.Table)
+	// Shares takes the shares of callers by server; nil drops them.
+	Shares *share.Shares
 	// Logger defaults to discarding.
 	Logger *slog.Logger
 }
@@ -78,9 +82,9 @@ type Client struct {
 	refusals  atomic.Uint64
 
 	// The rest belongs to Run's goroutine.
-	policies, catalog, keys *resourceSet
-	catalogSaved            time.Time
-	catalogDirty            bool
+	policies, catalog, keys, shares *resourceSet
+	catalogSaved                    time.Time
+	catalogDirty                    bool
 }
 
 // New makes a client and loads what the state directory has. Files that cannot be
@@ -92,6 +96,9 @@ func New(opts Options) (*Client, error) {
 	if opts.Logger == nil {
 		opts.Logger = slog.New(slog.DiscardHandler)
 	}
+	if opts.Shares == nil {
+		opts.Shares = &share.Shares{}
+	}
 	if opts.Catalog == nil {
 		opts.Catalog = func(*policyv1.CatalogEntry) {}
 	}
@@ -100,7 +107,10 @@ func New(opts Options) (*Client, error) {
 		policies: newResourceSet(names.TypeURLRoutePolicy, maxPolicies),
 		catalog:  newResourceSet(names.TypeURLCatalog, maxCatalogEntries),
 		keys:     newResourceSet(names.TypeURLSessionKeys, 1),
+		shares:   newResourceSet(names.TypeURLShares, maxShares),
 	}
+	// Nobody is sent away any more: that is news like any other.
+	c.shares.mayEmpty = true
 	if opts.StateDir != "" {
 		c.restore()
 	}
@@ -130,6 +140,7 @@ func (c *Client) restore() {
 		c.log.Warn("saved policies are not usable", "error", err)
 	}
 	c.restoreKeys()
+	c.restoreShares()
 	entries, err := load(c.opts.StateDir, catalogFile)
 	if err != nil {
 		c.log.Warn("saved catalog is not usable", "error", err)

@@ -135,6 +135,9 @@ func (p *controlPlane) subscribed(t *testing.T) (s *adsStream, policies, catalog
 	if policies.GetTypeUrl() != names.TypeURLRoutePolicy || catalog.GetTypeUrl() != names.TypeURLCatalog {
 		t.Fatalf("subscriptions to %q and %q", policies.GetTypeUrl(), catalog.GetTypeUrl())
 	}
+	if shares := <-s.reqs; shares.GetTypeUrl() != names.TypeURLShares {
+		t.Fatalf("last subscription to %q", shares.GetTypeUrl())
+	}
 	return s, policies, catalog
 }
 

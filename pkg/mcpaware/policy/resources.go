@@ -30,6 +30,8 @@ type resourceSet struct {
 	// synced says that the current stream has delivered a first response.
 	synced bool
 	limit  int
+	// mayEmpty: a first response that takes away everything is believed.
+	mayEmpty bool
 }
 
 func newResourceSet(typeURL string, limit int) *resourceSet {
@@ -77,7 +79,7 @@ func (s *resourceSet) apply(resp *discoveryv3.DeltaDiscoveryResponse) (map[strin
 	if len(next) > s.limit {
 		errs = append(errs, fmt.Errorf("%d resources, at most %d are held", len(next), s.limit))
 	}
-	if first && len(next) == 0 && len(s.accepted) > 0 {
+	if first && len(next) == 0 && len(s.accepted) > 0 && !s.mayEmpty {
 		errs = append(errs, errEmptiesEverything)
 	}
 	return next, errors.Join(errs...)

@@ -31,7 +31,7 @@ func (c *Client) stream(ctx context.Context) (started bool, err error) {
 	if err != nil {
 		return false, fmt.Errorf("opening policy stream: %w", err)
 	}
-	for _, set := range []*resourceSet{c.keys, c.policies, c.catalog} {
+	for _, set := range []*resourceSet{c.keys, c.policies, c.catalog, c.shares} {
 		err := ads.Send(&discoveryv3.DeltaDiscoveryRequest{
 			Node: c.node(), TypeUrl: set.typeURL,
 			ResourceNamesSubscribe:  []string{"*"},
@@ -64,6 +64,8 @@ func (c *Client) answer(resp *discoveryv3.DeltaDiscoveryResponse) *discoveryv3.D
 		}
 	case names.TypeURLCatalog:
 		err = c.updateCatalog(resp)
+	case names.TypeURLShares:
+		err = c.updateShares(resp)
 	case names.TypeURLSessionKeys:
 		err = c.updateKeys(resp)
 	default:

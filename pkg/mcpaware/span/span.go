@@ -57,6 +57,8 @@ const (
 	BreakerTrial = attribute.Key("holdfast.breaker.trial")
 	// BreakerRefused: there was no region left to go to.
 	BreakerRefused = attribute.Key("holdfast.breaker.refused")
+	// SentAway are the regions that the caller is sent away from, since they are slow, sick in part or drained.
+	SentAway = attribute.Key("holdfast.sent_away")
 	// Kept: the trace was not to be recorded; the span is there because of how the call went.
 	Kept = attribute.Key("holdfast.kept")
 )
