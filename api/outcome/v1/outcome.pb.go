@@ -92,7 +92,13 @@ type Summary struct {
 	Counts []*Count `protobuf:"bytes,2,rep,name=counts,proto3" json:"counts,omitempty"`
 	// Every breaker of this processor that is not closed, and those closed since the
 	// summary before; at most 1024.
-	Breakers      []*Breaker `protobuf:"bytes,3,rep,name=breakers,proto3" json:"breakers,omitempty"`
+	Breakers []*Breaker `protobuf:"bytes,3,rep,name=breakers,proto3" json:"breakers,omitempty"`
+	// What endpoints said of their own load since the summary before, the newest word of
+	// each; at most 1024.
+	Loads []*Load `protobuf:"bytes,4,rep,name=loads,proto3" json:"loads,omitempty"`
+	// How callers' calls ended since the summary before, by server; at most 1024, the busiest
+	// where there were more.
+	Calls         []*Calls `protobuf:"bytes,5,rep,name=calls,proto3" json:"calls,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -148,6 +154,163 @@ func (x *Summary) GetBreakers() []*Breaker {
 	return nil
 }
 
+func (x *Summary) GetLoads() []*Load {
+	if x != nil {
+		return x.Loads
+	}
+	return nil
+}
+
+func (x *Summary) GetCalls() []*Calls {
+	if x != nil {
+		return x.Calls
+	}
+	return nil
+}
+
+// Load is what an endpoint said of itself in an ORCA header of an answer.
+type Load struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Server string                 `protobuf:"bytes,1,opt,name=server,proto3" json:"server,omitempty"`
+	// host:port as Envoy reports it.
+	Endpoint string `protobuf:"bytes,2,opt,name=endpoint,proto3" json:"endpoint,omitempty"`
+	// Shares in use from 0 to 1; absent where the endpoint did not say.
+	Cpu           *float32 `protobuf:"fixed32,3,opt,name=cpu,proto3,oneof" json:"cpu,omitempty"`
+	Memory        *float32 `protobuf:"fixed32,4,opt,name=memory,proto3,oneof" json:"memory,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Load) Reset() {
+	*x = Load{}
+	mi := &file_api_outcome_v1_outcome_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Load) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Load) ProtoMessage() {}
+
+func (x *Load) ProtoReflect() protoreflect.Message {
+	mi := &file_api_outcome_v1_outcome_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Load.ProtoReflect.Descriptor instead.
+func (*Load) Descriptor() ([]byte, []int) {
+	return file_api_outcome_v1_outcome_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *Load) GetServer() string {
+	if x != nil {
+		return x.Server
+	}
+	return ""
+}
+
+func (x *Load) GetEndpoint() string {
+	if x != nil {
+		return x.Endpoint
+	}
+	return ""
+}
+
+func (x *Load) GetCpu() float32 {
+	if x != nil && x.Cpu != nil {
+		return *x.Cpu
+	}
+	return 0
+}
+
+func (x *Load) GetMemory() float32 {
+	if x != nil && x.Memory != nil {
+		return *x.Memory
+	}
+	return 0
+}
+
+// Calls are numbers of calls as their callers saw them end.
+type Calls struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Server string                 `protobuf:"bytes,1,opt,name=server,proto3" json:"server,omitempty"`
+	// Answered by a server.
+	Answered uint32 `protobuf:"varint,2,opt,name=answered,proto3" json:"answered,omitempty"`
+	// Answered by something remembered or prepared, or by a second provider.
+	Degraded uint32 `protobuf:"varint,3,opt,name=degraded,proto3" json:"degraded,omitempty"`
+	// Not answered, or with the server's own failure.
+	Failed        uint32 `protobuf:"varint,4,opt,name=failed,proto3" json:"failed,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Calls) Reset() {
+	*x = Calls{}
+	mi := &file_api_outcome_v1_outcome_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Calls) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Calls) ProtoMessage() {}
+
+func (x *Calls) ProtoReflect() protoreflect.Message {
+	mi := &file_api_outcome_v1_outcome_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Calls.ProtoReflect.Descriptor instead.
+func (*Calls) Descriptor() ([]byte, []int) {
+	return file_api_outcome_v1_outcome_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *Calls) GetServer() string {
+	if x != nil {
+		return x.Server
+	}
+	return ""
+}
+
+func (x *Calls) GetAnswered() uint32 {
+	if x != nil {
+		return x.Answered
+	}
+	return 0
+}
+
+func (x *Calls) GetDegraded() uint32 {
+	if x != nil {
+		return x.Degraded
+	}
+	return 0
+}
+
+func (x *Calls) GetFailed() uint32 {
+	if x != nil {
+		return x.Failed
+	}
+	return 0
+}
+
 // Count is what one tool of one endpoint answered.
 type Count struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
@@ -178,7 +341,7 @@ type Count struct {
 
 func (x *Count) Reset() {
 	*x = Count{}
-	mi := &file_api_outcome_v1_outcome_proto_msgTypes[1]
+	mi := &file_api_outcome_v1_outcome_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -190,7 +353,7 @@ func (x *Count) String() string {
 func (*Count) ProtoMessage() {}
 
 func (x *Count) ProtoReflect() protoreflect.Message {
-	mi := &file_api_outcome_v1_outcome_proto_msgTypes[1]
+	mi := &file_api_outcome_v1_outcome_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -203,7 +366,7 @@ func (x *Count) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Count.ProtoReflect.Descriptor instead.
 func (*Count) Descriptor() ([]byte, []int) {
-	return file_api_outcome_v1_outcome_proto_rawDescGZIP(), []int{1}
+	return file_api_outcome_v1_outcome_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *Count) GetServer() string {
@@ -305,7 +468,7 @@ type Breaker struct {
 
 func (x *Breaker) Reset() {
 	*x = Breaker{}
-	mi := &file_api_outcome_v1_outcome_proto_msgTypes[2]
+	mi := &file_api_outcome_v1_outcome_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -317,7 +480,7 @@ func (x *Breaker) String() string {
 func (*Breaker) ProtoMessage() {}
 
 func (x *Breaker) ProtoReflect() protoreflect.Message {
-	mi := &file_api_outcome_v1_outcome_proto_msgTypes[2]
+	mi := &file_api_outcome_v1_outcome_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -330,7 +493,7 @@ func (x *Breaker) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Breaker.ProtoReflect.Descriptor instead.
 func (*Breaker) Descriptor() ([]byte, []int) {
-	return file_api_outcome_v1_outcome_proto_rawDescGZIP(), []int{2}
+	return file_api_outcome_v1_outcome_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Breaker) GetServer() string {
@@ -417,7 +580,7 @@ type Override struct {
 
 func (x *Override) Reset() {
 	*x = Override{}
-	mi := &file_api_outcome_v1_outcome_proto_msgTypes[3]
+	mi := &file_api_outcome_v1_outcome_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -429,7 +592,7 @@ func (x *Override) String() string {
 func (*Override) ProtoMessage() {}
 
 func (x *Override) ProtoReflect() protoreflect.Message {
-	mi := &file_api_outcome_v1_outcome_proto_msgTypes[3]
+	mi := &file_api_outcome_v1_outcome_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -442,7 +605,7 @@ func (x *Override) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Override.ProtoReflect.Descriptor instead.
 func (*Override) Descriptor() ([]byte, []int) {
-	return file_api_outcome_v1_outcome_proto_rawDescGZIP(), []int{3}
+	return file_api_outcome_v1_outcome_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Override) GetServer() string {
@@ -520,7 +683,7 @@ type Fleet struct {
 
 func (x *Fleet) Reset() {
 	*x = Fleet{}
-	mi := &file_api_outcome_v1_outcome_proto_msgTypes[4]
+	mi := &file_api_outcome_v1_outcome_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -532,7 +695,7 @@ func (x *Fleet) String() string {
 func (*Fleet) ProtoMessage() {}
 
 func (x *Fleet) ProtoReflect() protoreflect.Message {
-	mi := &file_api_outcome_v1_outcome_proto_msgTypes[4]
+	mi := &file_api_outcome_v1_outcome_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -545,7 +708,7 @@ func (x *Fleet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Fleet.ProtoReflect.Descriptor instead.
 func (*Fleet) Descriptor() ([]byte, []int) {
-	return file_api_outcome_v1_outcome_proto_rawDescGZIP(), []int{4}
+	return file_api_outcome_v1_outcome_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Fleet) GetProcessors() []string {
@@ -580,11 +743,25 @@ var File_api_outcome_v1_outcome_proto protoreflect.FileDescriptor
 
 const file_api_outcome_v1_outcome_proto_rawDesc = "" +
 	"\n" +
-	"\x1capi/outcome/v1/outcome.proto\x12\x13holdfast.outcome.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x95\x01\n" +
+	"\x1capi/outcome/v1/outcome.proto\x12\x13holdfast.outcome.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xf8\x01\n" +
 	"\aSummary\x12\x1c\n" +
 	"\tprocessor\x18\x01 \x01(\tR\tprocessor\x122\n" +
 	"\x06counts\x18\x02 \x03(\v2\x1a.holdfast.outcome.v1.CountR\x06counts\x128\n" +
-	"\bbreakers\x18\x03 \x03(\v2\x1c.holdfast.outcome.v1.BreakerR\bbreakers\"\xaf\x02\n" +
+	"\bbreakers\x18\x03 \x03(\v2\x1c.holdfast.outcome.v1.BreakerR\bbreakers\x12/\n" +
+	"\x05loads\x18\x04 \x03(\v2\x19.holdfast.outcome.v1.LoadR\x05loads\x120\n" +
+	"\x05calls\x18\x05 \x03(\v2\x1a.holdfast.outcome.v1.CallsR\x05calls\"\x81\x01\n" +
+	"\x04Load\x12\x16\n" +
+	"\x06server\x18\x01 \x01(\tR\x06server\x12\x1a\n" +
+	"\bendpoint\x18\x02 \x01(\tR\bendpoint\x12\x15\n" +
+	"\x03cpu\x18\x03 \x01(\x02H\x00R\x03cpu\x88\x01\x01\x12\x1b\n" +
+	"\x06memory\x18\x04 \x01(\x02H\x01R\x06memory\x88\x01\x01B\x06\n" +
+	"\x04_cpuB\t\n" +
+	"\a_memory\"o\n" +
+	"\x05Calls\x12\x16\n" +
+	"\x06server\x18\x01 \x01(\tR\x06server\x12\x1a\n" +
+	"\banswered\x18\x02 \x01(\rR\banswered\x12\x1a\n" +
+	"\bdegraded\x18\x03 \x01(\rR\bdegraded\x12\x16\n" +
+	"\x06failed\x18\x04 \x01(\rR\x06failed\"\xaf\x02\n" +
 	"\x05Count\x12\x16\n" +
 	"\x06server\x18\x01 \x01(\tR\x06server\x12\x16\n" +
 	"\x06method\x18\x02 \x01(\tR\x06method\x12\x12\n" +
@@ -645,35 +822,39 @@ func file_api_outcome_v1_outcome_proto_rawDescGZIP() []byte {
 }
 
 var file_api_outcome_v1_outcome_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_api_outcome_v1_outcome_proto_msgTypes = make([]protoimpl.MessageInfo, 5)
+var file_api_outcome_v1_outcome_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
 var file_api_outcome_v1_outcome_proto_goTypes = []any{
 	(BreakerState)(0),             // 0: holdfast.outcome.v1.BreakerState
 	(*Summary)(nil),               // 1: holdfast.outcome.v1.Summary
-	(*Count)(nil),                 // 2: holdfast.outcome.v1.Count
-	(*Breaker)(nil),               // 3: holdfast.outcome.v1.Breaker
-	(*Override)(nil),              // 4: holdfast.outcome.v1.Override
-	(*Fleet)(nil),                 // 5: holdfast.outcome.v1.Fleet
-	(*timestamppb.Timestamp)(nil), // 6: google.protobuf.Timestamp
+	(*Load)(nil),                  // 2: holdfast.outcome.v1.Load
+	(*Calls)(nil),                 // 3: holdfast.outcome.v1.Calls
+	(*Count)(nil),                 // 4: holdfast.outcome.v1.Count
+	(*Breaker)(nil),               // 5: holdfast.outcome.v1.Breaker
+	(*Override)(nil),              // 6: holdfast.outcome.v1.Override
+	(*Fleet)(nil),                 // 7: holdfast.outcome.v1.Fleet
+	(*timestamppb.Timestamp)(nil), // 8: google.protobuf.Timestamp
 }
 var file_api_outcome_v1_outcome_proto_depIdxs = []int32{
-	2,  // 0: holdfast.outcome.v1.Summary.counts:type_name -> holdfast.outcome.v1.Count
-	3,  // 1: holdfast.outcome.v1.Summary.breakers:type_name -> holdfast.outcome.v1.Breaker
-	0,  // 2: holdfast.outcome.v1.Breaker.state:type_name -> holdfast.outcome.v1.BreakerState
-	6,  // 3: holdfast.outcome.v1.Breaker.since:type_name -> google.protobuf.Timestamp
-	6,  // 4: holdfast.outcome.v1.Breaker.retry_at:type_name -> google.protobuf.Timestamp
-	0,  // 5: holdfast.outcome.v1.Override.state:type_name -> holdfast.outcome.v1.BreakerState
-	6,  // 6: holdfast.outcome.v1.Override.until:type_name -> google.protobuf.Timestamp
-	6,  // 7: holdfast.outcome.v1.Override.since:type_name -> google.protobuf.Timestamp
-	2,  // 8: holdfast.outcome.v1.Fleet.counts:type_name -> holdfast.outcome.v1.Count
-	3,  // 9: holdfast.outcome.v1.Fleet.breakers:type_name -> holdfast.outcome.v1.Breaker
-	4,  // 10: holdfast.outcome.v1.Fleet.overrides:type_name -> holdfast.outcome.v1.Override
-	1,  // 11: holdfast.outcome.v1.Outcomes.Exchange:input_type -> holdfast.outcome.v1.Summary
-	5,  // 12: holdfast.outcome.v1.Outcomes.Exchange:output_type -> holdfast.outcome.v1.Fleet
-	12, // [12:13] is the sub-list for method output_type
-	11, // [11:12] is the sub-list for method input_type
-	11, // [11:11] is the sub-list for extension type_name
-	11, // [11:11] is the sub-list for extension extendee
-	0,  // [0:11] is the sub-list for field type_name
+	4,  // 0: holdfast.outcome.v1.Summary.counts:type_name -> holdfast.outcome.v1.Count
+	5,  // 1: holdfast.outcome.v1.Summary.breakers:type_name -> holdfast.outcome.v1.Breaker
+	2,  // 2: holdfast.outcome.v1.Summary.loads:type_name -> holdfast.outcome.v1.Load
+	3,  // 3: holdfast.outcome.v1.Summary.calls:type_name -> holdfast.outcome.v1.Calls
+	0,  // 4: holdfast.outcome.v1.Breaker.state:type_name -> holdfast.outcome.v1.BreakerState
+	8,  // 5: holdfast.outcome.v1.Breaker.since:type_name -> google.protobuf.Timestamp
+	8,  // 6: holdfast.outcome.v1.Breaker.retry_at:type_name -> google.protobuf.Timestamp
+	0,  // 7: holdfast.outcome.v1.Override.state:type_name -> holdfast.outcome.v1.BreakerState
+	8,  // 8: holdfast.outcome.v1.Override.until:type_name -> google.protobuf.Timestamp
+	8,  // 9: holdfast.outcome.v1.Override.since:type_name -> google.protobuf.Timestamp
+	4,  // 10: holdfast.outcome.v1.Fleet.counts:type_name -> holdfast.outcome.v1.Count
+	5,  // 11: holdfast.outcome.v1.Fleet.breakers:type_name -> holdfast.outcome.v1.Breaker
+	6,  // 12: holdfast.outcome.v1.Fleet.overrides:type_name -> holdfast.outcome.v1.Override
+	1,  // 13: holdfast.outcome.v1.Outcomes.Exchange:input_type -> holdfast.outcome.v1.Summary
+	7,  // 14: holdfast.outcome.v1.Outcomes.Exchange:output_type -> holdfast.outcome.v1.Fleet
+	14, // [14:15] is the sub-list for method output_type
+	13, // [13:14] is the sub-list for method input_type
+	13, // [13:13] is the sub-list for extension type_name
+	13, // [13:13] is the sub-list for extension extendee
+	0,  // [0:13] is the sub-list for field type_name
 }
 
 func init() { file_api_outcome_v1_outcome_proto_init() }
@@ -681,13 +862,14 @@ func file_api_outcome_v1_outcome_proto_init() {
 	if File_api_outcome_v1_outcome_proto != nil {
 		return
 	}
+	file_api_outcome_v1_outcome_proto_msgTypes[1].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_api_outcome_v1_outcome_proto_rawDesc), len(file_api_outcome_v1_outcome_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   5,
+			NumMessages:   7,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
