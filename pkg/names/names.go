@@ -92,11 +92,11 @@ const (
 const (
 	// LBNamespace is Envoy's own.
 	LBNamespace = "envoy.lb"
-	// LBRegion is an endpoint's region; a call with it goes nowhere else.
-	LBRegion = "region"
-	// LBAvoid is the list of all regions of the server other than the endpoint's own; a
-	// call with one region there goes to every endpoint outside it.
+	// LBAvoid lists the sets of regions that an endpoint stands outside of; a call with one of them there
+	// goes to every endpoint outside it. See Subset.
 	LBAvoid = "avoid"
+	// LBRegion lists sets of regions that an endpoint's is in; a call with one of them there goes nowhere else.
+	LBRegion = "region"
 	// LBFallbackList has such metadata several times: the first for which there is an endpoint that is up
 	// counts (LbSubsetMetadataFallbackPolicy FALLBACK_LIST).
 	LBFallbackList = "fallback_list"

@@ -70,7 +70,7 @@ func (e *edge) steer() {
 		e.steering.end()
 		e.steering.trial, call.TrialRegion = nil, ""
 	}
-	if e.steering.subset = subsets(regions, preferred, possible); e.steering.subset != nil {
+	if e.steering.subset = subsets(server, preferred, possible); e.steering.subset != nil {
 		e.debug("steered", "regions", preferred)
 	}
 }
@@ -98,19 +98,20 @@ func (e *edge) working(server *policyv1.Server, regions []string) breaker.Choice
 
 // subsets is the load balancer's metadata for a call that may go to possible regions, and prefers
 // some of them while they have an endpoint that is up; nil where that is anywhere.
-func subsets(regions, preferred, possible []string) *structpb.Struct {
+func subsets(server *policyv1.Server, preferred, possible []string) *structpb.Struct {
+	regions := server.GetRegions()
 	if len(preferred) == len(possible) {
 		if len(possible) == len(regions) {
 			return nil
 		}
-		return subset(regions, possible)
+		return subset(server, possible)
 	}
 	then := &structpb.Struct{}
 	if len(possible) < len(regions) {
-		then = subset(regions, possible)
+		then = subset(server, possible)
 	}
 	return &structpb.Struct{Fields: map[string]*structpb.Value{names.LBFallbackList: structpb.NewListValue(&structpb.ListValue{Values: []*structpb.Value{
-		structpb.NewStructValue(subset(regions, preferred)), structpb.NewStructValue(then),
+		structpb.NewStructValue(subset(server, preferred)), structpb.NewStructValue(then),
 	}})}}
 }
 
@@ -120,20 +121,12 @@ func longestWait(server *policyv1.Server, action *policyv1.Action) time.Duration
 }
 
 // subset is the load balancer's metadata for a call that may go to some regions
-// only. One region is left out by {avoid: it}, which keeps the others' order and their
-// part in retries; where several are, the first good one is all that can be said.
-func subset(regions, good []string) *structpb.Struct {
+// only; nil where it may go to all, or to none.
+func subset(server *policyv1.Server, good []string) *structpb.Struct {
 	if len(good) == 0 {
 		return nil
 	}
-	key, value := names.LBRegion, good[0]
-	if len(good) == len(regions)-1 {
-		for _, r := range regions {
-			if !slices.Contains(good, r) {
-				key, value = names.LBAvoid, r
-			}
-		}
-	}
+	key, value := names.Subset(server.GetName(), server.GetRegions(), good)
 	return &structpb.Struct{Fields: map[string]*structpb.Value{key: structpb.NewStringValue(value)}}
 }
 

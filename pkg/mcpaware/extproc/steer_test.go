@@ -38,24 +38,24 @@ func TestShares(t *testing.T) {
 		expect("no shares", callGetOrder, "")
 		set(&policyv1.RegionShare{Region: "asia-south1", Away: 100})
 		for what, body := range map[string]string{"a call": callGetOrder, "a list": list, "a session that begins": initialize} {
-			expect(what, body, "avoid=asia-south1 then anywhere")
+			expect(what, body, "avoid=orders:asia-south1 then anywhere")
 		}
 		expect("a call of a session", callGetOrder, "", "mcp-session-id: s")
 		set(&policyv1.RegionShare{Region: "asia-south1", Drained: true})
-		expect("a drained region", callGetOrder, "avoid=asia-south1")
+		expect("a drained region", callGetOrder, "avoid=orders:asia-south1")
 		set(&policyv1.RegionShare{Region: "asia-south1", Drained: true}, &policyv1.RegionShare{Region: "asia-south2", Away: 100})
-		expect("drained, and away from another", callGetOrder, "region=europe-west3 then avoid=asia-south1")
+		expect("drained, and away from another", callGetOrder, "avoid=orders:asia-south1,asia-south2 then avoid=orders:asia-south1")
 
 		// Away from Mumbai, where the tool works, and broken in Delhi: Frankfurt, else Mumbai.
 		set(&policyv1.RegionShare{Region: "asia-south1", Away: 100})
 		e.service.opts.Breakers.Failed(breaker.Key{Server: "orders", Tool: "get_order", Region: "asia-south2"}, breaker.Settings{},
 			func(time.Time) outcome.Tally { return outcome.Tally{Failed: 20, Row: 20, Confirmed: true} })
-		expect("beside a breaker", callGetOrder, "region=europe-west3 then avoid=asia-south2")
-		expect("another tool", strings.Replace(callGetOrder, "get_order", "list_orders", 1), "avoid=asia-south1 then anywhere")
+		expect("beside a breaker", callGetOrder, "avoid=orders:asia-south1,asia-south2 then avoid=orders:asia-south2")
+		expect("another tool", strings.Replace(callGetOrder, "get_order", "list_orders", 1), "avoid=orders:asia-south1 then anywhere")
 		// The region of a half-open breaker is tried by those who are not sent away from it.
 		set(&policyv1.RegionShare{Region: "asia-south2", Away: 100})
 		time.Sleep(7 * time.Second)
-		expect("no trial", callGetOrder, "avoid=asia-south2 then anywhere")
+		expect("no trial", callGetOrder, "avoid=orders:asia-south2 then anywhere")
 		set()
 		x, said := e.route(t, callGetOrder)
 		x.hangUp()

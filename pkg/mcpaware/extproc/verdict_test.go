@@ -104,7 +104,7 @@ func (e *envoy) try(t *testing.T, rule string, answer []string) string {
 const callGetOrder = `{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"name":"get_order","arguments":{}}}`
 
 // route sends a call through the edge point and returns the subset that Envoy is told
-// ("avoid=asia-south1"), or the answer that it gets at once.
+// ("avoid=orders:asia-south1"), or the answer that it gets at once.
 func (e *envoy) route(t *testing.T, body string, more ...string) (x *exchange, said string) {
 	t.Helper()
 	x = e.open(names.PointEdge)
@@ -158,7 +158,7 @@ func TestSteering(t *testing.T) {
 		for range breaker.DefaultFailures {
 			e.try(t, "", []string{"200", "application/json", brokenResult})
 		}
-		expect("broken in Mumbai", callGetOrder, "avoid=asia-south1")
+		expect("broken in Mumbai", callGetOrder, "avoid=orders:asia-south1")
 		expect("another tool", strings.Replace(callGetOrder, "get_order", "list_orders", 1), "")
 		expect("a list", `{"jsonrpc":"2.0","id":7,"method":"tools/list"}`, "")
 		expect("a call of a session", callGetOrder, "", "mcp-session-id: s")
@@ -168,7 +168,7 @@ func TestSteering(t *testing.T) {
 		if said != "" {
 			t.Errorf("the trial is told %q", said)
 		}
-		expect("beside a trial", callGetOrder, "avoid=asia-south1")
+		expect("beside a trial", callGetOrder, "avoid=orders:asia-south1")
 		trial.ask(answered(1, false, ":status: 200", names.HeaderRegion+": asia-south2"))
 		expect("the trial told nothing: the next call tries", callGetOrder, "")
 		for range 3 {
@@ -210,7 +210,7 @@ func TestBusy(t *testing.T) {
 		x.hangUp()
 		x, said := e.route(t, callGetOrder)
 		x.hangUp()
-		if said != "avoid=asia-south1" {
+		if said != "avoid=orders:asia-south1" {
 			t.Errorf("the caller that was told to wait: %q", said)
 		}
 		x, said = e.route(t, callGetOrder, "authorization: Bearer other")

@@ -1,0 +1,104 @@
+package e2e
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/holdfast-mcp/holdfast/pkg/demo"
+	"github.com/holdfast-mcp/holdfast/test/testbed"
+)
+
+// many regions of one server, each with an upstream of its own.
+type manyRegions struct {
+	*trio
+	up []*upstream
+}
+
+// startRegions begins a Bed over n regions, region-0 first.
+func startRegions(t *testing.T, n int) *manyRegions {
+	t.Helper()
+	m := &manyRegions{trio: &trio{t: t}}
+	var regions strings.Builder
+	for i := range n {
+		m.up = append(m.up, newUpstream(t, nil))
+		fmt.Fprintf(&regions, "    - {name: region-%d, endpoints: [{address: %q}]}\n", i, m.up[i].address())
+	}
+	head, rest, _ := strings.Cut(trioConfig, "  regions:\n")
+	_, rest, _ = strings.Cut(rest, "  breaker:")
+	config := strings.NewReplacer("attempts: 3", "attempts: 4", "timeout: 3s", "timeout: 9s", "perTryTimeout: 1s", "perTryTimeout: 2s", "  timeout: 5s", "  timeout: 9s").
+		Replace(head + "  regions:\n" + regions.String() + "  breaker:" + rest)
+	m.Bed = testbed.Start(t, testbed.Options{Servers: []demo.Place{}, Config: config})
+	return m
+}
+
+// TestSeveralBrokenRegions: with a tool's breakers open in the first two regions its calls go to the others, where
+// retries and health go on working: the third region's failure moves them to the fourth. Four regions have a
+// subset for every combination, six one for every pair.
+func TestSeveralBrokenRegions(t *testing.T) {
+	t.Parallel()
+	for _, n := range []int{4, 6} {
+		t.Run(fmt.Sprint(n), func(t *testing.T) {
+			t.Parallel()
+			m := startRegions(t, n)
+			bad := onlyTool("get_order", jsonAnswer(failing))
+			for i := range 2 {
+				m.up[i].set(bad)
+				m.opened("get_order", m.up[i])
+			}
+			expect := func(tool, region, attempts string) {
+				t.Helper()
+				got := m.call(tool)
+				if got.Header.Get("x-holdfast-region") != region || got.Header.Get("x-holdfast-attempts") != attempts || !strings.Contains(string(got.Body), `"text":"ok"`) {
+					t.Errorf("%s: %v %s", tool, got.Header, got.Body)
+				}
+			}
+			expect("get_order", "region-2", "1")
+			expect("list_orders", "region-0", "1")
+			m.up[2].set(bad)
+			expect("get_order", "region-3", "2")
+			m.up[2].CloseClientConnections()
+			m.up[2].Listener.Close() //nolint:errcheck // it is to be gone
+			for range 10 {
+				got := m.call("get_order")
+				if got.Header.Get("x-holdfast-region") != "region-3" || !strings.Contains(string(got.Body), `"text":"ok"`) {
+					t.Errorf("with the third region gone: %v %s", got.Header, got.Body)
+				}
+			}
+		})
+	}
+}
+
+// TestSecondProviderKeepsItsRegions: a breaker of the first provider's tool says nothing about the second provider,
+// whose region of the same name is asked first as ever.
+func TestSecondProviderKeepsItsRegions(t *testing.T) {
+	t.Parallel()
+	p := &providers{
+		pair:    &pair{mumbai: newUpstream(t, nil), delhi: newUpstream(t, nil)},
+		archive: newUpstream(t, jsonAnswer(archived)),
+	}
+	other := newUpstream(t, jsonAnswer(archived))
+	config := strings.NewReplacer("MUMBAI", p.mumbai.address(), "DELHI", p.delhi.address(), "ARCHIVE", p.archive.address(),
+		`address: "ARCHIVE"}]}]`, `address: "`+p.archive.address()+`"}]}, {name: asia-south2, endpoints: [{address: "`+other.address()+`"}]}]`,
+		"  healthCheck:", "  breaker: {openFor: 1m}\n  healthCheck:").Replace(fallbackConfig)
+	p.Bed = testbed.Start(t, testbed.Options{Servers: []demo.Place{}, Config: config})
+	bad := onlyTool("get_order", jsonAnswer(broken))
+	p.set(bad, onlyTool("other", jsonAnswer(ordered)))
+	quiet := 0
+	p.Until(20*time.Second, "the breaker is open at both processors", func() bool {
+		before := callsOf(p.mumbai, "get_order")
+		p.ask(t, "get_order")
+		p.ask(t, "create_order")
+		if quiet++; callsOf(p.mumbai, "get_order") != before {
+			quiet = 0
+		}
+		return quiet >= 12
+	})
+	p.delhi.set(bad)
+	asked := callsOf(p.mumbai, "get_order")
+	wantArchive(t, p.ask(t, "get_order"))
+	if n := callsOf(p.mumbai, "get_order") - asked; n != 0 || len(other.requests()) != 0 {
+		t.Errorf("Mumbai was asked %d times, the second provider's second region %d times", n, len(other.requests()))
+	}
+}
