@@ -59,8 +59,11 @@ func (p *Probes) applyDefaults() {
 		probe             *Probe
 		interval, timeout time.Duration
 	}{
-		{&p.TCP, 5 * time.Second, time.Second}, {&p.TLS, 10 * time.Second, 2 * time.Second}, {&p.HTTP, 10 * time.Second, 2 * time.Second},
-		{&p.Handshake, 30 * time.Second, 5 * time.Second}, {&p.List, time.Minute, 5 * time.Second},
+		{&p.TCP, 5 * time.Second, time.Second},
+		{&p.TLS, 10 * time.Second, 2 * time.Second},
+		{&p.HTTP, 10 * time.Second, 2 * time.Second},
+		{&p.Handshake, 30 * time.Second, 5 * time.Second},
+		{&p.List, time.Minute, 5 * time.Second},
 	} {
 		setDefault(&one.probe.Interval, Duration(one.interval))
 		setDefault(&one.probe.Timeout, min(Duration(one.timeout), one.probe.Interval))
