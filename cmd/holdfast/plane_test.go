@@ -37,6 +37,8 @@ type plane struct {
 	node      *adminv1.GetNodeResponse
 	breakers  *adminv1.ListBreakersResponse
 	held      []*adminv1.SetBreakerRequest
+	drains    []*adminv1.Drain
+	drained   []*adminv1.SetDrainRequest
 	// statuses are sent one after the other to who watches; the first one to who asks.
 	statuses []*adminv1.StatusResponse
 	// refuse every call.
@@ -173,8 +175,8 @@ var varying = []struct {
 }{
 	{regexp.MustCompile(`http://127\.0\.0\.1:\d{4,5}`), "http://SERVER"},
 	{regexp.MustCompile(`\b\d+\.\d s\b`), "N.N s"},
-	{regexp.MustCompile(`"(started|time|since|connectedSince|at|silentSince|retryAt|until)": "[^"]*"`), `"$1": "TIME"`},
-	{regexp.MustCompile(`\b(started|time|since|connectedSince|at|silentSince|retryAt|until): "[^"]*"`), `$1: TIME`},
+	{regexp.MustCompile(`"(started|time|since|connectedSince|at|silentSince|retryAt|until|sessionsUntil)": "[^"]*"`), `"$1": "TIME"`},
+	{regexp.MustCompile(`\b(started|time|since|connectedSince|at|silentSince|retryAt|until|sessionsUntil): "[^"]*"`), `$1: TIME`},
 	{regexp.MustCompile(`\d\d:\d\d:\d\d  `), "HH:MM:SS  "},
 }
 
@@ -219,4 +221,15 @@ func writeFile(t *testing.T, name, text string) string {
 		t.Fatal(err)
 	}
 	return path
+}
+
+func (p *plane) ListDrains(context.Context, *adminv1.ListDrainsRequest) (*adminv1.ListDrainsResponse, error) {
+	return &adminv1.ListDrainsResponse{Drains: p.drains}, p.refuse
+}
+
+func (p *plane) SetDrain(_ context.Context, req *adminv1.SetDrainRequest) (*adminv1.SetDrainResponse, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.drained = append(p.drained, req)
+	return &adminv1.SetDrainResponse{Drains: p.drains}, p.refuse
 }

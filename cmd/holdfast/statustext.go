@@ -37,6 +37,7 @@ func (v *statusView) text() string {
 	v.problems()
 	v.revision()
 	v.heldBreakers()
+	v.drains()
 	v.nodes()
 	v.servers()
 	v.routes()

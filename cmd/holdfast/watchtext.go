@@ -45,6 +45,7 @@ const (
 	aboutRejected = "rejected"
 	aboutNode     = "node "
 	aboutBreaker  = "breaker "
+	aboutDrain    = "drain "
 )
 
 // farewell says that something is no more; nothing where that is no news.
@@ -56,6 +57,8 @@ func farewell(about string) string {
 		return "the directory's configuration is valid again"
 	case len(about) > len(aboutNode) && about[:len(aboutNode)] == aboutNode:
 		return about[len(aboutNode):] + ": disconnected"
+	case strings.HasPrefix(about, aboutDrain):
+		return strings.TrimPrefix(about, aboutDrain) + ": in service again"
 	case strings.HasPrefix(about, aboutBreaker):
 		return strings.TrimPrefix(about, aboutBreaker) + ": calls go there again"
 	default:
@@ -102,7 +105,7 @@ func (w *watcher) facts() []fact {
 		}
 		add(aboutNode+oneLine(n.GetId()), "%s: %s", n.GetId(), text)
 	}
-	out = append(out, breakerFacts(s)...)
+	out = append(append(out, breakerFacts(s)...), drainFacts(s)...)
 	return append(out, healthFacts(s)...)
 }
 

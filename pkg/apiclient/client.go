@@ -95,7 +95,8 @@ func (c *Client) Close() { c.transport.CloseIdleConnections() }
 // changes tells which calls may change something.
 func changes(procedure string) bool {
 	switch procedure {
-	case adminv1connect.AdminApplyProcedure, adminv1connect.AdminRollbackProcedure, adminv1connect.AdminSetBreakerProcedure:
+	case adminv1connect.AdminApplyProcedure, adminv1connect.AdminRollbackProcedure, adminv1connect.AdminSetBreakerProcedure,
+		adminv1connect.AdminSetDrainProcedure:
 		return true
 	default:
 		return false

@@ -105,6 +105,9 @@ func statusMessage(s status.Status) *adminv1.StatusResponse {
 	for _, breaker := range s.Breakers {
 		out.Breakers = append(out.Breakers, breakerMessage(breaker))
 	}
+	for _, drain := range s.Drains {
+		out.Drains = append(out.Drains, drainMessage(drain))
+	}
 	return out
 }
 

@@ -18,6 +18,7 @@ import (
 
 	sessionv1 "github.com/holdfast-mcp/holdfast/api/session/v1"
 	"github.com/holdfast-mcp/holdfast/pkg/control/catalog"
+	"github.com/holdfast-mcp/holdfast/pkg/control/drains"
 	"github.com/holdfast-mcp/holdfast/pkg/control/moves"
 	"github.com/holdfast-mcp/holdfast/pkg/control/outcomes"
 	"github.com/holdfast-mcp/holdfast/pkg/control/resources"
@@ -78,7 +79,9 @@ type Plane struct {
 	outcomes *outcomes.Server
 	// moves are what processors tell each other of sessions.
 	moves *moves.Server
-	state *state.Dir
+	// drains are what operators have taken out of service.
+	drains *drains.Store
+	state  *state.Dir
 	// sessionKeys belong to Run.
 	sessionKeys *sessionkeys.Ring
 
@@ -118,7 +121,7 @@ type Plane struct {
 	// takenBack is a rejection that the history does not know of yet.
 	takenBack *rollout.Rejected
 	// stateProblem and historyProblem are what went wrong with what is kept.
-	stateProblem, historyProblem, overridesProblem string
+	stateProblem, historyProblem, overridesProblem, drainsProblem string
 	// changed is closed, and replaced, when the status may have changed.
 	changed chan struct{}
 }
@@ -168,6 +171,7 @@ func New(opts Options) (*Plane, error) {
 	p.server = server.New(server.Options{Notify: p.enqueue, Logger: p.log, Now: p.now})
 	p.catalog = catalog.New(p.server.UpdateCatalog, p.now, p.log)
 	p.openOutcomes()
+	p.openDrains()
 	p.moves = moves.New(moves.Options{Now: p.now, Logger: p.log})
 	saved, err := p.state.Load()
 	if err != nil {
@@ -180,6 +184,7 @@ func New(opts Options) (*Plane, error) {
 		p.revisions[r.Version] = r
 	}
 	p.live = live
+	p.recallHealth()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	machine, actions := rollout.New(rollout.Options{Limit: opts.Limit, Policies: p.policiesOf}, live, saved.Nodes, p.started)
@@ -280,6 +285,7 @@ func (p *Plane) propose(ctx context.Context, r *revision.Revision, how rollout.P
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.revisions[r.Version] = r
+	p.lookAtHealth(r)
 	p.perform(ctx, p.machine.Propose(how, p.now()))
 	tell(p.wake)
 }

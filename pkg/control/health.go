@@ -11,8 +11,10 @@ import (
 	policyv1 "github.com/holdfast-mcp/holdfast/api/policy/v1"
 	"github.com/holdfast-mcp/holdfast/pkg/control/overlay"
 	"github.com/holdfast-mcp/holdfast/pkg/control/resources"
+	"github.com/holdfast-mcp/holdfast/pkg/control/revision"
 	"github.com/holdfast-mcp/holdfast/pkg/control/server"
 	"github.com/holdfast-mcp/holdfast/pkg/model"
+	"github.com/holdfast-mcp/holdfast/pkg/snapshot"
 )
 
 const (
@@ -30,10 +32,14 @@ type health struct {
 	layer overlay.Layer
 	// measured is what SetHealth was told, by server.
 	measured map[string]model.Health
+	// regions of servers, as far as they are known: a region that is drained for all is none of those who lack it.
+	regions map[string][]string
 	// told is what the Envoys and processors were told last, and when.
 	told map[string]toldHealth
 	// shared are the servers of which processors have shares.
 	shared map[string]bool
+	// look is when a drain goes on by itself.
+	look time.Time
 	// due are servers of which there may be something to tell; wake says that there is one.
 	due  map[string]bool
 	wake chan struct{}
@@ -46,7 +52,7 @@ type toldHealth struct {
 
 func newHealth() health {
 	return health{
-		measured: map[string]model.Health{}, told: map[string]toldHealth{}, shared: map[string]bool{}, due: map[string]bool{}, wake: make(chan struct{}, 1),
+		measured: map[string]model.Health{}, regions: map[string][]string{}, told: map[string]toldHealth{}, shared: map[string]bool{}, due: map[string]bool{}, wake: make(chan struct{}, 1),
 	}
 }
 
@@ -81,6 +87,11 @@ func (p *Plane) bringHealth(ctx context.Context) time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	now, wait := p.now(), time.Hour
+	if look := p.health.look; !look.IsZero() && !now.Before(look) {
+		for name := range p.health.told {
+			p.health.due[name] = true
+		}
+	}
 	var changed []string
 	for _, name := range slices.Sorted(maps.Keys(p.health.due)) {
 		last, next := p.health.told[name], p.healthOf(name)
@@ -95,6 +106,9 @@ func (p *Plane) bringHealth(ctx context.Context) time.Duration {
 		p.health.told[name] = toldHealth{next, now}
 		p.health.layer.Set(name, next)
 		changed = append(changed, name)
+	}
+	if p.health.look = p.drains.Next(); !p.health.look.IsZero() {
+		wait = min(wait, max(0, p.health.look.Sub(now)))
 	}
 	if len(changed) > 0 {
 		p.tellShares(ctx, changed)
@@ -138,7 +152,14 @@ func (p *Plane) withHealth(ctx context.Context, base *resources.Set) *resources.
 }
 
 // healthOf is what counts of a server now.
-func (p *Plane) healthOf(server string) model.Health { return p.health.measured[server] }
+func (p *Plane) healthOf(server string) model.Health {
+	h := p.drains.Over(server, p.health.measured[server])
+	if known, ok := p.health.regions[server]; ok && len(h.Regions) > 0 {
+		h.Regions = maps.Clone(h.Regions)
+		maps.DeleteFunc(h.Regions, func(region string, _ model.HealthState) bool { return !slices.Contains(known, region) })
+	}
+	return h
+}
 
 // tellShares tells processors of servers whose health has changed.
 func (p *Plane) tellShares(ctx context.Context, servers []string) {
@@ -231,4 +252,29 @@ func (p *Plane) keepHealth() {
 			}
 		}
 	})
+}
+
+// recallHealth has what was shown before a restart shown with the health that it had, from the first stream on.
+func (p *Plane) recallHealth() {
+	for _, r := range p.revisions {
+		for _, set := range r.Sets() {
+			for name, assignment := range set.Endpoints {
+				server := snapshot.ServerOf(name)
+				p.health.due[server], p.health.regions[server] = true, snapshot.RegionsOf(assignment.Message)
+			}
+		}
+	}
+	p.bringHealth(context.Background())
+}
+
+// lookAtHealth has all servers of a revision looked at: it may have regions that others had not.
+func (p *Plane) lookAtHealth(r *revision.Revision) {
+	for _, s := range r.Servers {
+		regions := make([]string, 0, len(s.Regions))
+		for _, region := range s.Regions {
+			regions = append(regions, region.Name)
+		}
+		p.health.due[s.Name], p.health.regions[s.Name] = true, regions
+	}
+	tell(p.health.wake)
 }

@@ -12,13 +12,13 @@ import (
 // Status reports on the whole control plane.
 func (p *Plane) Status() status.Status {
 	states := p.server.States()
-	breakers := p.breakers()
+	breakers, drained := p.breakers(), p.drainStatus()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	progress := p.machine.Progress()
 	out := status.Status{
 		Ready: progress.Target != "", Version: p.opts.Version, Started: p.started,
-		Nodes: make([]status.Node, 0, len(states)), Servers: []status.Server{}, Breakers: breakers,
+		Nodes: make([]status.Node, 0, len(states)), Servers: []status.Server{}, Breakers: breakers, Drains: drained,
 	}
 	if !out.Ready {
 		out.Reason = p.notReady()
@@ -39,7 +39,7 @@ func (p *Plane) Status() status.Status {
 	if r := progress.Rejection; r != nil {
 		out.Rejected = &status.Rejected{Version: r.Revision, Node: r.NodeID, Type: server.TypeName(r.TypeURL), Detail: r.Detail, At: r.At, TakenBack: r.Everywhere}
 	}
-	for _, problem := range []string{p.stateProblem, p.historyProblem, p.overridesProblem, p.heldProblem(progress)} {
+	for _, problem := range []string{p.stateProblem, p.historyProblem, p.overridesProblem, p.drainsProblem, p.heldProblem(progress)} {
 		if problem != "" {
 			out.Problems = append(out.Problems, problem)
 		}

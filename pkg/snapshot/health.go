@@ -1,8 +1,11 @@
 package snapshot
 
 import (
+	"slices"
+
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
+	"github.com/envoyproxy/go-control-plane/pkg/cache/types"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/holdfast-mcp/holdfast/pkg/model"
@@ -100,4 +103,16 @@ func ServerOf(service string) string {
 		}
 	}
 	return service
+}
+
+// RegionsOf are the regions that a load assignment has, in its order; nil for any other resource.
+func RegionsOf(m types.Resource) []string {
+	assignment, _ := m.(*endpointv3.ClusterLoadAssignment)
+	var out []string
+	for _, group := range assignment.GetEndpoints() {
+		if region := group.GetLocality().GetRegion(); !slices.Contains(out, region) {
+			out = append(out, region)
+		}
+	}
+	return out
 }

@@ -13,6 +13,7 @@ package adminv1
 import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	durationpb "google.golang.org/protobuf/types/known/durationpb"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
@@ -1180,6 +1181,7 @@ type StatusResponse struct {
 	Routes  []*Route       `protobuf:"bytes,13,rep,name=routes,proto3" json:"routes,omitempty"`
 	// As ListBreakers gives them, without what tools answered.
 	Breakers      []*Breaker `protobuf:"bytes,14,rep,name=breakers,proto3" json:"breakers,omitempty"`
+	Drains        []*Drain   `protobuf:"bytes,15,rep,name=drains,proto3" json:"drains,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1308,6 +1310,13 @@ func (x *StatusResponse) GetRoutes() []*Route {
 func (x *StatusResponse) GetBreakers() []*Breaker {
 	if x != nil {
 		return x.Breakers
+	}
+	return nil
+}
+
+func (x *StatusResponse) GetDrains() []*Drain {
+	if x != nil {
+		return x.Drains
 	}
 	return nil
 }
@@ -2862,11 +2871,350 @@ func (x *SetBreakerResponse) GetBreakers() []*Breaker {
 	return nil
 }
 
+// Drain is a region or an endpoint that an operator has taken out of service.
+type Drain struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Empty: the region of every server.
+	Server string `protobuf:"bytes,1,opt,name=server,proto3" json:"server,omitempty"`
+	// One of them.
+	Region   string                 `protobuf:"bytes,2,opt,name=region,proto3" json:"region,omitempty"`
+	Endpoint string                 `protobuf:"bytes,3,opt,name=endpoint,proto3" json:"endpoint,omitempty"`
+	Since    *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=since,proto3" json:"since,omitempty"`
+	// When it ends by itself; unset: when it is taken back.
+	Until *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=until,proto3" json:"until,omitempty"`
+	// Until when sessions that are there go on.
+	SessionsUntil *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=sessions_until,json=sessionsUntil,proto3" json:"sessions_until,omitempty"`
+	// Who drained it, and why.
+	By            string `protobuf:"bytes,7,opt,name=by,proto3" json:"by,omitempty"`
+	Reason        string `protobuf:"bytes,8,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Drain) Reset() {
+	*x = Drain{}
+	mi := &file_api_admin_v1_admin_proto_msgTypes[38]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Drain) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Drain) ProtoMessage() {}
+
+func (x *Drain) ProtoReflect() protoreflect.Message {
+	mi := &file_api_admin_v1_admin_proto_msgTypes[38]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Drain.ProtoReflect.Descriptor instead.
+func (*Drain) Descriptor() ([]byte, []int) {
+	return file_api_admin_v1_admin_proto_rawDescGZIP(), []int{38}
+}
+
+func (x *Drain) GetServer() string {
+	if x != nil {
+		return x.Server
+	}
+	return ""
+}
+
+func (x *Drain) GetRegion() string {
+	if x != nil {
+		return x.Region
+	}
+	return ""
+}
+
+func (x *Drain) GetEndpoint() string {
+	if x != nil {
+		return x.Endpoint
+	}
+	return ""
+}
+
+func (x *Drain) GetSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Since
+	}
+	return nil
+}
+
+func (x *Drain) GetUntil() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Until
+	}
+	return nil
+}
+
+func (x *Drain) GetSessionsUntil() *timestamppb.Timestamp {
+	if x != nil {
+		return x.SessionsUntil
+	}
+	return nil
+}
+
+func (x *Drain) GetBy() string {
+	if x != nil {
+		return x.By
+	}
+	return ""
+}
+
+func (x *Drain) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+type ListDrainsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListDrainsRequest) Reset() {
+	*x = ListDrainsRequest{}
+	mi := &file_api_admin_v1_admin_proto_msgTypes[39]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListDrainsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListDrainsRequest) ProtoMessage() {}
+
+func (x *ListDrainsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_api_admin_v1_admin_proto_msgTypes[39]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListDrainsRequest.ProtoReflect.Descriptor instead.
+func (*ListDrainsRequest) Descriptor() ([]byte, []int) {
+	return file_api_admin_v1_admin_proto_rawDescGZIP(), []int{39}
+}
+
+type ListDrainsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// By server, region and endpoint.
+	Drains        []*Drain `protobuf:"bytes,1,rep,name=drains,proto3" json:"drains,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListDrainsResponse) Reset() {
+	*x = ListDrainsResponse{}
+	mi := &file_api_admin_v1_admin_proto_msgTypes[40]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListDrainsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListDrainsResponse) ProtoMessage() {}
+
+func (x *ListDrainsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_api_admin_v1_admin_proto_msgTypes[40]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListDrainsResponse.ProtoReflect.Descriptor instead.
+func (*ListDrainsResponse) Descriptor() ([]byte, []int) {
+	return file_api_admin_v1_admin_proto_rawDescGZIP(), []int{40}
+}
+
+func (x *ListDrainsResponse) GetDrains() []*Drain {
+	if x != nil {
+		return x.Drains
+	}
+	return nil
+}
+
+type SetDrainRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Empty: every server that has the region, or the only one that has the endpoint.
+	Server string `protobuf:"bytes,1,opt,name=server,proto3" json:"server,omitempty"`
+	// The name of a region, else of an endpoint.
+	Target string `protobuf:"bytes,2,opt,name=target,proto3" json:"target,omitempty"`
+	// Take it back.
+	Undrain bool `protobuf:"varint,3,opt,name=undrain,proto3" json:"undrain,omitempty"`
+	// When it ends by itself; unset: when it is taken back.
+	Until *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=until,proto3" json:"until,omitempty"`
+	// How long sessions that are there go on, 0s to 30d; unset: 5m.
+	Sessions *durationpb.Duration `protobuf:"bytes,5,opt,name=sessions,proto3" json:"sessions,omitempty"`
+	// Also where no healthy region is left.
+	Force  bool   `protobuf:"varint,6,opt,name=force,proto3" json:"force,omitempty"`
+	Reason string `protobuf:"bytes,7,opt,name=reason,proto3" json:"reason,omitempty"`
+	// Who a caller without credentials (loopback, unix socket) says it is.
+	Author        string `protobuf:"bytes,8,opt,name=author,proto3" json:"author,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetDrainRequest) Reset() {
+	*x = SetDrainRequest{}
+	mi := &file_api_admin_v1_admin_proto_msgTypes[41]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetDrainRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetDrainRequest) ProtoMessage() {}
+
+func (x *SetDrainRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_api_admin_v1_admin_proto_msgTypes[41]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetDrainRequest.ProtoReflect.Descriptor instead.
+func (*SetDrainRequest) Descriptor() ([]byte, []int) {
+	return file_api_admin_v1_admin_proto_rawDescGZIP(), []int{41}
+}
+
+func (x *SetDrainRequest) GetServer() string {
+	if x != nil {
+		return x.Server
+	}
+	return ""
+}
+
+func (x *SetDrainRequest) GetTarget() string {
+	if x != nil {
+		return x.Target
+	}
+	return ""
+}
+
+func (x *SetDrainRequest) GetUndrain() bool {
+	if x != nil {
+		return x.Undrain
+	}
+	return false
+}
+
+func (x *SetDrainRequest) GetUntil() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Until
+	}
+	return nil
+}
+
+func (x *SetDrainRequest) GetSessions() *durationpb.Duration {
+	if x != nil {
+		return x.Sessions
+	}
+	return nil
+}
+
+func (x *SetDrainRequest) GetForce() bool {
+	if x != nil {
+		return x.Force
+	}
+	return false
+}
+
+func (x *SetDrainRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *SetDrainRequest) GetAuthor() string {
+	if x != nil {
+		return x.Author
+	}
+	return ""
+}
+
+type SetDrainResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// All that there are now.
+	Drains        []*Drain `protobuf:"bytes,1,rep,name=drains,proto3" json:"drains,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetDrainResponse) Reset() {
+	*x = SetDrainResponse{}
+	mi := &file_api_admin_v1_admin_proto_msgTypes[42]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetDrainResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetDrainResponse) ProtoMessage() {}
+
+func (x *SetDrainResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_api_admin_v1_admin_proto_msgTypes[42]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetDrainResponse.ProtoReflect.Descriptor instead.
+func (*SetDrainResponse) Descriptor() ([]byte, []int) {
+	return file_api_admin_v1_admin_proto_rawDescGZIP(), []int{42}
+}
+
+func (x *SetDrainResponse) GetDrains() []*Drain {
+	if x != nil {
+		return x.Drains
+	}
+	return nil
+}
+
 var File_api_admin_v1_admin_proto protoreflect.FileDescriptor
 
 const file_api_admin_v1_admin_proto_rawDesc = "" +
 	"\n" +
-	"\x18api/admin/v1/admin.proto\x12\x11holdfast.admin.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa2\x01\n" +
+	"\x18api/admin/v1/admin.proto\x12\x11holdfast.admin.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa2\x01\n" +
 	"\bResource\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12.\n" +
@@ -2929,7 +3277,7 @@ const file_api_admin_v1_admin_proto_rawDesc = "" +
 	"\x0fHistoryResponse\x129\n" +
 	"\trevisions\x18\x01 \x03(\v2\x1b.holdfast.admin.v1.RevisionR\trevisions\"\x0f\n" +
 	"\rStatusRequest\"\x0e\n" +
-	"\fWatchRequest\"\x9d\x05\n" +
+	"\fWatchRequest\"\xcf\x05\n" +
 	"\x0eStatusResponse\x12\x14\n" +
 	"\x05ready\x18\x01 \x01(\bR\x05ready\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\x12'\n" +
@@ -2945,7 +3293,8 @@ const file_api_admin_v1_admin_proto_rawDesc = "" +
 	"\x05nodes\x18\v \x03(\v2\x17.holdfast.admin.v1.NodeR\x05nodes\x123\n" +
 	"\aservers\x18\f \x03(\v2\x19.holdfast.admin.v1.ServerR\aservers\x120\n" +
 	"\x06routes\x18\r \x03(\v2\x18.holdfast.admin.v1.RouteR\x06routes\x126\n" +
-	"\bbreakers\x18\x0e \x03(\v2\x1a.holdfast.admin.v1.BreakerR\bbreakers\"\xe4\x01\n" +
+	"\bbreakers\x18\x0e \x03(\v2\x1a.holdfast.admin.v1.BreakerR\bbreakers\x120\n" +
+	"\x06drains\x18\x0f \x03(\v2\x18.holdfast.admin.v1.DrainR\x06drains\"\xe4\x01\n" +
 	"\aRollout\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\tR\aversion\x12\x14\n" +
 	"\x05phase\x18\x02 \x01(\tR\x05phase\x120\n" +
@@ -3070,7 +3419,30 @@ const file_api_admin_v1_admin_proto_rawDesc = "" +
 	"\x06author\x18\a \x01(\tR\x06author\x12#\n" +
 	"\runlisted_tool\x18\b \x01(\bR\funlistedTool\"L\n" +
 	"\x12SetBreakerResponse\x126\n" +
-	"\bbreakers\x18\x01 \x03(\v2\x1a.holdfast.admin.v1.BreakerR\bbreakers*B\n" +
+	"\bbreakers\x18\x01 \x03(\v2\x1a.holdfast.admin.v1.BreakerR\bbreakers\"\xa2\x02\n" +
+	"\x05Drain\x12\x16\n" +
+	"\x06server\x18\x01 \x01(\tR\x06server\x12\x16\n" +
+	"\x06region\x18\x02 \x01(\tR\x06region\x12\x1a\n" +
+	"\bendpoint\x18\x03 \x01(\tR\bendpoint\x120\n" +
+	"\x05since\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x120\n" +
+	"\x05until\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x05until\x12A\n" +
+	"\x0esessions_until\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\rsessionsUntil\x12\x0e\n" +
+	"\x02by\x18\a \x01(\tR\x02by\x12\x16\n" +
+	"\x06reason\x18\b \x01(\tR\x06reason\"\x13\n" +
+	"\x11ListDrainsRequest\"F\n" +
+	"\x12ListDrainsResponse\x120\n" +
+	"\x06drains\x18\x01 \x03(\v2\x18.holdfast.admin.v1.DrainR\x06drains\"\x8a\x02\n" +
+	"\x0fSetDrainRequest\x12\x16\n" +
+	"\x06server\x18\x01 \x01(\tR\x06server\x12\x16\n" +
+	"\x06target\x18\x02 \x01(\tR\x06target\x12\x18\n" +
+	"\aundrain\x18\x03 \x01(\bR\aundrain\x120\n" +
+	"\x05until\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x05until\x125\n" +
+	"\bsessions\x18\x05 \x01(\v2\x19.google.protobuf.DurationR\bsessions\x12\x14\n" +
+	"\x05force\x18\x06 \x01(\bR\x05force\x12\x16\n" +
+	"\x06reason\x18\a \x01(\tR\x06reason\x12\x16\n" +
+	"\x06author\x18\b \x01(\tR\x06author\"D\n" +
+	"\x10SetDrainResponse\x120\n" +
+	"\x06drains\x18\x01 \x03(\v2\x18.holdfast.admin.v1.DrainR\x06drains*B\n" +
 	"\x05Owner\x12\x15\n" +
 	"\x11OWNER_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fOWNER_DIRECTORY\x10\x01\x12\r\n" +
@@ -3084,7 +3456,7 @@ const file_api_admin_v1_admin_proto_rawDesc = "" +
 	"\x18BREAKER_HOLD_UNSPECIFIED\x10\x00\x12\x15\n" +
 	"\x11BREAKER_HOLD_OPEN\x10\x01\x12\x17\n" +
 	"\x13BREAKER_HOLD_CLOSED\x10\x02\x12\x15\n" +
-	"\x11BREAKER_HOLD_AUTO\x10\x032\xfb\x06\n" +
+	"\x11BREAKER_HOLD_AUTO\x10\x032\xab\b\n" +
 	"\x05Admin\x12J\n" +
 	"\x05Apply\x12\x1f.holdfast.admin.v1.ApplyRequest\x1a .holdfast.admin.v1.ApplyResponse\x12P\n" +
 	"\bRollback\x12\".holdfast.admin.v1.RollbackRequest\x1a .holdfast.admin.v1.ApplyResponse\x12G\n" +
@@ -3097,7 +3469,10 @@ const file_api_admin_v1_admin_proto_rawDesc = "" +
 	"\aGetNode\x12!.holdfast.admin.v1.GetNodeRequest\x1a\".holdfast.admin.v1.GetNodeResponse\x12_\n" +
 	"\fListBreakers\x12&.holdfast.admin.v1.ListBreakersRequest\x1a'.holdfast.admin.v1.ListBreakersResponse\x12Y\n" +
 	"\n" +
-	"SetBreaker\x12$.holdfast.admin.v1.SetBreakerRequest\x1a%.holdfast.admin.v1.SetBreakerResponseB7Z5github.com/holdfast-mcp/holdfast/api/admin/v1;adminv1b\x06proto3"
+	"SetBreaker\x12$.holdfast.admin.v1.SetBreakerRequest\x1a%.holdfast.admin.v1.SetBreakerResponse\x12Y\n" +
+	"\n" +
+	"ListDrains\x12$.holdfast.admin.v1.ListDrainsRequest\x1a%.holdfast.admin.v1.ListDrainsResponse\x12S\n" +
+	"\bSetDrain\x12\".holdfast.admin.v1.SetDrainRequest\x1a#.holdfast.admin.v1.SetDrainResponseB7Z5github.com/holdfast-mcp/holdfast/api/admin/v1;adminv1b\x06proto3"
 
 var (
 	file_api_admin_v1_admin_proto_rawDescOnce sync.Once
@@ -3112,7 +3487,7 @@ func file_api_admin_v1_admin_proto_rawDescGZIP() []byte {
 }
 
 var file_api_admin_v1_admin_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_api_admin_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 39)
+var file_api_admin_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 44)
 var file_api_admin_v1_admin_proto_goTypes = []any{
 	(Owner)(0),                    // 0: holdfast.admin.v1.Owner
 	(BreakerState)(0),             // 1: holdfast.admin.v1.BreakerState
@@ -3155,19 +3530,25 @@ var file_api_admin_v1_admin_proto_goTypes = []any{
 	(*ListBreakersResponse)(nil),  // 38: holdfast.admin.v1.ListBreakersResponse
 	(*SetBreakerRequest)(nil),     // 39: holdfast.admin.v1.SetBreakerRequest
 	(*SetBreakerResponse)(nil),    // 40: holdfast.admin.v1.SetBreakerResponse
-	nil,                           // 41: holdfast.admin.v1.Node.TypesEntry
-	(*timestamppb.Timestamp)(nil), // 42: google.protobuf.Timestamp
+	(*Drain)(nil),                 // 41: holdfast.admin.v1.Drain
+	(*ListDrainsRequest)(nil),     // 42: holdfast.admin.v1.ListDrainsRequest
+	(*ListDrainsResponse)(nil),    // 43: holdfast.admin.v1.ListDrainsResponse
+	(*SetDrainRequest)(nil),       // 44: holdfast.admin.v1.SetDrainRequest
+	(*SetDrainResponse)(nil),      // 45: holdfast.admin.v1.SetDrainResponse
+	nil,                           // 46: holdfast.admin.v1.Node.TypesEntry
+	(*timestamppb.Timestamp)(nil), // 47: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 48: google.protobuf.Duration
 }
 var file_api_admin_v1_admin_proto_depIdxs = []int32{
 	0,  // 0: holdfast.admin.v1.Resource.owner:type_name -> holdfast.admin.v1.Owner
-	42, // 1: holdfast.admin.v1.Revision.time:type_name -> google.protobuf.Timestamp
+	47, // 1: holdfast.admin.v1.Revision.time:type_name -> google.protobuf.Timestamp
 	4,  // 2: holdfast.admin.v1.ApplyRequest.remove:type_name -> holdfast.admin.v1.ResourceRef
 	5,  // 3: holdfast.admin.v1.ApplyResponse.revision:type_name -> holdfast.admin.v1.Revision
 	4,  // 4: holdfast.admin.v1.GetRequest.ref:type_name -> holdfast.admin.v1.ResourceRef
 	3,  // 5: holdfast.admin.v1.GetResponse.resource:type_name -> holdfast.admin.v1.Resource
 	3,  // 6: holdfast.admin.v1.ListResponse.resources:type_name -> holdfast.admin.v1.Resource
 	5,  // 7: holdfast.admin.v1.HistoryResponse.revisions:type_name -> holdfast.admin.v1.Revision
-	42, // 8: holdfast.admin.v1.StatusResponse.started:type_name -> google.protobuf.Timestamp
+	47, // 8: holdfast.admin.v1.StatusResponse.started:type_name -> google.protobuf.Timestamp
 	5,  // 9: holdfast.admin.v1.StatusResponse.revision:type_name -> holdfast.admin.v1.Revision
 	20, // 10: holdfast.admin.v1.StatusResponse.rollout:type_name -> holdfast.admin.v1.Rollout
 	21, // 11: holdfast.admin.v1.StatusResponse.refused:type_name -> holdfast.admin.v1.Refused
@@ -3177,58 +3558,70 @@ var file_api_admin_v1_admin_proto_depIdxs = []int32{
 	26, // 15: holdfast.admin.v1.StatusResponse.servers:type_name -> holdfast.admin.v1.Server
 	30, // 16: holdfast.admin.v1.StatusResponse.routes:type_name -> holdfast.admin.v1.Route
 	34, // 17: holdfast.admin.v1.StatusResponse.breakers:type_name -> holdfast.admin.v1.Breaker
-	42, // 18: holdfast.admin.v1.Rollout.since:type_name -> google.protobuf.Timestamp
-	42, // 19: holdfast.admin.v1.Refused.at:type_name -> google.protobuf.Timestamp
-	42, // 20: holdfast.admin.v1.Rejected.at:type_name -> google.protobuf.Timestamp
-	42, // 21: holdfast.admin.v1.Node.connected_since:type_name -> google.protobuf.Timestamp
-	42, // 22: holdfast.admin.v1.Node.silent_since:type_name -> google.protobuf.Timestamp
-	41, // 23: holdfast.admin.v1.Node.types:type_name -> holdfast.admin.v1.Node.TypesEntry
-	25, // 24: holdfast.admin.v1.Node.nack:type_name -> holdfast.admin.v1.Nack
-	42, // 25: holdfast.admin.v1.Nack.at:type_name -> google.protobuf.Timestamp
-	27, // 26: holdfast.admin.v1.Server.regions:type_name -> holdfast.admin.v1.Region
-	28, // 27: holdfast.admin.v1.Region.endpoints:type_name -> holdfast.admin.v1.Endpoint
-	29, // 28: holdfast.admin.v1.Endpoint.health:type_name -> holdfast.admin.v1.EndpointHealth
-	23, // 29: holdfast.admin.v1.GetNodeResponse.node:type_name -> holdfast.admin.v1.Node
-	33, // 30: holdfast.admin.v1.GetNodeResponse.resources:type_name -> holdfast.admin.v1.NodeResource
-	1,  // 31: holdfast.admin.v1.Breaker.state:type_name -> holdfast.admin.v1.BreakerState
-	42, // 32: holdfast.admin.v1.Breaker.since:type_name -> google.protobuf.Timestamp
-	42, // 33: holdfast.admin.v1.Breaker.retry_at:type_name -> google.protobuf.Timestamp
-	42, // 34: holdfast.admin.v1.Breaker.until:type_name -> google.protobuf.Timestamp
-	36, // 35: holdfast.admin.v1.ToolVerdicts.recent:type_name -> holdfast.admin.v1.VerdictCounts
-	36, // 36: holdfast.admin.v1.ToolVerdicts.minute:type_name -> holdfast.admin.v1.VerdictCounts
-	34, // 37: holdfast.admin.v1.ListBreakersResponse.breakers:type_name -> holdfast.admin.v1.Breaker
-	35, // 38: holdfast.admin.v1.ListBreakersResponse.verdicts:type_name -> holdfast.admin.v1.ToolVerdicts
-	2,  // 39: holdfast.admin.v1.SetBreakerRequest.hold:type_name -> holdfast.admin.v1.BreakerHold
-	42, // 40: holdfast.admin.v1.SetBreakerRequest.until:type_name -> google.protobuf.Timestamp
-	34, // 41: holdfast.admin.v1.SetBreakerResponse.breakers:type_name -> holdfast.admin.v1.Breaker
-	24, // 42: holdfast.admin.v1.Node.TypesEntry.value:type_name -> holdfast.admin.v1.NodeType
-	6,  // 43: holdfast.admin.v1.Admin.Apply:input_type -> holdfast.admin.v1.ApplyRequest
-	8,  // 44: holdfast.admin.v1.Admin.Rollback:input_type -> holdfast.admin.v1.RollbackRequest
-	9,  // 45: holdfast.admin.v1.Admin.Diff:input_type -> holdfast.admin.v1.DiffRequest
-	11, // 46: holdfast.admin.v1.Admin.Get:input_type -> holdfast.admin.v1.GetRequest
-	13, // 47: holdfast.admin.v1.Admin.List:input_type -> holdfast.admin.v1.ListRequest
-	15, // 48: holdfast.admin.v1.Admin.History:input_type -> holdfast.admin.v1.HistoryRequest
-	17, // 49: holdfast.admin.v1.Admin.Status:input_type -> holdfast.admin.v1.StatusRequest
-	18, // 50: holdfast.admin.v1.Admin.Watch:input_type -> holdfast.admin.v1.WatchRequest
-	31, // 51: holdfast.admin.v1.Admin.GetNode:input_type -> holdfast.admin.v1.GetNodeRequest
-	37, // 52: holdfast.admin.v1.Admin.ListBreakers:input_type -> holdfast.admin.v1.ListBreakersRequest
-	39, // 53: holdfast.admin.v1.Admin.SetBreaker:input_type -> holdfast.admin.v1.SetBreakerRequest
-	7,  // 54: holdfast.admin.v1.Admin.Apply:output_type -> holdfast.admin.v1.ApplyResponse
-	7,  // 55: holdfast.admin.v1.Admin.Rollback:output_type -> holdfast.admin.v1.ApplyResponse
-	10, // 56: holdfast.admin.v1.Admin.Diff:output_type -> holdfast.admin.v1.DiffResponse
-	12, // 57: holdfast.admin.v1.Admin.Get:output_type -> holdfast.admin.v1.GetResponse
-	14, // 58: holdfast.admin.v1.Admin.List:output_type -> holdfast.admin.v1.ListResponse
-	16, // 59: holdfast.admin.v1.Admin.History:output_type -> holdfast.admin.v1.HistoryResponse
-	19, // 60: holdfast.admin.v1.Admin.Status:output_type -> holdfast.admin.v1.StatusResponse
-	19, // 61: holdfast.admin.v1.Admin.Watch:output_type -> holdfast.admin.v1.StatusResponse
-	32, // 62: holdfast.admin.v1.Admin.GetNode:output_type -> holdfast.admin.v1.GetNodeResponse
-	38, // 63: holdfast.admin.v1.Admin.ListBreakers:output_type -> holdfast.admin.v1.ListBreakersResponse
-	40, // 64: holdfast.admin.v1.Admin.SetBreaker:output_type -> holdfast.admin.v1.SetBreakerResponse
-	54, // [54:65] is the sub-list for method output_type
-	43, // [43:54] is the sub-list for method input_type
-	43, // [43:43] is the sub-list for extension type_name
-	43, // [43:43] is the sub-list for extension extendee
-	0,  // [0:43] is the sub-list for field type_name
+	41, // 18: holdfast.admin.v1.StatusResponse.drains:type_name -> holdfast.admin.v1.Drain
+	47, // 19: holdfast.admin.v1.Rollout.since:type_name -> google.protobuf.Timestamp
+	47, // 20: holdfast.admin.v1.Refused.at:type_name -> google.protobuf.Timestamp
+	47, // 21: holdfast.admin.v1.Rejected.at:type_name -> google.protobuf.Timestamp
+	47, // 22: holdfast.admin.v1.Node.connected_since:type_name -> google.protobuf.Timestamp
+	47, // 23: holdfast.admin.v1.Node.silent_since:type_name -> google.protobuf.Timestamp
+	46, // 24: holdfast.admin.v1.Node.types:type_name -> holdfast.admin.v1.Node.TypesEntry
+	25, // 25: holdfast.admin.v1.Node.nack:type_name -> holdfast.admin.v1.Nack
+	47, // 26: holdfast.admin.v1.Nack.at:type_name -> google.protobuf.Timestamp
+	27, // 27: holdfast.admin.v1.Server.regions:type_name -> holdfast.admin.v1.Region
+	28, // 28: holdfast.admin.v1.Region.endpoints:type_name -> holdfast.admin.v1.Endpoint
+	29, // 29: holdfast.admin.v1.Endpoint.health:type_name -> holdfast.admin.v1.EndpointHealth
+	23, // 30: holdfast.admin.v1.GetNodeResponse.node:type_name -> holdfast.admin.v1.Node
+	33, // 31: holdfast.admin.v1.GetNodeResponse.resources:type_name -> holdfast.admin.v1.NodeResource
+	1,  // 32: holdfast.admin.v1.Breaker.state:type_name -> holdfast.admin.v1.BreakerState
+	47, // 33: holdfast.admin.v1.Breaker.since:type_name -> google.protobuf.Timestamp
+	47, // 34: holdfast.admin.v1.Breaker.retry_at:type_name -> google.protobuf.Timestamp
+	47, // 35: holdfast.admin.v1.Breaker.until:type_name -> google.protobuf.Timestamp
+	36, // 36: holdfast.admin.v1.ToolVerdicts.recent:type_name -> holdfast.admin.v1.VerdictCounts
+	36, // 37: holdfast.admin.v1.ToolVerdicts.minute:type_name -> holdfast.admin.v1.VerdictCounts
+	34, // 38: holdfast.admin.v1.ListBreakersResponse.breakers:type_name -> holdfast.admin.v1.Breaker
+	35, // 39: holdfast.admin.v1.ListBreakersResponse.verdicts:type_name -> holdfast.admin.v1.ToolVerdicts
+	2,  // 40: holdfast.admin.v1.SetBreakerRequest.hold:type_name -> holdfast.admin.v1.BreakerHold
+	47, // 41: holdfast.admin.v1.SetBreakerRequest.until:type_name -> google.protobuf.Timestamp
+	34, // 42: holdfast.admin.v1.SetBreakerResponse.breakers:type_name -> holdfast.admin.v1.Breaker
+	47, // 43: holdfast.admin.v1.Drain.since:type_name -> google.protobuf.Timestamp
+	47, // 44: holdfast.admin.v1.Drain.until:type_name -> google.protobuf.Timestamp
+	47, // 45: holdfast.admin.v1.Drain.sessions_until:type_name -> google.protobuf.Timestamp
+	41, // 46: holdfast.admin.v1.ListDrainsResponse.drains:type_name -> holdfast.admin.v1.Drain
+	47, // 47: holdfast.admin.v1.SetDrainRequest.until:type_name -> google.protobuf.Timestamp
+	48, // 48: holdfast.admin.v1.SetDrainRequest.sessions:type_name -> google.protobuf.Duration
+	41, // 49: holdfast.admin.v1.SetDrainResponse.drains:type_name -> holdfast.admin.v1.Drain
+	24, // 50: holdfast.admin.v1.Node.TypesEntry.value:type_name -> holdfast.admin.v1.NodeType
+	6,  // 51: holdfast.admin.v1.Admin.Apply:input_type -> holdfast.admin.v1.ApplyRequest
+	8,  // 52: holdfast.admin.v1.Admin.Rollback:input_type -> holdfast.admin.v1.RollbackRequest
+	9,  // 53: holdfast.admin.v1.Admin.Diff:input_type -> holdfast.admin.v1.DiffRequest
+	11, // 54: holdfast.admin.v1.Admin.Get:input_type -> holdfast.admin.v1.GetRequest
+	13, // 55: holdfast.admin.v1.Admin.List:input_type -> holdfast.admin.v1.ListRequest
+	15, // 56: holdfast.admin.v1.Admin.History:input_type -> holdfast.admin.v1.HistoryRequest
+	17, // 57: holdfast.admin.v1.Admin.Status:input_type -> holdfast.admin.v1.StatusRequest
+	18, // 58: holdfast.admin.v1.Admin.Watch:input_type -> holdfast.admin.v1.WatchRequest
+	31, // 59: holdfast.admin.v1.Admin.GetNode:input_type -> holdfast.admin.v1.GetNodeRequest
+	37, // 60: holdfast.admin.v1.Admin.ListBreakers:input_type -> holdfast.admin.v1.ListBreakersRequest
+	39, // 61: holdfast.admin.v1.Admin.SetBreaker:input_type -> holdfast.admin.v1.SetBreakerRequest
+	42, // 62: holdfast.admin.v1.Admin.ListDrains:input_type -> holdfast.admin.v1.ListDrainsRequest
+	44, // 63: holdfast.admin.v1.Admin.SetDrain:input_type -> holdfast.admin.v1.SetDrainRequest
+	7,  // 64: holdfast.admin.v1.Admin.Apply:output_type -> holdfast.admin.v1.ApplyResponse
+	7,  // 65: holdfast.admin.v1.Admin.Rollback:output_type -> holdfast.admin.v1.ApplyResponse
+	10, // 66: holdfast.admin.v1.Admin.Diff:output_type -> holdfast.admin.v1.DiffResponse
+	12, // 67: holdfast.admin.v1.Admin.Get:output_type -> holdfast.admin.v1.GetResponse
+	14, // 68: holdfast.admin.v1.Admin.List:output_type -> holdfast.admin.v1.ListResponse
+	16, // 69: holdfast.admin.v1.Admin.History:output_type -> holdfast.admin.v1.HistoryResponse
+	19, // 70: holdfast.admin.v1.Admin.Status:output_type -> holdfast.admin.v1.StatusResponse
+	19, // 71: holdfast.admin.v1.Admin.Watch:output_type -> holdfast.admin.v1.StatusResponse
+	32, // 72: holdfast.admin.v1.Admin.GetNode:output_type -> holdfast.admin.v1.GetNodeResponse
+	38, // 73: holdfast.admin.v1.Admin.ListBreakers:output_type -> holdfast.admin.v1.ListBreakersResponse
+	40, // 74: holdfast.admin.v1.Admin.SetBreaker:output_type -> holdfast.admin.v1.SetBreakerResponse
+	43, // 75: holdfast.admin.v1.Admin.ListDrains:output_type -> holdfast.admin.v1.ListDrainsResponse
+	45, // 76: holdfast.admin.v1.Admin.SetDrain:output_type -> holdfast.admin.v1.SetDrainResponse
+	64, // [64:77] is the sub-list for method output_type
+	51, // [51:64] is the sub-list for method input_type
+	51, // [51:51] is the sub-list for extension type_name
+	51, // [51:51] is the sub-list for extension extendee
+	0,  // [0:51] is the sub-list for field type_name
 }
 
 func init() { file_api_admin_v1_admin_proto_init() }
@@ -3242,7 +3635,7 @@ func file_api_admin_v1_admin_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_api_admin_v1_admin_proto_rawDesc), len(file_api_admin_v1_admin_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   39,
+			NumMessages:   44,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

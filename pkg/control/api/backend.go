@@ -12,7 +12,7 @@ import (
 // configuration: sizes, single-line texts, names that are there at all, percentages.
 // What is left to check is whether they make sense now.
 //
-// All methods are called concurrently, but for Apply, Rollback and SetBreaker: of
+// All methods are called concurrently, but for Apply, Rollback, SetBreaker and SetDrain: of
 // those there is one at a time. They follow ctx, which ends when the caller goes away: until the
 // new revision is kept, that leaves everything as it was; from then on it changes nothing.
 //
@@ -43,6 +43,10 @@ type Backend interface {
 	ListBreakers(ctx context.Context, request *adminv1.ListBreakersRequest) (*adminv1.ListBreakersResponse, error)
 	// SetBreaker follows the RPC. author is as for Apply.
 	SetBreaker(ctx context.Context, request *adminv1.SetBreakerRequest, author string) (*adminv1.SetBreakerResponse, error)
+	// ListDrains follows the RPC.
+	ListDrains(ctx context.Context, request *adminv1.ListDrainsRequest) (*adminv1.ListDrainsResponse, error)
+	// SetDrain follows the RPC. author is as for Apply.
+	SetDrain(ctx context.Context, request *adminv1.SetDrainRequest, author string) (*adminv1.SetDrainResponse, error)
 }
 
 // Errors of a Backend that belong to no other package; see CodeOf for the others.
@@ -56,6 +60,8 @@ var (
 	ErrTooLarge = errors.New("too large")
 	// ErrNoRevision: no valid configuration has been given yet.
 	ErrNoRevision = errors.New("there is no valid revision yet")
+	// ErrNothingLeft: a drain would leave no healthy region.
+	ErrNothingLeft = errors.New("no healthy region would be left")
 	// ErrStopping: nothing is begun any more.
 	ErrStopping = errors.New("the control plane is stopping")
 )

@@ -94,13 +94,14 @@ func (k kind) role() Role {
 // not served.
 func kindOf(path string) (kind, bool) {
 	switch path {
-	case adminv1connect.AdminApplyProcedure, adminv1connect.AdminRollbackProcedure, adminv1connect.AdminSetBreakerProcedure:
+	case adminv1connect.AdminApplyProcedure, adminv1connect.AdminRollbackProcedure, adminv1connect.AdminSetBreakerProcedure,
+		adminv1connect.AdminSetDrainProcedure:
 		return writing, true
 	case adminv1connect.AdminWatchProcedure:
 		return watching, true
 	case adminv1connect.AdminDiffProcedure, adminv1connect.AdminGetProcedure, adminv1connect.AdminListProcedure,
 		adminv1connect.AdminHistoryProcedure, adminv1connect.AdminStatusProcedure, adminv1connect.AdminGetNodeProcedure,
-		adminv1connect.AdminListBreakersProcedure:
+		adminv1connect.AdminListBreakersProcedure, adminv1connect.AdminListDrainsProcedure:
 		return reading, true
 	default:
 		return 0, false

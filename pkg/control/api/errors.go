@@ -9,6 +9,7 @@ import (
 	"connectrpc.com/connect"
 
 	"github.com/holdfast-mcp/holdfast/pkg/config"
+	"github.com/holdfast-mcp/holdfast/pkg/control/drains"
 	"github.com/holdfast-mcp/holdfast/pkg/control/outcomes"
 	"github.com/holdfast-mcp/holdfast/pkg/control/revisions"
 	"github.com/holdfast-mcp/holdfast/pkg/control/store"
@@ -24,8 +25,8 @@ const (
 // CodeOf tells which code of RPC an error of a Backend is:
 //
 //	INVALID_ARGUMENT     config.Problems, config.ErrEmpty, ErrInvalid
-//	FAILED_PRECONDITION  revisions.ErrStale, revisions.ErrOwner, outcomes.ErrNoOverride
-//	RESOURCE_EXHAUSTED   store.ErrNoSpace, ErrTooLarge, outcomes.ErrTooMany
+//	FAILED_PRECONDITION  revisions.ErrStale, revisions.ErrOwner, outcomes.ErrNoOverride, drains.ErrNone, ErrNothingLeft
+//	RESOURCE_EXHAUSTED   store.ErrNoSpace, ErrTooLarge, outcomes.ErrTooMany, drains.ErrTooMany
 //	NOT_FOUND            revisions.ErrNotFound, store.ErrNotFound, ErrUnknown
 //	UNAVAILABLE          ErrNoRevision, ErrStopping
 //	CANCELED             context.Canceled
@@ -46,9 +47,9 @@ func CodeOf(err error) connect.Code {
 	switch {
 	case errors.As(err, &problems), is(config.ErrEmpty, ErrInvalid):
 		return connect.CodeInvalidArgument
-	case is(revisions.ErrStale, revisions.ErrOwner, outcomes.ErrNoOverride):
+	case is(revisions.ErrStale, revisions.ErrOwner, outcomes.ErrNoOverride, drains.ErrNone, ErrNothingLeft):
 		return connect.CodeFailedPrecondition
-	case is(store.ErrNoSpace, ErrTooLarge, outcomes.ErrTooMany):
+	case is(store.ErrNoSpace, ErrTooLarge, outcomes.ErrTooMany, drains.ErrTooMany):
 		return connect.CodeResourceExhausted
 	case is(revisions.ErrNotFound, store.ErrNotFound, ErrUnknown):
 		return connect.CodeNotFound

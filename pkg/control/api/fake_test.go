@@ -23,7 +23,7 @@ type fake struct {
 	limits []uint32
 	// updates go to the watchers after the first status.
 	updates chan *adminv1.StatusResponse
-	// held are the authors of SetBreaker.
+	// held are the authors of SetBreaker and SetDrain.
 	held    []string
 	nothing bool
 }
@@ -136,4 +136,15 @@ func (f *fake) SetBreaker(_ context.Context, r *adminv1.SetBreakerRequest, autho
 	defer f.mu.Unlock()
 	f.held = append(f.held, author)
 	return &adminv1.SetBreakerResponse{Breakers: []*adminv1.Breaker{{Server: r.GetServer(), By: author}}}, f.fail
+}
+
+func (f *fake) ListDrains(context.Context, *adminv1.ListDrainsRequest) (*adminv1.ListDrainsResponse, error) {
+	return &adminv1.ListDrainsResponse{Drains: []*adminv1.Drain{{Region: "asia-south1"}}}, f.enter()
+}
+
+func (f *fake) SetDrain(_ context.Context, r *adminv1.SetDrainRequest, author string) (*adminv1.SetDrainResponse, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.held = append(f.held, author)
+	return &adminv1.SetDrainResponse{Drains: []*adminv1.Drain{{Region: r.GetTarget(), By: author}}}, f.fail
 }

@@ -14,6 +14,7 @@ import (
 
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	adminv1 "github.com/holdfast-mcp/holdfast/api/admin/v1"
@@ -202,4 +203,12 @@ func FuzzSetBreaker(f *testing.F) {
 		Server: "orders", Tool: "get_order", Region: "asia-south1", Hold: adminv1.BreakerHold_BREAKER_HOLD_OPEN,
 		Until: timestamppb.New(time.Unix(1e9, 0)), Reason: "why", Author: "asha", UnlistedTool: true,
 	}, &adminv1.SetBreakerRequest{Server: "orders", Tool: "get_order", Hold: adminv1.BreakerHold_BREAKER_HOLD_AUTO})
+}
+
+func FuzzListDrains(f *testing.F) { fuzzMethod(f, "ListDrains", &adminv1.ListDrainsRequest{}) }
+
+func FuzzSetDrain(f *testing.F) {
+	fuzzMethod(f, "SetDrain", &adminv1.SetDrainRequest{
+		Server: "orders", Target: "asia-south1", Until: timestamppb.New(time.Unix(1e9, 0)), Sessions: durationpb.New(time.Minute), Force: true, Reason: "why", Author: "asha",
+	}, &adminv1.SetDrainRequest{Target: "asia-south1", Undrain: true})
 }

@@ -118,6 +118,9 @@ func kindSchema(f protoreflect.FieldDescriptor) schema {
 		if strings.HasPrefix(string(f.Message().FullName()), "google.protobuf.Timestamp") {
 			return schema{Type: "string", Format: "date-time"}
 		}
+		if f.Message().FullName() == "google.protobuf.Duration" {
+			return schema{Type: "string"}
+		}
 		return schema{Ref: reference(f.Message())}
 	default:
 		return schema{Type: "a kind that this test does not know: " + f.Kind().String()}

@@ -518,6 +518,152 @@ func (x *SavedProposal) GetCanaryPercent() uint32 {
 	return 0
 }
 
+// SavedDrains is what operators have taken out of service.
+type SavedDrains struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Drains        []*SavedDrain          `protobuf:"bytes,1,rep,name=drains,proto3" json:"drains,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SavedDrains) Reset() {
+	*x = SavedDrains{}
+	mi := &file_pkg_control_state_state_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SavedDrains) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SavedDrains) ProtoMessage() {}
+
+func (x *SavedDrains) ProtoReflect() protoreflect.Message {
+	mi := &file_pkg_control_state_state_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SavedDrains.ProtoReflect.Descriptor instead.
+func (*SavedDrains) Descriptor() ([]byte, []int) {
+	return file_pkg_control_state_state_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *SavedDrains) GetDrains() []*SavedDrain {
+	if x != nil {
+		return x.Drains
+	}
+	return nil
+}
+
+// SavedDrain has the times in nanoseconds since 1970; 0: none.
+type SavedDrain struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Server        string                 `protobuf:"bytes,1,opt,name=server,proto3" json:"server,omitempty"`
+	Region        string                 `protobuf:"bytes,2,opt,name=region,proto3" json:"region,omitempty"`
+	Endpoint      string                 `protobuf:"bytes,3,opt,name=endpoint,proto3" json:"endpoint,omitempty"`
+	Since         int64                  `protobuf:"varint,4,opt,name=since,proto3" json:"since,omitempty"`
+	Until         int64                  `protobuf:"varint,5,opt,name=until,proto3" json:"until,omitempty"`
+	SessionsUntil int64                  `protobuf:"varint,6,opt,name=sessions_until,json=sessionsUntil,proto3" json:"sessions_until,omitempty"`
+	By            string                 `protobuf:"bytes,7,opt,name=by,proto3" json:"by,omitempty"`
+	Reason        string                 `protobuf:"bytes,8,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SavedDrain) Reset() {
+	*x = SavedDrain{}
+	mi := &file_pkg_control_state_state_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SavedDrain) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SavedDrain) ProtoMessage() {}
+
+func (x *SavedDrain) ProtoReflect() protoreflect.Message {
+	mi := &file_pkg_control_state_state_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SavedDrain.ProtoReflect.Descriptor instead.
+func (*SavedDrain) Descriptor() ([]byte, []int) {
+	return file_pkg_control_state_state_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *SavedDrain) GetServer() string {
+	if x != nil {
+		return x.Server
+	}
+	return ""
+}
+
+func (x *SavedDrain) GetRegion() string {
+	if x != nil {
+		return x.Region
+	}
+	return ""
+}
+
+func (x *SavedDrain) GetEndpoint() string {
+	if x != nil {
+		return x.Endpoint
+	}
+	return ""
+}
+
+func (x *SavedDrain) GetSince() int64 {
+	if x != nil {
+		return x.Since
+	}
+	return 0
+}
+
+func (x *SavedDrain) GetUntil() int64 {
+	if x != nil {
+		return x.Until
+	}
+	return 0
+}
+
+func (x *SavedDrain) GetSessionsUntil() int64 {
+	if x != nil {
+		return x.SessionsUntil
+	}
+	return 0
+}
+
+func (x *SavedDrain) GetBy() string {
+	if x != nil {
+		return x.By
+	}
+	return ""
+}
+
+func (x *SavedDrain) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
 // SavedOverrides is what operators say about breakers.
 type SavedOverrides struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -528,7 +674,7 @@ type SavedOverrides struct {
 
 func (x *SavedOverrides) Reset() {
 	*x = SavedOverrides{}
-	mi := &file_pkg_control_state_state_proto_msgTypes[8]
+	mi := &file_pkg_control_state_state_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -540,7 +686,7 @@ func (x *SavedOverrides) String() string {
 func (*SavedOverrides) ProtoMessage() {}
 
 func (x *SavedOverrides) ProtoReflect() protoreflect.Message {
-	mi := &file_pkg_control_state_state_proto_msgTypes[8]
+	mi := &file_pkg_control_state_state_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -553,7 +699,7 @@ func (x *SavedOverrides) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SavedOverrides.ProtoReflect.Descriptor instead.
 func (*SavedOverrides) Descriptor() ([]byte, []int) {
-	return file_pkg_control_state_state_proto_rawDescGZIP(), []int{8}
+	return file_pkg_control_state_state_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *SavedOverrides) GetOverrides() []*v1.Override {
@@ -601,7 +747,19 @@ const file_pkg_control_state_state_proto_rawDesc = "" +
 	"\rSavedProposal\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\tR\aversion\x12\x16\n" +
 	"\x06atomic\x18\x02 \x01(\bR\x06atomic\x12%\n" +
-	"\x0ecanary_percent\x18\x03 \x01(\rR\rcanaryPercent\"M\n" +
+	"\x0ecanary_percent\x18\x03 \x01(\rR\rcanaryPercent\"I\n" +
+	"\vSavedDrains\x12:\n" +
+	"\x06drains\x18\x01 \x03(\v2\".holdfast.control.state.SavedDrainR\x06drains\"\xd3\x01\n" +
+	"\n" +
+	"SavedDrain\x12\x16\n" +
+	"\x06server\x18\x01 \x01(\tR\x06server\x12\x16\n" +
+	"\x06region\x18\x02 \x01(\tR\x06region\x12\x1a\n" +
+	"\bendpoint\x18\x03 \x01(\tR\bendpoint\x12\x14\n" +
+	"\x05since\x18\x04 \x01(\x03R\x05since\x12\x14\n" +
+	"\x05until\x18\x05 \x01(\x03R\x05until\x12%\n" +
+	"\x0esessions_until\x18\x06 \x01(\x03R\rsessionsUntil\x12\x0e\n" +
+	"\x02by\x18\a \x01(\tR\x02by\x12\x16\n" +
+	"\x06reason\x18\b \x01(\tR\x06reason\"M\n" +
 	"\x0eSavedOverrides\x12;\n" +
 	"\toverrides\x18\x01 \x03(\v2\x1d.holdfast.outcome.v1.OverrideR\toverridesB:Z8github.com/holdfast-mcp/holdfast/pkg/control/state;stateb\x06proto3"
 
@@ -617,7 +775,7 @@ func file_pkg_control_state_state_proto_rawDescGZIP() []byte {
 	return file_pkg_control_state_state_proto_rawDescData
 }
 
-var file_pkg_control_state_state_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
+var file_pkg_control_state_state_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
 var file_pkg_control_state_state_proto_goTypes = []any{
 	(*Saved)(nil),          // 0: holdfast.control.state.Saved
 	(*SavedRevision)(nil),  // 1: holdfast.control.state.SavedRevision
@@ -627,8 +785,10 @@ var file_pkg_control_state_state_proto_goTypes = []any{
 	(*Record)(nil),         // 5: holdfast.control.state.Record
 	(*SavedNode)(nil),      // 6: holdfast.control.state.SavedNode
 	(*SavedProposal)(nil),  // 7: holdfast.control.state.SavedProposal
-	(*SavedOverrides)(nil), // 8: holdfast.control.state.SavedOverrides
-	(*v1.Override)(nil),    // 9: holdfast.outcome.v1.Override
+	(*SavedDrains)(nil),    // 8: holdfast.control.state.SavedDrains
+	(*SavedDrain)(nil),     // 9: holdfast.control.state.SavedDrain
+	(*SavedOverrides)(nil), // 10: holdfast.control.state.SavedOverrides
+	(*v1.Override)(nil),    // 11: holdfast.outcome.v1.Override
 }
 var file_pkg_control_state_state_proto_depIdxs = []int32{
 	1,  // 0: holdfast.control.state.Saved.revisions:type_name -> holdfast.control.state.SavedRevision
@@ -641,12 +801,13 @@ var file_pkg_control_state_state_proto_depIdxs = []int32{
 	5,  // 7: holdfast.control.state.SavedRegion.routes:type_name -> holdfast.control.state.Record
 	4,  // 8: holdfast.control.state.SavedGroup.resources:type_name -> holdfast.control.state.SavedResource
 	5,  // 9: holdfast.control.state.SavedResource.body:type_name -> holdfast.control.state.Record
-	9,  // 10: holdfast.control.state.SavedOverrides.overrides:type_name -> holdfast.outcome.v1.Override
-	11, // [11:11] is the sub-list for method output_type
-	11, // [11:11] is the sub-list for method input_type
-	11, // [11:11] is the sub-list for extension type_name
-	11, // [11:11] is the sub-list for extension extendee
-	0,  // [0:11] is the sub-list for field type_name
+	9,  // 10: holdfast.control.state.SavedDrains.drains:type_name -> holdfast.control.state.SavedDrain
+	11, // 11: holdfast.control.state.SavedOverrides.overrides:type_name -> holdfast.outcome.v1.Override
+	12, // [12:12] is the sub-list for method output_type
+	12, // [12:12] is the sub-list for method input_type
+	12, // [12:12] is the sub-list for extension type_name
+	12, // [12:12] is the sub-list for extension extendee
+	0,  // [0:12] is the sub-list for field type_name
 }
 
 func init() { file_pkg_control_state_state_proto_init() }
@@ -660,7 +821,7 @@ func file_pkg_control_state_state_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_pkg_control_state_state_proto_rawDesc), len(file_pkg_control_state_state_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   9,
+			NumMessages:   11,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

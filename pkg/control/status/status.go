@@ -36,6 +36,24 @@ type Status struct {
 	Routes []Route `json:"routes,omitempty"`
 	// Breakers that are not closed, or that an operator holds, in order of server, tool and region.
 	Breakers []Breaker `json:"breakers,omitempty"`
+	// Drains are what operators have taken out of service, in order of server, region and endpoint.
+	Drains []Drain `json:"drains,omitempty"`
+}
+
+// Drain is a region or an endpoint that an operator has taken out of service.
+type Drain struct {
+	// Server is empty for a region of every server. One of Region and Endpoint is set.
+	Server   string `json:"server,omitempty"`
+	Region   string `json:"region,omitempty"`
+	Endpoint string `json:"endpoint,omitempty"`
+	// Since when, and when it ends by itself; absent: when it is taken back.
+	Since time.Time  `json:"since"`
+	Until *time.Time `json:"until,omitempty"`
+	// SessionsUntil is when its sessions end.
+	SessionsUntil time.Time `json:"sessionsUntil"`
+	// By whom, and why.
+	By     string `json:"by"`
+	Reason string `json:"reason,omitempty"`
 }
 
 // Head is a revision of the history.

@@ -59,6 +59,10 @@ const (
 	AdminListBreakersProcedure = "/holdfast.admin.v1.Admin/ListBreakers"
 	// AdminSetBreakerProcedure is the fully-qualified name of the Admin's SetBreaker RPC.
 	AdminSetBreakerProcedure = "/holdfast.admin.v1.Admin/SetBreaker"
+	// AdminListDrainsProcedure is the fully-qualified name of the Admin's ListDrains RPC.
+	AdminListDrainsProcedure = "/holdfast.admin.v1.Admin/ListDrains"
+	// AdminSetDrainProcedure is the fully-qualified name of the Admin's SetDrain RPC.
+	AdminSetDrainProcedure = "/holdfast.admin.v1.Admin/SetDrain"
 )
 
 // AdminClient is a client for the holdfast.admin.v1.Admin service.
@@ -103,6 +107,18 @@ type AdminClient interface {
 	//	FAILED_PRECONDITION BREAKER_HOLD_AUTO where nobody holds it,
 	//	RESOURCE_EXHAUSTED  1024 are held already, or the disk is full.
 	SetBreaker(context.Context, *v1.SetBreakerRequest) (*v1.SetBreakerResponse, error)
+	// ListDrains gives what operators have taken out of service.
+	ListDrains(context.Context, *v1.ListDrainsRequest) (*v1.ListDrainsResponse, error)
+	// SetDrain takes a region or an endpoint out of service: nothing new begins there, what is under way
+	// ends, sessions go on for a while and then end. Or it takes that back. It is kept before any Envoy
+	// hears of it, and survives restarts. The error is
+	//
+	//	NOT_FOUND           there is no such server, region or endpoint,
+	//	INVALID_ARGUMENT    until is over, or the name means more than one endpoint,
+	//	FAILED_PRECONDITION no healthy region would be left, and force is not set; or undrain where
+	//	                    nothing is drained,
+	//	RESOURCE_EXHAUSTED  1024 are drained already, or the disk is full.
+	SetDrain(context.Context, *v1.SetDrainRequest) (*v1.SetDrainResponse, error)
 }
 
 // NewAdminClient constructs a client for the holdfast.admin.v1.Admin service. By default, it uses
@@ -182,6 +198,18 @@ func NewAdminClient(httpClient connect.HTTPClient, baseURL string, opts ...conne
 			connect.WithSchema(adminMethods.ByName("SetBreaker")),
 			connect.WithClientOptions(opts...),
 		),
+		listDrains: connect.NewClient[v1.ListDrainsRequest, v1.ListDrainsResponse](
+			httpClient,
+			baseURL+AdminListDrainsProcedure,
+			connect.WithSchema(adminMethods.ByName("ListDrains")),
+			connect.WithClientOptions(opts...),
+		),
+		setDrain: connect.NewClient[v1.SetDrainRequest, v1.SetDrainResponse](
+			httpClient,
+			baseURL+AdminSetDrainProcedure,
+			connect.WithSchema(adminMethods.ByName("SetDrain")),
+			connect.WithClientOptions(opts...),
+		),
 	}
 }
 
@@ -198,6 +226,8 @@ type adminClient struct {
 	getNode      *connect.Client[v1.GetNodeRequest, v1.GetNodeResponse]
 	listBreakers *connect.Client[v1.ListBreakersRequest, v1.ListBreakersResponse]
 	setBreaker   *connect.Client[v1.SetBreakerRequest, v1.SetBreakerResponse]
+	listDrains   *connect.Client[v1.ListDrainsRequest, v1.ListDrainsResponse]
+	setDrain     *connect.Client[v1.SetDrainRequest, v1.SetDrainResponse]
 }
 
 // Apply calls holdfast.admin.v1.Admin.Apply.
@@ -295,6 +325,24 @@ func (c *adminClient) SetBreaker(ctx context.Context, req *v1.SetBreakerRequest)
 	return nil, err
 }
 
+// ListDrains calls holdfast.admin.v1.Admin.ListDrains.
+func (c *adminClient) ListDrains(ctx context.Context, req *v1.ListDrainsRequest) (*v1.ListDrainsResponse, error) {
+	response, err := c.listDrains.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// SetDrain calls holdfast.admin.v1.Admin.SetDrain.
+func (c *adminClient) SetDrain(ctx context.Context, req *v1.SetDrainRequest) (*v1.SetDrainResponse, error) {
+	response, err := c.setDrain.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
 // AdminHandler is an implementation of the holdfast.admin.v1.Admin service.
 type AdminHandler interface {
 	// Apply makes a revision out of the newest one and the given documents. With
@@ -337,6 +385,18 @@ type AdminHandler interface {
 	//	FAILED_PRECONDITION BREAKER_HOLD_AUTO where nobody holds it,
 	//	RESOURCE_EXHAUSTED  1024 are held already, or the disk is full.
 	SetBreaker(context.Context, *v1.SetBreakerRequest) (*v1.SetBreakerResponse, error)
+	// ListDrains gives what operators have taken out of service.
+	ListDrains(context.Context, *v1.ListDrainsRequest) (*v1.ListDrainsResponse, error)
+	// SetDrain takes a region or an endpoint out of service: nothing new begins there, what is under way
+	// ends, sessions go on for a while and then end. Or it takes that back. It is kept before any Envoy
+	// hears of it, and survives restarts. The error is
+	//
+	//	NOT_FOUND           there is no such server, region or endpoint,
+	//	INVALID_ARGUMENT    until is over, or the name means more than one endpoint,
+	//	FAILED_PRECONDITION no healthy region would be left, and force is not set; or undrain where
+	//	                    nothing is drained,
+	//	RESOURCE_EXHAUSTED  1024 are drained already, or the disk is full.
+	SetDrain(context.Context, *v1.SetDrainRequest) (*v1.SetDrainResponse, error)
 }
 
 // NewAdminHandler builds an HTTP handler from the service implementation. It returns the path on
@@ -412,6 +472,18 @@ func NewAdminHandler(svc AdminHandler, opts ...connect.HandlerOption) (string, h
 		connect.WithSchema(adminMethods.ByName("SetBreaker")),
 		connect.WithHandlerOptions(opts...),
 	)
+	adminListDrainsHandler := connect.NewUnaryHandlerSimple(
+		AdminListDrainsProcedure,
+		svc.ListDrains,
+		connect.WithSchema(adminMethods.ByName("ListDrains")),
+		connect.WithHandlerOptions(opts...),
+	)
+	adminSetDrainHandler := connect.NewUnaryHandlerSimple(
+		AdminSetDrainProcedure,
+		svc.SetDrain,
+		connect.WithSchema(adminMethods.ByName("SetDrain")),
+		connect.WithHandlerOptions(opts...),
+	)
 	return "/holdfast.admin.v1.Admin/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case AdminApplyProcedure:
@@ -436,6 +508,10 @@ func NewAdminHandler(svc AdminHandler, opts ...connect.HandlerOption) (string, h
 			adminListBreakersHandler.ServeHTTP(w, r)
 		case AdminSetBreakerProcedure:
 			adminSetBreakerHandler.ServeHTTP(w, r)
+		case AdminListDrainsProcedure:
+			adminListDrainsHandler.ServeHTTP(w, r)
+		case AdminSetDrainProcedure:
+			adminSetDrainHandler.ServeHTTP(w, r)
 		default:
 			http.NotFound(w, r)
 		}
@@ -487,4 +563,12 @@ func (UnimplementedAdminHandler) ListBreakers(context.Context, *v1.ListBreakersR
 
 func (UnimplementedAdminHandler) SetBreaker(context.Context, *v1.SetBreakerRequest) (*v1.SetBreakerResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("holdfast.admin.v1.Admin.SetBreaker is not implemented"))
+}
+
+func (UnimplementedAdminHandler) ListDrains(context.Context, *v1.ListDrainsRequest) (*v1.ListDrainsResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("holdfast.admin.v1.Admin.ListDrains is not implemented"))
+}
+
+func (UnimplementedAdminHandler) SetDrain(context.Context, *v1.SetDrainRequest) (*v1.SetDrainResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("holdfast.admin.v1.Admin.SetDrain is not implemented"))
 }
