@@ -332,11 +332,17 @@ type Count struct {
 	// 2^i milliseconds, the last one all that took longer; at most 17 buckets.
 	Latency []uint32 `protobuf:"varint,9,rep,packed,name=latency,proto3" json:"latency,omitempty"`
 	// Keyed hashes of the callers whose calls failed, and of those whose calls did
-	// not; at most 8 of each, since it only matters whether there are two.
+	// not; at most 8 of each, since it only matters whether there are two. The first one whose calls failed is
+	// the one that failed_surplus is about.
 	FailedPrincipals []uint64 `protobuf:"fixed64,10,rep,packed,name=failed_principals,json=failedPrincipals,proto3" json:"failed_principals,omitempty"`
 	GoodPrincipals   []uint64 `protobuf:"fixed64,11,rep,packed,name=good_principals,json=goodPrincipals,proto3" json:"good_principals,omitempty"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
+	// By how much the failures of one caller outnumber those of all others together, at most; 0 where
+	// they do not.
+	FailedSurplus uint32 `protobuf:"varint,12,opt,name=failed_surplus,json=failedSurplus,proto3" json:"failed_surplus,omitempty"`
+	// How many of the calls that failed, of late, have then succeeded in another region.
+	Confirmed     uint32 `protobuf:"varint,13,opt,name=confirmed,proto3" json:"confirmed,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Count) Reset() {
@@ -444,6 +450,20 @@ func (x *Count) GetGoodPrincipals() []uint64 {
 		return x.GoodPrincipals
 	}
 	return nil
+}
+
+func (x *Count) GetFailedSurplus() uint32 {
+	if x != nil {
+		return x.FailedSurplus
+	}
+	return 0
+}
+
+func (x *Count) GetConfirmed() uint32 {
+	if x != nil {
+		return x.Confirmed
+	}
+	return 0
 }
 
 // Breaker is the state of one tool of one server in one region.
@@ -761,7 +781,7 @@ const file_api_outcome_v1_outcome_proto_rawDesc = "" +
 	"\x06server\x18\x01 \x01(\tR\x06server\x12\x1a\n" +
 	"\banswered\x18\x02 \x01(\rR\banswered\x12\x1a\n" +
 	"\bdegraded\x18\x03 \x01(\rR\bdegraded\x12\x16\n" +
-	"\x06failed\x18\x04 \x01(\rR\x06failed\"\xaf\x02\n" +
+	"\x06failed\x18\x04 \x01(\rR\x06failed\"\xf4\x02\n" +
 	"\x05Count\x12\x16\n" +
 	"\x06server\x18\x01 \x01(\tR\x06server\x12\x16\n" +
 	"\x06method\x18\x02 \x01(\tR\x06method\x12\x12\n" +
@@ -774,7 +794,9 @@ const file_api_outcome_v1_outcome_proto_rawDesc = "" +
 	"\alatency\x18\t \x03(\rR\alatency\x12+\n" +
 	"\x11failed_principals\x18\n" +
 	" \x03(\x06R\x10failedPrincipals\x12'\n" +
-	"\x0fgood_principals\x18\v \x03(\x06R\x0egoodPrincipals\"\xb3\x02\n" +
+	"\x0fgood_principals\x18\v \x03(\x06R\x0egoodPrincipals\x12%\n" +
+	"\x0efailed_surplus\x18\f \x01(\rR\rfailedSurplus\x12\x1c\n" +
+	"\tconfirmed\x18\r \x01(\rR\tconfirmed\"\xb3\x02\n" +
 	"\aBreaker\x12\x16\n" +
 	"\x06server\x18\x01 \x01(\tR\x06server\x12\x12\n" +
 	"\x04tool\x18\x02 \x01(\tR\x04tool\x12\x16\n" +

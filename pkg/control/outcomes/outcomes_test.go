@@ -181,6 +181,33 @@ func TestSlowReceiversGetJoinedFleets(t *testing.T) {
 	})
 }
 
+// TestSurplusesAreJoined: one caller's surplus over the others survives being joined with other counts, and those of
+// different callers cancel each other out.
+func TestSurplusesAreJoined(t *testing.T) {
+	t.Parallel()
+	count := func(failed, surplus uint32, by ...uint64) *outcomev1.Count {
+		c := orders("get_order", 0, failed)
+		c.FailedSurplus, c.FailedPrincipals, c.Confirmed = surplus, by, 1
+		return c
+	}
+	for _, x := range []struct {
+		a, b    *outcomev1.Count
+		surplus uint32
+		first   uint64
+	}{
+		{count(5, 5, 1), count(7, 3, 1, 2), 8, 1},
+		{count(5, 5, 1), count(3, 3, 2), 2, 1},
+		{count(3, 3, 1), count(9, 5, 2, 3), 2, 2},
+		{count(4, 0, 1, 2), count(3, 3, 2), 3, 2},
+		{count(5, 5, 1), count(2, 0), 5, 1},
+	} {
+		got := join([]batch{{counts: []*outcomev1.Count{x.a}}, {counts: []*outcomev1.Count{x.b}}})
+		if len(got) != 1 || got[0].GetFailedSurplus() != x.surplus || got[0].GetFailedPrincipals()[0] != x.first || got[0].GetConfirmed() != 2 {
+			t.Errorf("%v and %v: %v", x.a, x.b, got)
+		}
+	}
+}
+
 func TestFleetsKeepTheirInterval(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := New(Options{})

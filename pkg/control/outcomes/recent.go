@@ -100,8 +100,27 @@ func addTo(sum, c *outcomev1.Count) {
 		}
 		sum.Latency[i] = plus(sum.Latency[i], n)
 	}
+	addFailures(sum, c)
+	sum.Confirmed = plus(sum.GetConfirmed(), c.GetConfirmed())
 	sum.FailedPrincipals = union(sum.GetFailedPrincipals(), c.GetFailedPrincipals())
 	sum.GoodPrincipals = union(sum.GetGoodPrincipals(), c.GetGoodPrincipals())
+}
+
+// addFailures joins the surpluses of two counts: those of different callers cancel each other out. The one that has
+// what is left comes first among the principals.
+func addFailures(sum, c *outcomev1.Count) {
+	mine, other := sum.GetFailedSurplus(), c.GetFailedSurplus()
+	switch {
+	case other == 0 || len(c.GetFailedPrincipals()) == 0:
+	case mine > 0 && len(sum.GetFailedPrincipals()) > 0 && sum.GetFailedPrincipals()[0] == c.GetFailedPrincipals()[0]:
+		sum.FailedSurplus = plus(mine, other)
+	case mine >= other:
+		sum.FailedSurplus = mine - other
+	default:
+		sum.FailedSurplus = other - mine
+		first := c.GetFailedPrincipals()[:1:1]
+		sum.FailedPrincipals = union(first, sum.GetFailedPrincipals())
+	}
 }
 
 // plus does not run over: who sends such numbers means to.

@@ -12,8 +12,8 @@
 //
 // Five failures in a row do too where they take ten seconds or more: such a tool is
 // called rarely. What opens a breaker must be confirmed: failures of one caller alone do not
-// count while the server has other callers, unless the same call succeeded in another
-// region. Thirty in a hundred failures at random open nothing: ten in a row happen
+// count while the server has other callers, unless the same calls succeeded in another
+// region, and of several callers one counts no more than all others together. Thirty in a hundred failures at random open nothing: ten in a row happen
 // once in 170,000 calls, and answers outnumber failures.
 //
 // A processor decides alone. What others decide is taken over by its time: the

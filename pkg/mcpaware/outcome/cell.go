@@ -12,13 +12,11 @@ import (
 // of failures, and who made the call.
 const failureMemory = time.Minute
 
-// Confirmed stands among the failed principals of a Count where no second caller is
-// needed: the same call succeeded in another region, so that its arguments were
-// not the reason.
-const Confirmed = ^uint64(0)
-
 // Tally is what is known of one tool in one region, over all its endpoints and all
 // processors whose counts were merged. Tools that do not fail have none.
+//
+// Where the server has several callers, one caller's failures count no more than those of all others together, unless
+// the same calls succeeded in another region and nobody else is answered in this one.
 type Tally struct {
 	// Failed and Answered in the last ten seconds.
 	Failed, Answered uint32
@@ -54,10 +52,20 @@ func (w *Window) Tool(server, tool, region string, since time.Time) Tally {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	var t Tally
-	if c.row > 0 && c.rowSince >= from && at-c.lastFailure <= failureMemory {
-		t.Row, t.RowFor = c.row, at-c.rowSince
+	sum, row := c.counts.sum(at, from), c.row
+	if alone := s.onlyCaller(at); alone {
+		t.Failed = sum.failed.n
+	} else {
+		excused, rowExcused := sum.witnessed, c.rowWitnessed
+		if c.answering.anotherSince(sum.failed.lead.principal, max(c.began, at-windowSpan)) {
+			excused, rowExcused = 0, 0
+		}
+		t.Failed, row.n = sum.failed.shared(excused), row.shared(rowExcused)
 	}
-	t.Failed, t.Answered = c.counts.sum(at, from)
+	t.Answered = sum.answered
+	if row.n > 0 && c.rowSince >= from && at-c.lastFailure <= failureMemory {
+		t.Row, t.RowFor = row.n, at-c.rowSince
+	}
 	t.Confirmed = at-c.confirmed <= failureMemory && c.confirmed >= from && c.confirmed > 0 || s.confirms(&c.callers, at)
 	return t
 }
@@ -66,13 +74,16 @@ type cellKey struct{ tool, region string }
 
 // cell is the recent past of a tool in a region, from its first failure on.
 type cell struct {
-	callers callers
+	// callers are those that failed, answering those that were answered since.
+	callers, answering callers
 
 	mu     sync.Mutex
 	counts buckets
-	row    uint32
-	// rowSince is when the row began.
-	rowSince, lastFailure time.Duration
+	row    failures
+	// rowWitnessed are those of the row that succeeded elsewhere.
+	rowWitnessed uint32
+	// rowSince is when the row began, began when failures did, after ten seconds without any.
+	rowSince, began, lastFailure time.Duration
 	// confirmed is when another region last did what failed here.
 	confirmed time.Duration
 }
@@ -89,9 +100,10 @@ func (s *server) countTool(c *Call, class Class, at time.Duration) {
 	}
 	if class == Failed {
 		found.callers.see(c.Principal, at)
-		found.fail(1, at)
+		found.fail(failuresOf(c.Principal, 1), at)
 		return
 	}
+	found.answering.see(c.Principal, at)
 	found.answer(1, at)
 }
 
@@ -136,28 +148,33 @@ func (s *server) makeRoom(at time.Duration) {
 	s.failing.Store(int32(len(s.cells))) //nolint:gosec // at most maxCells
 }
 
-func (c *cell) fail(n uint32, at time.Duration) {
+func (c *cell) fail(f failures, at time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.row == 0 || at-c.lastFailure > failureMemory {
-		c.row, c.rowSince = 0, at
+	if c.row.n == 0 || at-c.lastFailure > failureMemory {
+		c.row, c.rowWitnessed, c.rowSince = failures{}, 0, at
 	}
-	c.row += n
+	if c.lastFailure == 0 || at-c.lastFailure > windowSpan {
+		c.began = at
+	}
+	c.row.add(f)
 	c.lastFailure = at
-	c.counts.add(at, 0, n)
+	c.counts.add(at, 0, f)
 }
 
-func (c *cell) confirm(at time.Duration) {
+func (c *cell) confirm(n uint32, at time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.confirmed = at
+	c.rowWitnessed = min(c.rowWitnessed+n, c.row.n)
+	c.counts[c.counts.at(at)].witnessed += n
 }
 
 func (c *cell) answer(n uint32, at time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.row = 0
-	c.counts.add(at, n, 0)
+	c.row, c.rowWitnessed = failures{}, 0
+	c.counts.add(at, n, failures{})
 }
 
 // Confirm says that another region has just done what a tool failed to do at an
@@ -169,12 +186,12 @@ func (w *Window) Confirm(c Call) {
 	at := w.clock()
 	e := w.endpoint(endpointKey{c.Server, c.Endpoint}, c.Region)
 	if found := e.server.cell(cellKey{c.Tool, c.Region}, true, at); found != nil {
-		found.confirm(at)
+		found.confirm(1, at)
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.seen = at
 	if counted := e.tool(toolKey{method: c.Method, tool: c.Tool}, at, true); counted != nil {
-		counted.pending.confirmed = true
+		counted.pending.confirmed++
 	}
 }

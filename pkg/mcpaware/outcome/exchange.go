@@ -20,11 +20,12 @@ const (
 
 // pending is what one tool of one endpoint answered since the last Drain.
 type pending struct {
-	good, failed, busy uint32
-	latency            [latencyBuckets]uint32
-	goodBy, failedBy   principals
-	// confirmed: another region has done what failed here.
-	confirmed bool
+	good, busy       uint32
+	failed           failures
+	latency          [latencyBuckets]uint32
+	goodBy, failedBy principals
+	// confirmed is how often another region has done what failed here.
+	confirmed uint32
 }
 
 // principals are distinct callers, the first few.
@@ -40,12 +41,12 @@ func (p *principals) add(principal uint64) {
 	}
 }
 
-func (p *pending) empty() bool { return p.good|p.failed|p.busy == 0 && !p.confirmed }
+func (p *pending) empty() bool { return p.good|p.failed.n|p.busy|p.confirmed == 0 }
 
 func (p *pending) add(c *Call, class Class) {
 	switch class {
 	case Failed:
-		p.failed++
+		p.failed.add(failuresOf(c.Principal, 1))
 		p.failedBy.add(c.Principal)
 	case Succeeded, Refused:
 		p.good++
@@ -75,11 +76,14 @@ func (p *pending) count(key endpointKey, region string, tool toolKey) *outcomev1
 	}
 	out := &outcomev1.Count{
 		Server: key.server, Endpoint: key.endpoint, Region: region, Method: tool.method, Tool: tool.tool,
-		Good: p.good, Failed: p.failed, Busy: p.busy, Latency: slices.Clone(p.latency[:last]),
+		Good: p.good, Failed: p.failed.n, Busy: p.busy, Latency: slices.Clone(p.latency[:last]),
 		GoodPrincipals: slices.Clone(p.goodBy.list[:p.goodBy.n]), FailedPrincipals: slices.Clone(p.failedBy.list[:p.failedBy.n]),
+		FailedSurplus: p.failed.lead.surplus, Confirmed: p.confirmed,
 	}
-	if p.confirmed {
-		out.FailedPrincipals = append(out.FailedPrincipals[:min(len(out.FailedPrincipals), maxNamed-1)], Confirmed)
+	if out.GetFailedSurplus() > 0 {
+		// The one that has the surplus comes first.
+		rest := slices.DeleteFunc(out.GetFailedPrincipals(), func(by uint64) bool { return by == p.failed.lead.principal })
+		out.FailedPrincipals = append([]uint64{p.failed.lead.principal}, rest[:min(len(rest), maxNamed-1)]...)
 	}
 	return out
 }
@@ -144,7 +148,16 @@ func acceptable(c *outcomev1.Count) bool {
 			return false
 		}
 	}
-	return c.GetGood()+c.GetFailed() > 0 || slices.Contains(c.GetFailedPrincipals(), Confirmed)
+	return c.GetGood()+c.GetFailed() > 0 || c.GetConfirmed() > 0 && c.GetConfirmed() <= maxMergedAnswers
+}
+
+// failuresIn are those of a summary; without a surplus nobody knows whose they are.
+func failuresIn(m *outcomev1.Count) failures {
+	f := failures{n: m.GetFailed()}
+	if named := m.GetFailedPrincipals(); len(named) > 0 {
+		f.lead = lead{principal: named[0], surplus: min(m.GetFailedSurplus(), f.n)}
+	}
+	return f
 }
 
 func (w *Window) merge(m *outcomev1.Count) {
@@ -163,44 +176,44 @@ func (w *Window) merge(m *outcomev1.Count) {
 	seeAll(&e.failing, m.GetFailedPrincipals(), at)
 	// Nobody knows the order within the second: one answer ends the row.
 	if m.GetGood() > 0 || at-e.lastFailure > windowSpan {
-		e.row = 0
+		e.row = failures{}
 	}
-	if m.GetFailed() > 0 {
+	failed := failuresIn(m)
+	if failed.n > 0 {
 		e.lastFailure = at
 		if m.GetGood() == 0 {
-			e.row += int(m.GetFailed())
+			e.row.add(failed)
 		}
 	}
 	if c := e.tool(toolKey{method: m.GetMethod(), tool: m.GetTool()}, at, m.GetGood()+m.GetFailed() > 0); c != nil {
-		c.add(at, m.GetGood(), m.GetFailed())
-		c.exceed(int64(m.GetFailed()) - int64(m.GetGood()))
+		c.add(at, m.GetGood(), failed)
+		c.exceed(int64(e.speakFor(failed, e.server.onlyCaller(at))) - int64(m.GetGood()))
 	}
 }
 
 // seeAll notes callers that another processor named.
 func seeAll(c *callers, list []uint64, at time.Duration) {
 	for _, p := range list[:min(len(list), maxNamed)] {
-		if p != Confirmed {
-			c.see(p, at)
-		}
+		c.see(p, at)
 	}
 }
 
 func (s *server) mergeTool(m *outcomev1.Count, at time.Duration) {
-	confirmed := slices.Contains(m.GetFailedPrincipals(), Confirmed)
-	c := s.cell(cellKey{m.GetTool(), m.GetRegion()}, m.GetFailed() > 0 || confirmed, at)
+	confirmed := min(m.GetConfirmed(), maxMergedAnswers)
+	c := s.cell(cellKey{m.GetTool(), m.GetRegion()}, m.GetFailed() > 0 || confirmed > 0, at)
 	if c == nil {
 		return
 	}
 	seeAll(&c.callers, m.GetFailedPrincipals(), at)
-	if confirmed {
-		c.confirm(at)
-	}
 	// Nobody knows the order within the second: one answer ends the row.
 	if m.GetFailed() > 0 {
-		c.fail(m.GetFailed(), at)
+		c.fail(failuresIn(m), at)
+	}
+	if confirmed > 0 {
+		c.confirm(confirmed, at)
 	}
 	if m.GetGood() > 0 {
+		seeAll(&c.answering, m.GetGoodPrincipals(), at)
 		c.answer(m.GetGood(), at)
 	}
 }

@@ -38,7 +38,7 @@ func TestDrain(t *testing.T) {
 	want := []*outcomev1.Count{{
 		Server: "orders", Endpoint: "127.0.0.1:7101", Region: "asia-south1", Method: "tools/call", Tool: "get_order",
 		Good: 21, Failed: 1, Busy: 1, Latency: latency,
-		GoodPrincipals: []uint64{0, 1, 2, 3, 4, 5, 6, 7}, FailedPrincipals: []uint64{1},
+		GoodPrincipals: []uint64{0, 1, 2, 3, 4, 5, 6, 7}, FailedPrincipals: []uint64{1}, FailedSurplus: 1,
 	}}
 	if diff := cmp.Diff(want, w.Drain(), protocmp.Transform()); diff != "" {
 		t.Errorf("-want +got\n%s", diff)
@@ -188,8 +188,14 @@ func TestOneCaller(t *testing.T) {
 	if !confirmed() {
 		t.Error("two callers do not count")
 	}
+	for range 2 {
+		if v := w.ObserveBroken(by(1)); v != ToolFailed {
+			t.Errorf("one caller's 5xx and one failure of another: %q", v)
+		}
+	}
+	w.ObserveBroken(by(2))
 	if v := w.ObserveBroken(by(2)); v != EndpointFailed {
-		t.Errorf("two callers' 5xx: %q", v)
+		t.Errorf("two callers' 5xx, three of either: %q", v)
 	}
 	c.at = c.at.Add(callerMemory + time.Second)
 	w.Observe(by(1), Failed)
@@ -238,8 +244,11 @@ func TestAnticipates(t *testing.T) {
 		server, from, to string
 		want             bool
 	}{
-		{"orders", mumbai, delhi, true}, {"orders", delhi, mumbai, false}, {"orders", mumbai, mumbai, false},
-		{"inventory", mumbai, delhi, false}, {"orders", "", delhi, false},
+		{"orders", mumbai, delhi, true},
+		{"orders", delhi, mumbai, false},
+		{"orders", mumbai, mumbai, false},
+		{"inventory", mumbai, delhi, false},
+		{"orders", "", delhi, false},
 	} {
 		if got := w.Anticipates(x.server, x.from, x.to); got != x.want {
 			t.Errorf("%s from %q to %q: %v", x.server, x.from, x.to, got)

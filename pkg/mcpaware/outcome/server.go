@@ -59,10 +59,13 @@ func (s *server) atMostOne(at time.Duration) bool {
 // callerMemory is how long a caller counts as one of a server's.
 const callerMemory = 10 * time.Minute
 
+// onlyCaller says that the server has no second one.
+func (s *server) onlyCaller(at time.Duration) bool { return !s.callers.several(at, callerMemory) }
+
 // confirms says whether failures of these callers may speak for all callers: at
 // least two have failed, or the server has no other.
 func (s *server) confirms(failing *callers, at time.Duration) bool {
-	return failing.several(at, failureMemory) || !s.callers.several(at, callerMemory)
+	return failing.several(at, failureMemory) || s.onlyCaller(at)
 }
 
 // callers remembers the last two, enough to know whether there is more than one.
@@ -81,6 +84,13 @@ func (c *callers) see(principal uint64, at time.Duration) {
 		c.last, c.hasLast = principal, true
 	}
 	c.lastSeen = at
+}
+
+// anotherSince says whether one but this was seen since a moment.
+func (c *callers) anotherSince(principal uint64, since time.Duration) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.hasLast && c.last != principal && c.lastSeen >= since || c.hasAnother && c.other != principal && c.otherSeen >= since
 }
 
 // several says whether two were seen within memory.

@@ -106,12 +106,12 @@ func (w *Window) Observe(c Call, class Class) Verdict {
 }
 
 // ObserveBroken counts a failure that the endpoint's own HTTP status tells. It is
-// EndpointFailed, unless one caller alone gets such answers while the server has others.
+// EndpointFailed, unless one caller alone, or nearly alone, gets such answers while the server has others.
 func (w *Window) ObserveBroken(c Call) Verdict {
 	e, at := w.record(&c, Failed)
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.server.confirms(&e.failing, at) {
+	if e.confirmed(at) {
 		e.condemn(at)
 		return EndpointFailed
 	}
@@ -172,16 +172,16 @@ func (w *Window) record(c *Call, class Class) (*endpoint, time.Duration) {
 	switch class {
 	case Failed:
 		if at-e.lastFailure > windowSpan {
-			e.row = 0
+			e.row = failures{}
 		}
-		e.row++
+		e.row.add(failuresOf(c.Principal, 1))
 		e.lastFailure = at
 		e.failing.see(c.Principal, at)
 	case Succeeded, Refused:
-		e.row = 0
+		e.row = failures{}
 	case Unrelated, Busy:
 	}
-	if counted := e.count(toolKey{method: c.Method, tool: c.Tool}, at, class); counted != nil {
+	if counted := e.count(toolKey{method: c.Method, tool: c.Tool}, at, c.Principal, class); counted != nil {
 		counted.pending.add(c, class)
 	}
 	return e, at

@@ -137,8 +137,8 @@ func TestWindowBounds(t *testing.T) {
 	if len(e.tools) > maxTools+1 {
 		t.Errorf("%d tools are kept, want %d and the rest as one", len(e.tools), maxTools)
 	}
-	if failed, answered := e.tools[otherTools].sum(c.at.Sub(w.epoch)+windowSpan, 0); failed != 0 || answered != 2*maxTools {
-		t.Errorf("other tools: %d failed, %d answered", failed, answered)
+	if got := e.tools[otherTools].sum(c.at.Sub(w.epoch)+windowSpan, 0); got.failed.n != 0 || got.answered != 2*maxTools {
+		t.Errorf("other tools: %+v", got)
 	}
 	c.at = c.at.Add(windowSpan)
 	w.Observe(Call{Server: "s", Endpoint: "e", Method: "tools/call", Tool: "new"}, Failed)
