@@ -31,6 +31,7 @@ type flags struct {
 	history                             int
 	processors, remap                   []string
 	traces                              string
+	measure                             string
 	logFormat, logLevel                 string
 }
 
@@ -77,6 +78,7 @@ func command() *cobra.Command {
 	fs.StringSliceVar(&f.processors, "processors", nil, "addresses of the extproc instances, unix:///path or host:port, for a Gateway that names none")
 	fs.StringVar(&f.traces, "traces", "", "OTLP receiver (gRPC, host:port) for traces of every call, for a Gateway that names none")
 	fs.StringArrayVar(&f.remap, "remap", nil, "OLD=NEW: use host:port NEW where the configuration says OLD; repeatable")
+	fs.StringVar(&f.measure, "measure", "all", "what is found out of endpoints: all, calls (no probes are made) or nothing (they are left to Envoy)")
 	fs.StringVar(&f.envoy, "envoy", "", "Envoy binary that checks every revision before it goes out (default: no check)")
 	fs.StringVar(&f.logFormat, "log-format", "", "text or json (default: text on a terminal, else json)")
 	fs.StringVar(&f.logLevel, "log-level", "info", "debug, info, warn or error")
@@ -115,6 +117,11 @@ func (f *flags) options() (control.Options, error) {
 	opts := control.Options{
 		ConfigDir: f.config, StateDir: f.state, History: f.history, Version: version(), Logger: logger,
 		Compiler: revision.Compiler{Processors: f.processors, Traces: f.traces, Remap: remap},
+	}
+	ok := false
+	measures := map[string]control.Measure{"all": control.MeasureAll, "calls": control.MeasureCalls, "nothing": control.MeasureNothing}
+	if opts.Measure, ok = measures[f.measure]; !ok {
+		return control.Options{}, usagef("--measure %q: want all, calls or nothing", f.measure)
 	}
 	if f.envoy != "" {
 		opts.Check = &revision.EnvoyCheck{Path: f.envoy}

@@ -23,6 +23,7 @@ func TestUsage(t *testing.T) {
 		{"remap twice", "--config x --remap a:1=b:1 --remap a:1=c:1", "mapped to both"},
 		{"level", "--config x --log-level loud", "--log-level"},
 		{"format", "--config x --log-format xml", "--log-format"},
+		{"measure", "--config x --measure some", "want all, calls or nothing"},
 		{"no history", "--config x --history 0", "--history 0: want 1 to"},
 		{"credentials for nothing", "--config x --api-tokens y", "--api, which is missing"},
 	} {

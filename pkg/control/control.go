@@ -29,6 +29,7 @@ import (
 	"github.com/holdfast-mcp/holdfast/pkg/control/sessionkeys"
 	"github.com/holdfast-mcp/holdfast/pkg/control/source"
 	"github.com/holdfast-mcp/holdfast/pkg/control/state"
+	"github.com/holdfast-mcp/holdfast/pkg/outlier"
 )
 
 const (
@@ -56,6 +57,8 @@ type Options struct {
 	Check *revision.EnvoyCheck
 	// Limit is how long a phase of a rollout waits for a node; rollout.DefaultLimit when 0.
 	Limit time.Duration
+	// Measure says what is found out of endpoints; nothing where it is the zero value.
+	Measure Measure
 	// SilentAfter is DefaultSilentAfter when 0.
 	SilentAfter time.Duration
 	Source      source.Options
@@ -77,6 +80,8 @@ type Plane struct {
 	catalog *catalog.Store
 	// outcomes are what processors tell each other of tools.
 	outcomes *outcomes.Server
+	// monitor watches endpoints; nil where nothing is measured.
+	monitor *outlier.Monitor
 	// moves are what processors tell each other of sessions.
 	moves *moves.Server
 	// drains are what operators have taken out of service.
@@ -170,6 +175,7 @@ func New(opts Options) (*Plane, error) {
 	}
 	p.server = server.New(server.Options{Notify: p.enqueue, Logger: p.log, Now: p.now})
 	p.catalog = catalog.New(p.server.UpdateCatalog, p.now, p.log)
+	p.openMonitor()
 	p.openOutcomes()
 	p.openDrains()
 	p.moves = moves.New(moves.Options{Now: p.now, Logger: p.log})
@@ -233,6 +239,10 @@ func (p *Plane) Run(ctx context.Context, listener net.Listener) error {
 		return p.sessionKeys.Run(ctx, func(keys *sessionv1.Keys) error { return p.server.SetSessionKeys(keys) })
 	})
 	g.Go(func() error {
+		p.measure(ctx)
+		return nil
+	})
+	g.Go(func() error {
 		p.loop(ctx)
 		return nil
 	})
@@ -282,6 +292,7 @@ func (p *Plane) loop(ctx context.Context) {
 // propose hands a revision to the rollout.
 func (p *Plane) propose(ctx context.Context, r *revision.Revision, how rollout.Proposal) {
 	how.Revision = r.Version
+	p.watch(r.Watched)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.revisions[r.Version] = r

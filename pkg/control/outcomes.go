@@ -11,7 +11,7 @@ func (p *Plane) openOutcomes() {
 		p.log.Warn("saved breaker overrides are not usable; processors decide by themselves", "error", err)
 	}
 	p.outcomes = outcomes.New(outcomes.Options{
-		Overrides: saved, Save: p.state.SaveOverrides, Changed: p.breakersChanged, Now: p.now, Logger: p.log,
+		Overrides: saved, Save: p.state.SaveOverrides, Changed: p.breakersChanged, Observe: p.observe, Now: p.now, Logger: p.log,
 	})
 }
 

@@ -5,6 +5,7 @@
 package testbed
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -50,6 +51,9 @@ type Options struct {
 	Reachable func(*Bed) error
 	// ExtprocArgs are added to the command line of the processors.
 	ExtprocArgs []string
+	// Measure has the control plane measure endpoints: all, or calls alone. By default it leaves them to Envoy, so that
+	// a test sees what that does.
+	Measure string
 }
 
 // Bed is a running Holdfast.
@@ -69,6 +73,7 @@ type Bed struct {
 	reachable func(*Bed) error
 	// extprocArgs are for every processor.
 	extprocArgs []string
+	measure     string
 }
 
 // Addr is the host:port of the demo server with that name.
@@ -95,7 +100,7 @@ func Start(t testing.TB, opts Options) *Bed {
 	if opts.Reachable == nil {
 		opts.Reachable = func(b *Bed) error { return b.Ping("/mcp") }
 	}
-	b := &Bed{t: t, servers: opts.Servers, traces: opts.Traces, addresses: map[string]string{}, reachable: opts.Reachable, extprocArgs: opts.ExtprocArgs}
+	b := &Bed{t: t, servers: opts.Servers, traces: opts.Traces, addresses: map[string]string{}, reachable: opts.Reachable, extprocArgs: opts.ExtprocArgs, measure: cmp.Or(opts.Measure, "nothing")}
 	// Unix sockets have short names at most, so not under t.TempDir.
 	dir, err := os.MkdirTemp("", "hf")
 	if err != nil {

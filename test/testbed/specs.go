@@ -35,7 +35,7 @@ func (b *Bed) serverSpec(p stack.Programs, place demo.Place) supervise.Spec {
 func (b *Bed) xdsSpec(p stack.Programs) supervise.Spec {
 	return stack.XDS(p.XDS, stack.XDSOptions{
 		Config: b.ConfigDir(), Listen: b.XDSAddress, Admin: b.XDSAdmin, State: filepath.Join(b.Dir, "xds"),
-		Processors: []string{b.socket(Extproc1), b.socket(Extproc2)}, Envoy: p.Envoy,
+		Processors: []string{b.socket(Extproc1), b.socket(Extproc2)}, Envoy: p.Envoy, Args: []string{"--measure", b.measure},
 	})
 }
 

@@ -47,6 +47,12 @@ func usableCount(c *outcomev1.Count) bool {
 		len(c.GetLatency()) <= maxLatency && len(c.GetFailedPrincipals()) <= maxPrincipals && len(c.GetGoodPrincipals()) <= maxPrincipals
 }
 
+func usableLoad(l *outcomev1.Load) bool {
+	return checkName("server", l.GetServer()) == nil && checkName("endpoint", l.GetEndpoint()) == nil
+}
+
+func usableCalls(c *outcomev1.Calls) bool { return checkName("server", c.GetServer()) == nil }
+
 func usableBreaker(b *outcomev1.Breaker) bool {
 	switch b.GetState() {
 	case outcomev1.BreakerState_BREAKER_STATE_CLOSED, outcomev1.BreakerState_BREAKER_STATE_OPEN, outcomev1.BreakerState_BREAKER_STATE_HALF_OPEN:

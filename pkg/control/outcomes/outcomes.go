@@ -22,6 +22,9 @@ const (
 	// MaxCounts and MaxBreakers bound one Summary and one Fleet (see outcome.proto).
 	MaxCounts   = 4096
 	MaxBreakers = 1024
+	// MaxLoads and MaxCalls bound the rest of a Summary.
+	MaxLoads = 1024
+	MaxCalls = 1024
 	// MaxOverrides is how many words of operators may be in force at once.
 	MaxOverrides = 1024
 	// maxRecent bounds the counts that wait for slow receivers, of all processors.
@@ -68,6 +71,9 @@ type Options struct {
 	// Changed is called when a breaker or an override has changed, by the goroutine that
 	// changed it and with no lock held; nil for nobody.
 	Changed func()
+	// Observe is shown each summary, without what is not usable in it, by the goroutine that reads the stream and with no
+	// lock held; nil shows it to nobody.
+	Observe func(*outcomev1.Summary)
 	// Now is time.Now when nil, Logger discards.
 	Now    func() time.Time
 	Logger *slog.Logger
@@ -78,6 +84,7 @@ type Server struct {
 	outcomev1.UnimplementedOutcomesServer
 	save    func([]*outcomev1.Override) error
 	changed func()
+	observe func(*outcomev1.Summary)
 	now     func() time.Time
 	log     *slog.Logger
 	stopped chan struct{}
@@ -110,7 +117,7 @@ var ErrNoOverride = errors.New("no operator holds this breaker")
 // New makes a Server. Overrides that are not usable, or have ended, are left out.
 func New(opts Options) *Server {
 	s := &Server{
-		save: opts.Save, changed: opts.Changed, now: opts.Now, log: opts.Logger, stopped: make(chan struct{}),
+		save: opts.Save, changed: opts.Changed, observe: opts.Observe, now: opts.Now, log: opts.Logger, stopped: make(chan struct{}),
 		streams: make(map[*stream]struct{}), windows: windows{byKey: make(map[countKey]*window)},
 		overrides: make(map[Key]*outcomev1.Override), news: make(chan struct{}),
 	}
@@ -119,6 +126,9 @@ func New(opts Options) *Server {
 	}
 	if s.changed == nil {
 		s.changed = func() {}
+	}
+	if s.observe == nil {
+		s.observe = func(*outcomev1.Summary) {}
 	}
 	if s.now == nil {
 		s.now = time.Now

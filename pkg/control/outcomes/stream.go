@@ -105,6 +105,8 @@ func (s *Server) take(st *stream, summary *outcomev1.Summary) error {
 	now := s.now()
 	counts := usable(summary.GetCounts(), MaxCounts, usableCount)
 	breakers := usable(summary.GetBreakers(), MaxBreakers, usableBreaker)
+	loads := usable(summary.GetLoads(), MaxLoads, usableLoad)
+	calls := usable(summary.GetCalls(), MaxCalls, usableCalls)
 	s.mu.Lock()
 	if st.processor != "" && st.processor != name {
 		s.mu.Unlock()
@@ -113,6 +115,7 @@ func (s *Server) take(st *stream, summary *outcomev1.Summary) error {
 	first := st.processor == ""
 	st.processor, st.heard = name, now
 	s.sequence++
+	s.dropped += uint64(len(summary.GetLoads()) - len(loads) + len(summary.GetCalls()) - len(calls))         //nolint:gosec // not negative
 	s.dropped += uint64(len(summary.GetCounts()) - len(counts) + len(summary.GetBreakers()) - len(breakers)) //nolint:gosec // not negative
 	s.dropped += uint64(s.recent.add(batch{from: st, sequence: s.sequence, at: now, counts: counts}))        //nolint:gosec // not negative
 	s.dropped += s.windows.add(counts, now)
@@ -123,6 +126,9 @@ func (s *Server) take(st *stream, summary *outcomev1.Summary) error {
 	s.mu.Unlock()
 	if first {
 		s.log.Info("processor shares outcomes", "processor", name)
+	}
+	if len(counts)+len(loads)+len(calls) > 0 {
+		s.observe(&outcomev1.Summary{Processor: name, Counts: counts, Loads: loads, Calls: calls})
 	}
 	if first || moved {
 		s.changed()

@@ -31,6 +31,8 @@ type Revision struct {
 	// Servers and Routes are the summary for people; empty after a restore.
 	Servers []status.Server
 	Routes  []status.Route
+	// Watched is what there is to measure of the servers; nil after a restore.
+	Watched []model.Watched
 
 	compile func(region string) (*snapshot.Resources, error)
 	// same gives a region that has the same resources; nil after a restore.
@@ -62,6 +64,10 @@ func (c Compiler) Remembering() Compiler {
 // An error of any of them refuses the whole.
 func (c Compiler) Compile(cfg *config.Config, also []string) (*Revision, error) {
 	r := &Revision{sets: make(map[string]*resources.Set), Servers: c.servers(cfg), Routes: routes(cfg), memory: c.memory}
+	var err error
+	if r.Watched, err = model.Watch(cfg, c.Remap); err != nil {
+		return nil, err
+	}
 	if r.memory == nil {
 		r.memory = &memory{}
 	}

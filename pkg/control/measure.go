@@ -1,0 +1,73 @@
+package control
+
+import (
+	"context"
+
+	outcomev1 "github.com/holdfast-mcp/holdfast/api/outcome/v1"
+	"github.com/holdfast-mcp/holdfast/pkg/control/state"
+	"github.com/holdfast-mcp/holdfast/pkg/model"
+	"github.com/holdfast-mcp/holdfast/pkg/outlier"
+	"github.com/holdfast-mcp/holdfast/pkg/outlier/incident"
+)
+
+// Measure says what a control plane finds out of endpoints by itself.
+type Measure int
+
+// Values of Measure.
+const (
+	// MeasureNothing leaves endpoints to Envoy and to SetHealth.
+	MeasureNothing Measure = iota
+	// MeasureCalls goes by callers' own calls.
+	MeasureCalls
+	// MeasureAll makes probes, too.
+	MeasureAll
+)
+
+// openMonitor begins with what was known before the last stop. What cannot be read is told, and
+// found out again.
+func (p *Plane) openMonitor() {
+	if p.opts.Measure == MeasureNothing {
+		return
+	}
+	load := func(name string) []byte {
+		data, err := p.state.LoadMeasured(name)
+		if err != nil {
+			p.log.Warn("what was measured before is not usable", "file", name, "error", err)
+		}
+		return data
+	}
+	incidents, err := incident.NewLog(load(state.IncidentsFileName), p.now)
+	if err != nil {
+		p.log.Warn("incidents of before are not usable", "error", err)
+	}
+	p.monitor = outlier.New(outlier.Options{
+		SetHealth: p.SetHealth, Incidents: incidents, Tiers: load(state.TiersFileName),
+		SaveIncidents: func(data []byte) error { return p.state.SaveMeasured(state.IncidentsFileName, data) },
+		SaveTiers:     func(data []byte) error { return p.state.SaveMeasured(state.TiersFileName, data) },
+		Passive:       p.opts.Measure == MeasureCalls, Version: p.opts.Version, Logger: p.log, Now: p.now,
+	})
+}
+
+// Monitor watches the endpoints; nil where nothing is measured.
+func (p *Plane) Monitor() *outlier.Monitor { return p.monitor }
+
+// observe hands a processor's summary on.
+func (p *Plane) observe(s *outcomev1.Summary) {
+	if p.monitor != nil {
+		p.monitor.Observe(s)
+	}
+}
+
+// watch has the monitor look at what a revision has. It is called before the revision goes out, so that
+// what is known to be bad is so from the beginning.
+func (p *Plane) watch(servers []model.Watched) {
+	if p.monitor != nil && servers != nil {
+		p.monitor.SetServers(servers)
+	}
+}
+
+func (p *Plane) measure(ctx context.Context) {
+	if p.monitor != nil {
+		p.monitor.Run(ctx)
+	}
+}
