@@ -35,6 +35,8 @@ type stateful struct {
 	resumable bool
 	// more makes further tools; nil: none.
 	more func(*mcp.Server)
+	// streamless: GET is answered with 404, as by servers that have no page there.
+	streamless bool
 	// opening takes the place of the server for initialize; nil: nothing does.
 	opening func(w http.ResponseWriter, r *http.Request, open http.Handler)
 }
@@ -95,6 +97,10 @@ func (s *stateful) start() {
 		s.seen = append(s.seen, seen{Verb: r.Method, Path: r.URL.Path, Header: r.Header.Clone(), Host: r.Host})
 		opening := s.opening
 		s.mu.Unlock()
+		if s.streamless && r.Method == http.MethodGet {
+			http.NotFound(w, r)
+			return
+		}
 		if opening != nil && r.Method == http.MethodPost && r.Header.Get("Mcp-Session-Id") == "" {
 			opening(w, r, handler)
 			return

@@ -131,3 +131,18 @@ func PythonTools(t testing.TB) Process {
 		Args: []string{filepath.Join(stacktest.Root(t), "test", "thirdparty", "programs", "server.py"), "${port}"},
 	})
 }
+
+// Resumable starts a server with sessions on an SDK, TypeScriptSDK or Python, whose event
+// streams can be taken up where they broke. Its tools are where, which gives the server's
+// name, announce, which also says that the list of tools has changed, and work, which takes a
+// minute and reports progress all the time. Its endpoint is /mcp.
+func Resumable(t testing.TB, kind, name string) Process {
+	t.Helper()
+	parts := Get(t)
+	programs := filepath.Join(stacktest.Root(t), "test", "thirdparty", "programs")
+	spec := supervise.Spec{Name: name, Path: parts.Python, Env: parts.PythonEnv(), Args: []string{filepath.Join(programs, "resumable.py"), name, "${port}"}}
+	if kind == TypeScriptSDK {
+		spec = supervise.Spec{Name: name, Path: parts.Node, Args: []string{filepath.Join(programs, "resumable.mjs"), parts.Modules, name, "${port}"}}
+	}
+	return Serve(t, spec)
+}

@@ -356,7 +356,9 @@ type State struct {
 	Lost bool `protobuf:"varint,8,opt,name=lost,proto3" json:"lost,omitempty"`
 	// When it was opened at that endpoint, Unix time in nanoseconds; 0 with the one in
 	// the id. Of two that were opened at the same time the older one stays.
-	OpenedAt      int64 `protobuf:"varint,9,opt,name=opened_at,json=openedAt,proto3" json:"opened_at,omitempty"`
+	OpenedAt int64 `protobuf:"varint,9,opt,name=opened_at,json=openedAt,proto3" json:"opened_at,omitempty"`
+	// What is known of one of the session's event streams; only in entries of their own.
+	Stream        *Stream `protobuf:"bytes,10,opt,name=stream,proto3" json:"stream,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -454,6 +456,70 @@ func (x *State) GetOpenedAt() int64 {
 	return 0
 }
 
+func (x *State) GetStream() *Stream {
+	if x != nil {
+		return x.Stream
+	}
+	return nil
+}
+
+// Stream is one event stream of a session that was, or may be, opened again. The entry's
+// upstream_id says which opening of the session it belongs to.
+type Stream struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The last event's id that the client was given, at most 256 bytes.
+	EventId []byte `protobuf:"bytes,1,opt,name=event_id,json=eventId,proto3" json:"event_id,omitempty"`
+	// The id of the request that the stream was to answer, as JSON, at most 256 bytes;
+	// empty for the stream on which the client listens to its session.
+	RequestId     []byte `protobuf:"bytes,2,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Stream) Reset() {
+	*x = Stream{}
+	mi := &file_api_session_v1_session_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Stream) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Stream) ProtoMessage() {}
+
+func (x *Stream) ProtoReflect() protoreflect.Message {
+	mi := &file_api_session_v1_session_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Stream.ProtoReflect.Descriptor instead.
+func (*Stream) Descriptor() ([]byte, []int) {
+	return file_api_session_v1_session_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *Stream) GetEventId() []byte {
+	if x != nil {
+		return x.EventId
+	}
+	return nil
+}
+
+func (x *Stream) GetRequestId() []byte {
+	if x != nil {
+		return x.RequestId
+	}
+	return nil
+}
+
 // MovesRequest has at most 256 moves.
 type MovesRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -464,7 +530,7 @@ type MovesRequest struct {
 
 func (x *MovesRequest) Reset() {
 	*x = MovesRequest{}
-	mi := &file_api_session_v1_session_proto_msgTypes[5]
+	mi := &file_api_session_v1_session_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -476,7 +542,7 @@ func (x *MovesRequest) String() string {
 func (*MovesRequest) ProtoMessage() {}
 
 func (x *MovesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_api_session_v1_session_proto_msgTypes[5]
+	mi := &file_api_session_v1_session_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -489,7 +555,7 @@ func (x *MovesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MovesRequest.ProtoReflect.Descriptor instead.
 func (*MovesRequest) Descriptor() ([]byte, []int) {
-	return file_api_session_v1_session_proto_rawDescGZIP(), []int{5}
+	return file_api_session_v1_session_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *MovesRequest) GetMoves() []*Moved {
@@ -511,7 +577,7 @@ type MovesResponse struct {
 
 func (x *MovesResponse) Reset() {
 	*x = MovesResponse{}
-	mi := &file_api_session_v1_session_proto_msgTypes[6]
+	mi := &file_api_session_v1_session_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -523,7 +589,7 @@ func (x *MovesResponse) String() string {
 func (*MovesResponse) ProtoMessage() {}
 
 func (x *MovesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_api_session_v1_session_proto_msgTypes[6]
+	mi := &file_api_session_v1_session_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -536,7 +602,7 @@ func (x *MovesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MovesResponse.ProtoReflect.Descriptor instead.
 func (*MovesResponse) Descriptor() ([]byte, []int) {
-	return file_api_session_v1_session_proto_rawDescGZIP(), []int{6}
+	return file_api_session_v1_session_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *MovesResponse) GetMoves() []*Moved {
@@ -571,7 +637,7 @@ type Moved struct {
 
 func (x *Moved) Reset() {
 	*x = Moved{}
-	mi := &file_api_session_v1_session_proto_msgTypes[7]
+	mi := &file_api_session_v1_session_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -583,7 +649,7 @@ func (x *Moved) String() string {
 func (*Moved) ProtoMessage() {}
 
 func (x *Moved) ProtoReflect() protoreflect.Message {
-	mi := &file_api_session_v1_session_proto_msgTypes[7]
+	mi := &file_api_session_v1_session_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -596,7 +662,7 @@ func (x *Moved) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Moved.ProtoReflect.Descriptor instead.
 func (*Moved) Descriptor() ([]byte, []int) {
-	return file_api_session_v1_session_proto_rawDescGZIP(), []int{7}
+	return file_api_session_v1_session_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Moved) GetKey() string {
@@ -666,7 +732,7 @@ const file_api_session_v1_session_proto_rawDesc = "" +
 	"\bendpoint\x18\x02 \x01(\tR\bendpoint\x12\x1f\n" +
 	"\vupstream_id\x18\x03 \x01(\tR\n" +
 	"upstreamId\x12\x1c\n" +
-	"\tprincipal\x18\x04 \x01(\fR\tprincipal\"\x86\x02\n" +
+	"\tprincipal\x18\x04 \x01(\fR\tprincipal\"\xbb\x02\n" +
 	"\x05State\x12\x1e\n" +
 	"\n" +
 	"generation\x18\x01 \x01(\x04R\n" +
@@ -679,7 +745,13 @@ const file_api_session_v1_session_proto_rawDesc = "" +
 	"\tlog_level\x18\x06 \x01(\fR\blogLevel\x12$\n" +
 	"\rsubscriptions\x18\a \x03(\tR\rsubscriptions\x12\x12\n" +
 	"\x04lost\x18\b \x01(\bR\x04lost\x12\x1b\n" +
-	"\topened_at\x18\t \x01(\x03R\bopenedAt\"@\n" +
+	"\topened_at\x18\t \x01(\x03R\bopenedAt\x123\n" +
+	"\x06stream\x18\n" +
+	" \x01(\v2\x1b.holdfast.session.v1.StreamR\x06stream\"B\n" +
+	"\x06Stream\x12\x19\n" +
+	"\bevent_id\x18\x01 \x01(\fR\aeventId\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x02 \x01(\fR\trequestId\"@\n" +
 	"\fMovesRequest\x120\n" +
 	"\x05moves\x18\x01 \x03(\v2\x1a.holdfast.session.v1.MovedR\x05moves\"Y\n" +
 	"\rMovesResponse\x120\n" +
@@ -708,30 +780,32 @@ func file_api_session_v1_session_proto_rawDescGZIP() []byte {
 	return file_api_session_v1_session_proto_rawDescData
 }
 
-var file_api_session_v1_session_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
+var file_api_session_v1_session_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
 var file_api_session_v1_session_proto_goTypes = []any{
 	(*Keys)(nil),                  // 0: holdfast.session.v1.Keys
 	(*Key)(nil),                   // 1: holdfast.session.v1.Key
 	(*Sealed)(nil),                // 2: holdfast.session.v1.Sealed
 	(*SealedTask)(nil),            // 3: holdfast.session.v1.SealedTask
 	(*State)(nil),                 // 4: holdfast.session.v1.State
-	(*MovesRequest)(nil),          // 5: holdfast.session.v1.MovesRequest
-	(*MovesResponse)(nil),         // 6: holdfast.session.v1.MovesResponse
-	(*Moved)(nil),                 // 7: holdfast.session.v1.Moved
-	(*timestamppb.Timestamp)(nil), // 8: google.protobuf.Timestamp
+	(*Stream)(nil),                // 5: holdfast.session.v1.Stream
+	(*MovesRequest)(nil),          // 6: holdfast.session.v1.MovesRequest
+	(*MovesResponse)(nil),         // 7: holdfast.session.v1.MovesResponse
+	(*Moved)(nil),                 // 8: holdfast.session.v1.Moved
+	(*timestamppb.Timestamp)(nil), // 9: google.protobuf.Timestamp
 }
 var file_api_session_v1_session_proto_depIdxs = []int32{
 	1, // 0: holdfast.session.v1.Keys.keys:type_name -> holdfast.session.v1.Key
-	8, // 1: holdfast.session.v1.Key.not_before:type_name -> google.protobuf.Timestamp
-	7, // 2: holdfast.session.v1.MovesRequest.moves:type_name -> holdfast.session.v1.Moved
-	7, // 3: holdfast.session.v1.MovesResponse.moves:type_name -> holdfast.session.v1.Moved
-	5, // 4: holdfast.session.v1.Moves.Exchange:input_type -> holdfast.session.v1.MovesRequest
-	6, // 5: holdfast.session.v1.Moves.Exchange:output_type -> holdfast.session.v1.MovesResponse
-	5, // [5:6] is the sub-list for method output_type
-	4, // [4:5] is the sub-list for method input_type
-	4, // [4:4] is the sub-list for extension type_name
-	4, // [4:4] is the sub-list for extension extendee
-	0, // [0:4] is the sub-list for field type_name
+	9, // 1: holdfast.session.v1.Key.not_before:type_name -> google.protobuf.Timestamp
+	5, // 2: holdfast.session.v1.State.stream:type_name -> holdfast.session.v1.Stream
+	8, // 3: holdfast.session.v1.MovesRequest.moves:type_name -> holdfast.session.v1.Moved
+	8, // 4: holdfast.session.v1.MovesResponse.moves:type_name -> holdfast.session.v1.Moved
+	6, // 5: holdfast.session.v1.Moves.Exchange:input_type -> holdfast.session.v1.MovesRequest
+	7, // 6: holdfast.session.v1.Moves.Exchange:output_type -> holdfast.session.v1.MovesResponse
+	6, // [6:7] is the sub-list for method output_type
+	5, // [5:6] is the sub-list for method input_type
+	5, // [5:5] is the sub-list for extension type_name
+	5, // [5:5] is the sub-list for extension extendee
+	0, // [0:5] is the sub-list for field type_name
 }
 
 func init() { file_api_session_v1_session_proto_init() }
@@ -745,7 +819,7 @@ func file_api_session_v1_session_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_api_session_v1_session_proto_rawDesc), len(file_api_session_v1_session_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   8,
+			NumMessages:   9,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

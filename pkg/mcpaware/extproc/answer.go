@@ -55,6 +55,10 @@ func (a *attempt) onHeaders(m *extprocv3.HttpHeaders) error {
 	if a.sessionForgotten() {
 		return a.forgetSession()
 	}
+	if a.streamless() {
+		return a.notAllowed()
+	}
+	a.asking = nil
 	if a.verb != "POST" || !awaited(a.call) {
 		return a.pass()
 	}
@@ -89,7 +93,7 @@ func (a *attempt) onHeaders(m *extprocv3.HttpHeaders) error {
 		a.held.events = &events{
 			stream: wire.NewEventStream(maxEventBytes), id: a.call.GetId(), tests: &a.tests,
 			unread: unread(a.call), hurried: a.call.GetProgress() || streams(a.call.GetMethod()), modern: a.call.GetRevision() == degrade.ModernRevision,
-			batch: newBatchEvents(a.call.GetBatchIds()),
+			batch: newBatchEvents(a.call.GetBatchIds()), keepID: a.call.GetSession().GetReinitialize(),
 		}
 	}
 	a.phase = holding

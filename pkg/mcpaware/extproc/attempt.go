@@ -2,7 +2,6 @@ package extproc
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"runtime/debug"
 	"sync"
@@ -57,6 +56,9 @@ type attempt struct {
 	tests tests
 	// trace is nil where the call is not traced.
 	trace *tryTrace
+	// asking is the header of a request in a session that may be opened again, until its
+	// answer begins; nil for all others.
+	asking headers
 
 	mu    sync.Mutex
 	phase phase
@@ -93,6 +95,7 @@ func (a *attempt) close() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.silence()
+	a.leaveStream()
 	a.trace.end(a)
 	a.phase = closed
 	a.stopDeadline()
@@ -141,9 +144,17 @@ func (a *attempt) onRequest(req *extprocv3.ProcessingRequest, m *extprocv3.HttpH
 		return a.send(immediate(a.outOfReach()))
 	}
 	if a.call.GetSession() != nil {
-		if found, err := a.findSession(h, mutation); err != nil || !found {
+		answer, err := a.findSession(h, mutation)
+		if err != nil {
 			a.over = true
-			return errors.Join(err, a.send(immediate(lostSession())))
+			return err
+		}
+		if answer != nil {
+			a.over = true
+			return a.send(immediate(answer))
+		}
+		if a.call.GetSession().GetReinitialize() {
+			a.asking = h
 		}
 	}
 	a.countTry()

@@ -297,6 +297,9 @@ func (e *edge) onResponse(req *extprocv3.ProcessingRequest, m *extprocv3.HttpHea
 	if e.streamGone(h, local, attrs.text("upstream.address")) {
 		return e.replaced(endedStream(), h)
 	}
+	if e.waits(local) {
+		return e.replaced(e.waitingStream(), h)
+	}
 	if answer := e.inWords(h, report, judged); answer != nil {
 		return e.replaced(answer, h)
 	}

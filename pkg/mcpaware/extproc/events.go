@@ -34,6 +34,9 @@ type events struct {
 	commit bool
 	// resumable: the server gave ids, by which a client comes back for the rest.
 	resumable bool
+	// lastID is the last one, where keepID.
+	lastID []byte
+	keepID bool
 	// lost: an event was too large, nothing is known from there on.
 	lost bool
 	// final is the answer, once it is there.
@@ -83,7 +86,12 @@ func (e *events) end(keep bool) {
 }
 
 func (e *events) see(ev *wire.Event, keep bool) {
-	e.resumable = e.resumable || ev.HasID
+	if ev.HasID {
+		e.resumable = true
+		if e.keepID {
+			e.lastID = append(e.lastID[:0], ev.ID...)
+		}
+	}
 	if !ev.IsMessage() {
 		return
 	}

@@ -116,7 +116,9 @@ func (a *attempt) follow(chunk []byte, ended bool) {
 	}
 	if e.final != nil {
 		a.trace.failed(e.final.failure)
-		a.observe(e.final.class)
+		if a.observe(e.final.class) == outcome.Good && e.final.failure == "" {
+			a.rememberReplayed()
+		}
 		a.remember(e.final)
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	sessionv1 "github.com/holdfast-mcp/holdfast/api/session/v1"
+	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/decide"
 	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/degrade"
 	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/session"
 	"github.com/holdfast-mcp/holdfast/pkg/names"
@@ -24,9 +25,9 @@ const (
 	methodUnsubscribe = "resources/unsubscribe"
 )
 
-// followSession finds where a session is that may have been opened again elsewhere.
-// false: its client has ended it.
-func (e *edge) followSession(owner *session.Session) bool {
+// followSession finds where a session is that may have been opened again elsewhere. The
+// answer is nil where it is anywhere, and the request can go there.
+func (e *edge) followSession(owner *session.Session) *degrade.Answer {
 	call := e.session.call
 	call.Reinitialize = true
 	// The store answers within its own time limit, or from memory.
@@ -35,7 +36,19 @@ func (e *edge) followSession(owner *session.Session) bool {
 		e.service.log.Warn("session not looked up", "error", err)
 	}
 	if state.GetEnded() {
-		return false
+		return noSession()
+	}
+	if e.request.Verb == http.MethodGet && state.GetOpenedAt() != 0 {
+		e.session.moved = true
+		what, answer := e.service.takeUp(owner, state.GetUpstreamId(), e.session.last)
+		switch what {
+		case session.Over:
+			return answer
+		case session.Anew:
+			e.decision.RemoveHeaders = append(e.decision.RemoveHeaders, headerLastEvent)
+			e.decision.SetHeaders = slices.DeleteFunc(e.decision.SetHeaders, func(h decide.HeaderValue) bool { return h.Name == headerLastEvent })
+		case session.Resume:
+		}
 	}
 	if state.GetEndpoint() != "" {
 		call.Endpoint, call.UpstreamId = state.GetEndpoint(), state.GetUpstreamId()
@@ -48,7 +61,7 @@ func (e *edge) followSession(owner *session.Session) bool {
 	case methodSubscribe, methodUnsubscribe:
 		call.Replayed = []byte(e.decision.Message.URI)
 	}
-	return true
+	return nil
 }
 
 // endSession notes that a client has ended its session, so that nobody opens it again.
@@ -79,8 +92,9 @@ func lostSession() *degrade.Answer {
 }
 
 // findSession makes sure that the endpoint which Envoy picked has the session of the
-// request, and opens it there where that is wanted. false: the session is lost.
-func (a *attempt) findSession(h headers, mutation *extprocv3.HeaderMutation) (bool, error) {
+// request, and opens it there where that is wanted. An answer takes the server's place:
+// the session is lost, or the stream that the request is for.
+func (a *attempt) findSession(h headers, mutation *extprocv3.HeaderMutation) (*degrade.Answer, error) {
 	s := a.call.GetSession()
 	here := a.endpoint.address == "" || s.GetEndpoint() == a.endpoint.address
 	reopener := a.service.opts.Reopener
@@ -89,38 +103,41 @@ func (a *attempt) findSession(h headers, mutation *extprocv3.HeaderMutation) (bo
 	}
 	switch {
 	case here && (!s.GetReinitialize() || a.endpoint.attempt <= 1):
-		return true, nil
+		return nil, nil //nolint:nilnil // no answer is what is hoped for
 	case !s.GetReinitialize() || reopener == nil || a.verb == http.MethodDelete || a.service.opts.Keyring == nil:
-		return here, nil
+		if here {
+			return nil, nil //nolint:nilnil // as above
+		}
+		return lostSession(), nil
 	}
 	ring := a.service.opts.Keyring()
 	if ring == nil {
-		return false, nil
+		return lostSession(), nil
 	}
 	owner, err := ring.Open(s.GetToken())
 	if err != nil {
-		return false, nil //nolint:nilerr // the key has gone since the edge point used it
+		return lostSession(), nil //nolint:nilerr // the key has gone since the edge point used it
 	}
 	if here {
 		// A try before this one was not made, or told that the session is lost.
 		state, err := reopener.Store().Get(a.stream.Context(), owner.Key(owner.Server))
 		if err != nil || !state.GetLost() {
-			return true, nil //nolint:nilerr // then it is where it was
+			return nil, nil //nolint:nilerr,nilnil // then it is where it was
 		}
 	}
 	// Envoy waits half a second for an answer, in which not every server opens a session.
 	if err := a.send(&extprocv3.ProcessingResponse{OverrideMessageTimeout: durationpb.New(session.ReopenTimeout + time.Second)}); err != nil {
-		return false, err
+		return nil, err
 	}
 	began := time.Now()
 	state, err := reopener.Reopen(a.stream.Context(), &owner, owner.Server, a.target(h))
 	if session.Unreachable(err) {
 		// Nor will Envoy reach it; it has other endpoints to try.
-		return true, nil
+		return nil, nil //nolint:nilnil // as above
 	}
 	if err != nil {
 		a.service.log.Warn("session not opened again", "server", a.call.GetServer(), "endpoint", a.endpoint.name, "error", err)
-		return false, nil
+		return lostSession(), nil
 	}
 	a.debug("session opened again", "elapsed", time.Since(began))
 	if state.GetUpstreamId() == "" {
@@ -128,7 +145,15 @@ func (a *attempt) findSession(h headers, mutation *extprocv3.HeaderMutation) (bo
 	} else {
 		mutation.SetHeaders = append(mutation.SetHeaders, setHeader(headerSession, state.GetUpstreamId()))
 	}
-	return true, nil
+	s.Endpoint, s.UpstreamId = state.GetEndpoint(), state.GetUpstreamId()
+	if a.verb != http.MethodGet {
+		return nil, nil //nolint:nilnil // as above
+	}
+	what, answer := a.service.takeUp(&owner, state.GetUpstreamId(), h.first(headerLastEvent))
+	if what == session.Anew {
+		mutation.RemoveHeaders = append(mutation.RemoveHeaders, headerLastEvent)
+	}
+	return answer, nil
 }
 
 // tidySession ends what was opened in vain for the session of the request.
@@ -173,10 +198,39 @@ func hasAnyPrefix(s string, prefixes ...string) bool {
 	return slices.ContainsFunc(prefixes, func(p string) bool { return len(s) >= len(p) && s[:len(p)] == p })
 }
 
-// sessionForgotten says that the endpoint has answered that it does not know the session,
-// which can be opened again.
+// sessionForgotten says that the endpoint does not know the session, which can be opened
+// again. 404 to a POST says so; where it could mean something else (a server without event
+// streams, to GET), or something else could mean it (400, as many servers have it), the
+// endpoint is asked.
 func (a *attempt) sessionForgotten() bool {
-	return a.held.status == http.StatusNotFound && a.verb != http.MethodDelete && a.call.GetSession().GetReinitialize() && a.service.opts.Reopener != nil
+	s := a.call.GetSession()
+	if !s.GetReinitialize() || a.verb == http.MethodDelete || a.service.opts.Reopener == nil {
+		return false
+	}
+	switch {
+	case a.held.status == http.StatusNotFound && a.verb == http.MethodPost:
+		return true
+	case a.held.status != http.StatusNotFound && a.held.status != http.StatusBadRequest, a.asking == nil:
+		return false
+	}
+	// Envoy waits half a second for an answer.
+	if err := a.send(&extprocv3.ProcessingResponse{OverrideMessageTimeout: durationpb.New(session.ReopenTimeout + time.Second)}); err != nil {
+		return false
+	}
+	return !a.service.opts.Reopener.Knows(a.stream.Context(), a.target(a.asking), s.GetUpstreamId())
+}
+
+// streamless says that the answer is that of a server which knows the session and has no
+// event stream for it. 404 would tell clients otherwise.
+func (a *attempt) streamless() bool {
+	return a.verb == http.MethodGet && a.held.status == http.StatusNotFound && a.call.GetSession().GetReinitialize() && a.asking != nil
+}
+
+// notAllowed is what the protocol has for it.
+func (a *attempt) notAllowed() error {
+	return a.release([]*corev3.HeaderValueOption{
+		setHeader(":status", strconv.Itoa(http.StatusMethodNotAllowed)), setHeader("allow", "POST, DELETE"),
+	}, false)
 }
 
 // forgetSession notes it and moves the message on.

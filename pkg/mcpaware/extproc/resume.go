@@ -1,9 +1,16 @@
 package extproc
 
 import (
+	"context"
+	"crypto/rand"
+	"fmt"
 	"net/http"
+	"strings"
 
+	policyv1 "github.com/holdfast-mcp/holdfast/api/policy/v1"
+	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/decide"
 	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/degrade"
+	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/session"
 )
 
 // headerLastEvent says after which event a client takes up a stream again (Streamable
@@ -16,7 +23,7 @@ const headerLastEvent = "last-event-id"
 // their connection.
 func (e *edge) streamGone(h headers, local degrade.Local, address string) bool {
 	s := &e.session
-	if !s.resumes || !s.call.GetReinitialize() || address == s.first || local.CodeDetails != viaUpstream || h.first(headerSession) != "" {
+	if !s.resumes || !s.call.GetReinitialize() || address == s.first && !s.moved || local.CodeDetails != viaUpstream || h.first(headerSession) != "" {
 		return false
 	}
 	switch local.Status {
@@ -24,6 +31,105 @@ func (e *edge) streamGone(h headers, local degrade.Local, address string) bool {
 		return true
 	}
 	return false
+}
+
+// takeUp decides about a GET, for what follows the event last, in a session that is opened
+// now as upstreamID. The answer is that of Over.
+func (s *Service) takeUp(owner *session.Session, upstreamID, last string) (session.Resumption, *degrade.Answer) {
+	// The store answers within its own time limit, or from memory.
+	what, request, err := s.opts.Reopener.TakeUp(context.Background(), owner.Key(owner.Server), upstreamID, []byte(last))
+	if err != nil {
+		s.log.Warn("a session's streams are not looked up", "error", err)
+	}
+	if what != session.Over {
+		return what, nil
+	}
+	answer := endedStream()
+	call := &policyv1.CallContext{Id: request, Server: owner.Server}
+	answer.Body = degrade.ErrorEvent(call, degrade.New(degrade.ServiceUnavailable, degrade.Unknown, call, ""), policyv1.ErrorStyle_ERROR_STYLE_HTTP)
+	return what, answer
+}
+
+const (
+	// waitPrefix begins the id of the event that a client is told to wait with. What follows
+	// is a word that differs each time, since some clients give up where they are given the same
+	// id again and again, and behind a dot the id that the client came with.
+	waitPrefix = "holdfast-wait-"
+	// maxWaitBytes bounds the latter; one that is longer is not kept.
+	maxWaitBytes = 1 << 10
+	// waitMs is when a client is to come back.
+	waitMs = 2000
+)
+
+// lastEvent is the id with which a client comes back to a stream: what it was told to wait
+// with stands for the one before. changed: it is not what the request says.
+func lastEvent(h decide.Header) (id string, changed bool) {
+	ids := h.Values(headerLastEvent)
+	if len(ids) == 0 {
+		return "", false
+	}
+	waiting, found := strings.CutPrefix(ids[0], waitPrefix)
+	if !found {
+		return ids[0], len(ids) > 1
+	}
+	_, id, _ = strings.Cut(waiting, ".")
+	return id, true
+}
+
+// comesBack reads who comes back to a stream of its session.
+func (e *edge) comesBack() {
+	s := &e.session
+	if e.request.Verb != http.MethodGet {
+		return
+	}
+	var changed bool
+	s.last, changed = lastEvent(e.request.Header)
+	s.resumes = s.last != ""
+	switch {
+	case changed && s.resumes:
+		e.decision.SetHeaders = append(e.decision.SetHeaders, decide.HeaderValue{Name: headerLastEvent, Value: s.last})
+	case changed:
+		e.decision.RemoveHeaders = append(e.decision.RemoveHeaders, headerLastEvent)
+	}
+}
+
+// waits says that the request is for a stream of a session whose server cannot be reached
+// now. Some clients end their connection at any answer that is no stream, and others give
+// up listening for good.
+func (e *edge) waits(local degrade.Local) bool {
+	return e.request.Verb == http.MethodGet && e.session.call != nil && local.CodeDetails != viaUpstream && local.Status >= http.StatusInternalServerError
+}
+
+// waitingStream has the client come back, with the id that it has.
+func (e *edge) waitingStream() *degrade.Answer {
+	answer := endedStream()
+	last := e.session.last
+	if len(last) > maxWaitBytes {
+		last = ""
+	}
+	answer.Body = fmt.Appendf(nil, ": the server cannot be reached now\nretry: %d\nid: %s%s.%s\ndata:\n\n", waitMs, waitPrefix, rand.Text(), last)
+	return answer
+}
+
+// leaveStream keeps, of a stream that is over without the answer that it is for, what its
+// client will come back with.
+func (a *attempt) leaveStream() {
+	e, s := a.held.events, a.call.GetSession()
+	if e == nil || e.final != nil || len(e.lastID) == 0 || len(a.call.GetId()) == 0 || a.service.opts.Reopener == nil {
+		return
+	}
+	ring := a.service.opts.Keyring()
+	if ring == nil {
+		return
+	}
+	owner, err := ring.Open(s.GetToken())
+	if err != nil {
+		return
+	}
+	err = a.service.opts.Reopener.NoteCall(context.WithoutCancel(a.stream.Context()), owner.Key(owner.Server), s.GetUpstreamId(), e.lastID, a.call.GetId())
+	if err != nil {
+		a.service.log.Warn("a broken stream is not kept", "server", owner.Server, "error", err)
+	}
 }
 
 // endedStream is a stream that has said all that it will. A client that waits on it for

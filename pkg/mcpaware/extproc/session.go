@@ -32,10 +32,13 @@ type edgeSession struct {
 	// alone: the server has one endpoint, so there is no other choice and no better
 	// knowledge of whether the session is lost than the server's.
 	alone bool
-	// first is the endpoint that opened the session, resumes is set for a request that
-	// takes up one of its streams again.
+	// first is the endpoint that opened the session; resumes is set for a request that
+	// takes up one of its streams again, after the event last.
 	first   string
 	resumes bool
+	last    string
+	// moved: it has been opened again since.
+	moved bool
 	// opening is set for initialize, by whose answer a server may open a session.
 	opening *session.Session
 }
@@ -81,13 +84,13 @@ func (e *edge) joinSession() bool {
 		return true
 	}
 	s.token, s.first = ids[0], owner.Endpoint
-	s.resumes = e.request.Verb == http.MethodGet && len(e.request.Header.Values(headerLastEvent)) > 0
+	e.comesBack()
 	s.call = &policyv1.CallSession{Token: s.token, Endpoint: owner.Endpoint, UpstreamId: owner.UpstreamID}
 	header := names.HeaderEndpointOnly
 	if server.GetReinitializeSessions() && e.service.opts.Reopener != nil {
 		header = names.HeaderEndpointFirst
-		if !e.followSession(&owner) {
-			e.decision.Answer = noSession()
+		if answer := e.followSession(&owner); answer != nil {
+			e.decision.Answer = answer
 			return false
 		}
 	}

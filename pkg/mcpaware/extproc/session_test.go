@@ -382,33 +382,42 @@ func TestAttemptLeavesSessionsAlone(t *testing.T) {
 	})
 }
 
-// TestAttemptRemembersWhatIsReplayed: a log level counts from the server's good answer on.
+// TestAttemptRemembersWhatIsReplayed: a log level counts from the server's good answer on, one that
+// was held and one that came after an event's id alike.
 func TestAttemptRemembersWhatIsReplayed(t *testing.T) {
 	t.Parallel()
 	for answer, kept := range map[string]string{
 		`{"jsonrpc":"2.0","id":3,"result":{}}`:                               `{"level":"info"}`,
 		`{"jsonrpc":"2.0","id":3,"error":{"code":-32602,"message":"what?"}}`: "",
 	} {
-		inSessionBubble(t, true, func(t *testing.T, s *sessionEnvoy) {
-			id := s.opened()
-			edge, reply := s.post(levelBody, "mcp-session-id: "+id)
-			defer edge.hangUp()
-			call, err := toldCall(reply)
-			if err != nil {
-				t.Fatal(err)
-			}
-			x := s.open(names.PointAttempt)
-			defer x.hangUp()
-			x.ask(tryHeaders(t, "POST", call))
-			x.say(responseHeaders(false, jsonHeaders...))
-			x.say(responseBody(answer, true))
-			owner, err := s.ring.Load().Open(id)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if state, err := s.store.Get(t.Context(), owner.Key("orders")); err != nil || string(state.GetLogLevel()) != kept {
-				t.Errorf("kept after %s: %v, %v", answer, state, err)
-			}
-		})
+		for _, primed := range []bool{false, true} {
+			inSessionBubble(t, true, func(t *testing.T, s *sessionEnvoy) {
+				id := s.opened()
+				edge, reply := s.post(levelBody, "mcp-session-id: "+id)
+				defer edge.hangUp()
+				call, err := toldCall(reply)
+				if err != nil {
+					t.Fatal(err)
+				}
+				x := s.open(names.PointAttempt)
+				defer x.hangUp()
+				x.ask(tryHeaders(t, "POST", call))
+				if primed {
+					x.say(responseHeaders(false, eventHeaders...))
+					x.say(responseBody("id: 1\ndata:\n\n", false))
+					x.say(responseBody("id: 2\n"+event(answer), true))
+				} else {
+					x.say(responseHeaders(false, jsonHeaders...))
+					x.say(responseBody(answer, true))
+				}
+				owner, err := s.ring.Load().Open(id)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if state, err := s.store.Get(t.Context(), owner.Key("orders")); err != nil || string(state.GetLogLevel()) != kept {
+					t.Errorf("kept after %s: %v, %v", answer, state, err)
+				}
+			})
+		}
 	}
 }

@@ -11,7 +11,7 @@ var ErrEventTooLarge = errors.New("server-sent event is larger than allowed")
 
 // Event is one block of a text/event-stream body: everything up to and with the empty
 // line that ends it. Comments alone and empty lines alone are blocks too, so that the
-// Raw bytes of all events of a stream add up to the stream. Raw and Data are valid
+// Raw bytes of all events of a stream add up to the stream. Raw, Data and ID are valid
 // until the next call of Feed.
 type Event struct {
 	// Start and End are byte offsets in the stream; End is exclusive.
@@ -23,7 +23,8 @@ type Event struct {
 	// Data is the data lines joined with LF; HasData reports whether there was any.
 	Data    []byte
 	HasData bool
-	// HasID reports an id field: the stream can be resumed after this event.
+	// HasID reports an id field, of which ID is the value: the stream can be resumed after this event.
+	ID    []byte
 	HasID bool
 
 	// dataAt is where in Raw the value of the only data line begins; -1 where there are
@@ -84,6 +85,7 @@ type block struct {
 	data      span
 	dataLines int
 	name      string
+	id        span
 	hasID     bool
 }
 
@@ -219,7 +221,10 @@ func (k *block) field(line []byte, at int) {
 			k.name = string(value)
 		}
 	case "id":
-		k.hasID = k.hasID || bytes.IndexByte(value, 0) < 0
+		if bytes.IndexByte(value, 0) < 0 {
+			end := at + len(line)
+			k.id, k.hasID = span{end - len(value), end}, true
+		}
 	}
 }
 
@@ -233,6 +238,9 @@ func (s *EventStream) finish(raw []byte) {
 	event := Event{
 		Start: s.base, End: s.base + int64(len(raw)), Raw: raw[:len(raw):len(raw)],
 		Name: k.name, HasData: k.dataLines > 0, HasID: k.hasID, dataAt: -1,
+	}
+	if k.hasID {
+		event.ID = raw[k.id.start:k.id.end:k.id.end]
 	}
 	switch {
 	case k.dataLines == 1:

@@ -11,6 +11,14 @@ import (
 	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/wire"
 )
 
+// idOf is the event's id in quotes, false where it has none.
+func idOf(e *wire.Event) string {
+	if !e.HasID {
+		return "false"
+	}
+	return fmt.Sprintf("%q", e.ID)
+}
+
 // readEvents feeds a stream in chunks of the given sizes (the last one repeats) and
 // renders what came out, one line an event.
 func readEvents(stream string, limit int, sizes ...int) (events []string, rest string, err error) {
@@ -20,7 +28,7 @@ func readEvents(stream string, limit int, sizes ...int) (events []string, rest s
 			events = append(events, fmt.Sprintf("raw bytes %q are not %q", e.Raw, stream[e.Start:e.End]))
 		}
 		events = append(events, fmt.Sprintf("%d-%d name=%q data=%q has=%v id=%v message=%v",
-			e.Start, e.End, e.Name, e.Data, e.HasData, e.HasID, e.IsMessage()))
+			e.Start, e.End, e.Name, e.Data, e.HasData, idOf(e), e.IsMessage()))
 	}
 	fed, turn := 0, 0
 	for fed < len(stream) {
@@ -96,9 +104,9 @@ func TestEventStream(t *testing.T) {
 		"priming, comments, retry": {
 			stream: "id: 1\nretry: 500\ndata:\n\n: ping\n\nid\ndata\ndata\n\n",
 			want: []string{
-				`0-24 name="" data="" has=true id=true message=false`,
+				`0-24 name="" data="" has=true id="1" message=false`,
 				`24-32 name="" data="" has=false id=false message=false`,
-				`32-46 name="" data="\n" has=true id=true message=true`,
+				`32-46 name="" data="\n" has=true id="" message=true`,
 			},
 		},
 		"several data lines": {
@@ -116,6 +124,13 @@ func TestEventStream(t *testing.T) {
 		"id with NUL is none": {
 			stream: "id: a\x00b\ndata: x\n\n",
 			want:   []string{`0-17 name="" data="x" has=true id=false message=true`},
+		},
+		"the last id counts, one with NUL does not": {
+			stream: "id: a\r\nid:b\r\nid: c\x00\r\ndata: x\r\n\r\n: y\n\n",
+			want: []string{
+				`0-32 name="" data="x" has=true id="b" message=true`,
+				`32-37 name="" data="" has=false id=false message=false`,
+			},
 		},
 		"blank lines": {
 			stream: "\n\r\ndata: x\n\n",
