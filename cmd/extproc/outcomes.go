@@ -11,6 +11,7 @@ import (
 	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/fleet"
 	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/outcome"
 	mcptelemetry "github.com/holdfast-mcp/holdfast/pkg/mcpaware/telemetry"
+	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/told"
 )
 
 // outcomes are what tools answered, what follows from it for them, and who is told.
@@ -19,17 +20,18 @@ type outcomes struct {
 	breakers *breaker.Set
 	fleet    *fleet.Client
 	budget   *budget.Budget
+	told     *told.Collector
 }
 
 // shareOutcomes makes them; the exchange begins with fleet.Run.
 // known says whether a tool exists.
 func shareOutcomes(s settings, conn *grpc.ClientConn, registry *prometheus.Registry, known func(server, tool string) bool, logger *slog.Logger) (*outcomes, error) {
-	o := &outcomes{window: outcome.NewWindow(nil)}
+	o := &outcomes{window: outcome.NewWindow(nil), told: &told.Collector{}}
 	metrics := mcptelemetry.NewOutcomes(registry, known, func() bool { return o.fleet.Connected() })
 	o.breakers = breaker.New(breaker.Options{Processor: s.nodeID, Observer: metrics.Moved, Logger: logger})
 	var err error
 	o.fleet, err = fleet.New(fleet.Options{
-		Conn: conn, Processor: s.nodeID, Windows: o.window, Breakers: o.breakers, Counted: metrics.Count, StateDir: s.state, Logger: logger,
+		Conn: conn, Processor: s.nodeID, Windows: o.window, Breakers: o.breakers, Counted: metrics.Count, Told: o.told, StateDir: s.state, Logger: logger,
 	})
 	o.budget = budget.New(budget.Options{Instances: func() int { return o.fleet.Processors() }})
 	mcptelemetry.Budget(registry, o.budget.Spent)

@@ -103,7 +103,7 @@ func serve(ctx context.Context, s settings, logger *slog.Logger, conn *grpc.Clie
 	service := extproc.New(extproc.Options{
 		Table: policies.Table, Keyring: policies.Keyring, Reopener: session.NewReopener(kept.store, nil), Catalog: lists, Window: outcomes.window, Breakers: outcomes.breakers, Shares: shares,
 		Limits: limits.engine, Metered: limits.metrics.Count, Budget: outcomes.budget, Report: reporter.Offer, Gate: gate, Pressure: pressure, Live: outcomes.fleet.Processors, Logger: logger,
-		Calls: mcptelemetry.NewCalls(registry, mcptelemetry.CallOptions{Known: known, Native: s.nativeHistograms}), Region: s.region,
+		Calls: mcptelemetry.NewCalls(registry, mcptelemetry.CallOptions{Known: known, Native: s.nativeHistograms}), Region: s.region, Told: outcomes.told,
 		Verified: verifier.Verified, Traces: spans.Pipeline, Revision: policies.Version,
 	})
 	showState(registry, service.Streams, lists, policies, gate, pressure)

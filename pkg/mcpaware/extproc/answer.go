@@ -12,6 +12,7 @@ import (
 	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/method"
 	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/outcome"
 	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/span"
+	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/told"
 	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/wire"
 	"github.com/holdfast-mcp/holdfast/pkg/names"
 )
@@ -52,6 +53,7 @@ func (a *attempt) onHeaders(m *extprocv3.HttpHeaders) error {
 	a.over = m.GetEndOfStream() || !a.duplex
 	a.heard()
 	a.held.retryAfter = h.first("retry-after")
+	a.load(h)
 	if a.sessionForgotten() {
 		return a.forgetSession()
 	}
@@ -98,6 +100,23 @@ func (a *attempt) onHeaders(m *extprocv3.HttpHeaders) error {
 	}
 	a.phase = holding
 	return a.startDeadline()
+}
+
+// load has the control plane know what the endpoint says of its own load.
+func (a *attempt) load(h headers) {
+	t := a.service.opts.Told
+	if t == nil {
+		return
+	}
+	if text := h.first(told.HeaderLoad); text != "" {
+		if l, ok := told.ParseLoad(text); ok {
+			t.Say(a.endpoint.server.GetName(), a.endpoint.address, l)
+		}
+	} else if text := h.first(told.HeaderLoadBinary); text != "" {
+		if l, ok := told.ParseLoadBinary(text); ok {
+			t.Say(a.endpoint.server.GetName(), a.endpoint.address, l)
+		}
+	}
 }
 
 // streams says whether a method is answered by a stream that stays open, whose

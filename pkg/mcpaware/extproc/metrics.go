@@ -9,6 +9,7 @@ import (
 	policyv1 "github.com/holdfast-mcp/holdfast/api/policy/v1"
 	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/degrade"
 	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/telemetry"
+	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/told"
 	"github.com/holdfast-mcp/holdfast/pkg/names"
 )
 
@@ -88,8 +89,26 @@ func (e *edge) count(c telemetry.Call) {
 	for _, m := range messages {
 		c.Server, c.Method, c.Tool = m.GetServer(), m.GetMethod(), m.GetTool()
 		calls.Ended(&c)
+		e.tell(&c)
 		// One request, one failover.
 		c.Home = ""
+	}
+}
+
+// tell has the control plane know how a call ended, where its server's promise counts it.
+func (e *edge) tell(c *telemetry.Call) {
+	t := e.service.opts.Told
+	if t == nil || c.Method == "" {
+		return
+	}
+	switch c.Status {
+	case telemetry.OK:
+		t.Ended(c.Server, told.Answered)
+	case telemetry.Degraded:
+		t.Ended(c.Server, told.Degraded)
+	case telemetry.Failed:
+		t.Ended(c.Server, told.Failed)
+	case telemetry.Limited, telemetry.Refused, telemetry.Cancelled:
 	}
 }
 

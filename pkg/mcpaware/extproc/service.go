@@ -34,6 +34,7 @@ import (
 	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/session"
 	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/share"
 	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/telemetry"
+	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/told"
 	"github.com/holdfast-mcp/holdfast/pkg/names"
 	"github.com/holdfast-mcp/holdfast/pkg/telemetry/trace"
 )
@@ -62,6 +63,8 @@ type Options struct {
 	// and must not block; nil for nobody.
 	Limits  limit.Engine
 	Metered func([]limit.Charge, []limit.Result)
+	// Told takes what endpoints say of their load, and how calls end, which is counted with Calls; nil for nobody.
+	Told *told.Collector
 	// Gate holds the calls under way and those that wait; nil makes one on the system
 	// clock.
 	Gate *admit.Gate

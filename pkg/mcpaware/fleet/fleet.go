@@ -18,6 +18,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	outcomev1 "github.com/holdfast-mcp/holdfast/api/outcome/v1"
+	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/told"
 )
 
 const (
@@ -62,6 +63,8 @@ type Options struct {
 	StateDir string
 	// Counted is shown what was observed here, once a second, connected or not; nil for nobody.
 	Counted func([]*outcomev1.Count)
+	// Told is what else the control plane is told; nil: nothing.
+	Told *told.Collector
 	// Logger defaults to discarding.
 	Logger *slog.Logger
 }
@@ -89,6 +92,9 @@ func New(opts Options) (*Client, error) {
 	}
 	if opts.Logger == nil {
 		opts.Logger = slog.New(slog.DiscardHandler)
+	}
+	if opts.Told == nil {
+		opts.Told = &told.Collector{}
 	}
 	if opts.Counted == nil {
 		opts.Counted = func([]*outcomev1.Count) {}
@@ -190,17 +196,19 @@ func (r *run) summarise() {
 	counts := r.opts.Windows.Drain()
 	r.opts.Counted(counts)
 	breakers := r.opts.Breakers.List()
+	loads, calls := r.opts.Told.Drain()
 	if r.link == nil {
 		return
 	}
 	now := time.Now()
-	next := &outcomev1.Summary{Processor: r.opts.Processor, Counts: counts, Breakers: breakers}
+	next := &outcomev1.Summary{Processor: r.opts.Processor, Counts: counts, Breakers: breakers, Loads: loads, Calls: calls}
 	if r.pending != nil {
 		// The network is slow. Counts that it did not take are late already.
 		next.Breakers = joined(r.pending.GetBreakers(), breakers)
+		told.Join(r.pending, next)
 	}
 	same := slices.EqualFunc(next.GetBreakers(), r.breakers, func(a, b *outcomev1.Breaker) bool { return proto.Equal(a, b) })
-	if len(counts) == 0 && same && r.pending == nil && now.Sub(r.said) < signInterval {
+	if len(counts)+len(loads)+len(calls) == 0 && same && r.pending == nil && now.Sub(r.said) < signInterval {
 		return
 	}
 	select {
