@@ -29,8 +29,12 @@ type state struct {
 }
 
 // movedWithin is how long a processor that starts waits to hear which sessions have
-// moved. Without that it would open them once more.
-const movedWithin = 500 * time.Millisecond
+// moved. Without that it would open them once more. A control plane that is there may have
+// started with it, and is waited for longer: it waits for what the other processors know.
+const (
+	movedWithin   = 500 * time.Millisecond
+	settledWithin = 2500 * time.Millisecond
+)
 
 func newState(policies *policy.Client, moved <-chan struct{}, redis func() bool) *state {
 	s := &state{grpc: grpchealth.NewServer(), policies: policies, moved: moved, redis: redis}
@@ -48,18 +52,26 @@ func (s *state) follow(ctx context.Context) error {
 		case <-there:
 		}
 	}
-	limit := time.NewTimer(movedWithin)
-	defer limit.Stop()
-	select {
-	case <-ctx.Done():
-		return nil
-	case <-s.moved:
-	case <-limit.C:
+	if !s.hears(ctx, movedWithin) && s.policies.Connected() {
+		s.hears(ctx, settledWithin-movedWithin)
 	}
-	if !s.draining.Load() {
+	if ctx.Err() == nil && !s.draining.Load() {
 		s.grpc.SetServingStatus("", grpc_health_v1.HealthCheckResponse_SERVING)
 	}
 	return nil
+}
+
+// hears waits until it is known which sessions have moved; false: the limit or ctx was over first.
+func (s *state) hears(ctx context.Context, limit time.Duration) bool {
+	timer := time.NewTimer(limit)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-s.moved:
+		return true
+	case <-timer.C:
+	}
+	return false
 }
 
 // drain says NOT_SERVING, for good.

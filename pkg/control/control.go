@@ -178,7 +178,7 @@ func New(opts Options) (*Plane, error) {
 	p.openMonitor()
 	p.openOutcomes()
 	p.openDrains()
-	p.moves = moves.New(moves.Options{Now: p.now, Logger: p.log})
+	p.moves = moves.New(moves.Options{Expected: len(opts.Compiler.Processors), Now: p.now, Logger: p.log})
 	saved, err := p.state.Load()
 	if err != nil {
 		p.stateProblem = err.Error()

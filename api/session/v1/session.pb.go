@@ -522,8 +522,10 @@ func (x *Stream) GetRequestId() []byte {
 
 // MovesRequest has at most 256 moves.
 type MovesRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Moves         []*Moved               `protobuf:"bytes,1,rep,name=moves,proto3" json:"moves,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Moves []*Moved               `protobuf:"bytes,1,rep,name=moves,proto3" json:"moves,omitempty"`
+	// With these, all has been sent that the processor knew when it connected.
+	All           bool `protobuf:"varint,2,opt,name=all,proto3" json:"all,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -563,6 +565,13 @@ func (x *MovesRequest) GetMoves() []*Moved {
 		return x.Moves
 	}
 	return nil
+}
+
+func (x *MovesRequest) GetAll() bool {
+	if x != nil {
+		return x.All
+	}
+	return false
 }
 
 // MovesResponse has at most 256 moves.
@@ -751,9 +760,10 @@ const file_api_session_v1_session_proto_rawDesc = "" +
 	"\x06Stream\x12\x19\n" +
 	"\bevent_id\x18\x01 \x01(\fR\aeventId\x12\x1d\n" +
 	"\n" +
-	"request_id\x18\x02 \x01(\fR\trequestId\"@\n" +
+	"request_id\x18\x02 \x01(\fR\trequestId\"R\n" +
 	"\fMovesRequest\x120\n" +
-	"\x05moves\x18\x01 \x03(\v2\x1a.holdfast.session.v1.MovedR\x05moves\"Y\n" +
+	"\x05moves\x18\x01 \x03(\v2\x1a.holdfast.session.v1.MovedR\x05moves\x12\x10\n" +
+	"\x03all\x18\x02 \x01(\bR\x03all\"Y\n" +
 	"\rMovesResponse\x120\n" +
 	"\x05moves\x18\x01 \x03(\v2\x1a.holdfast.session.v1.MovedR\x05moves\x12\x16\n" +
 	"\x06synced\x18\x02 \x01(\bR\x06synced\"\x84\x01\n" +

@@ -36,7 +36,9 @@ const (
 type MovesClient interface {
 	// Exchange: a processor sends all that it knows when it connects, and then each
 	// change; it is sent what others know, and then each change. After the first
-	// response with synced it has all that there was when it connected.
+	// response with synced it has all that there was when it connected. A control plane
+	// that has just started knows nothing, so it waits with that until the processors that
+	// it knows of have said all that they know, for two seconds at most.
 	Exchange(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[MovesRequest, MovesResponse], error)
 }
 
@@ -71,7 +73,9 @@ type Moves_ExchangeClient = grpc.BidiStreamingClient[MovesRequest, MovesResponse
 type MovesServer interface {
 	// Exchange: a processor sends all that it knows when it connects, and then each
 	// change; it is sent what others know, and then each change. After the first
-	// response with synced it has all that there was when it connected.
+	// response with synced it has all that there was when it connected. A control plane
+	// that has just started knows nothing, so it waits with that until the processors that
+	// it knows of have said all that they know, for two seconds at most.
 	Exchange(grpc.BidiStreamingServer[MovesRequest, MovesResponse]) error
 	mustEmbedUnimplementedMovesServer()
 }

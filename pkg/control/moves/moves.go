@@ -36,6 +36,9 @@ const (
 	maxKeyBytes    = 512
 	maxSealedBytes = 32 << 10
 	maxBatchBytes  = 1 << 20
+
+	// settling is how long after its start a Server waits to hear what processors know.
+	settling = 2 * time.Second
 )
 
 // Messages that a stream may send: all that a processor knows when it connects, and a
@@ -47,6 +50,9 @@ const (
 
 // Options of a Server; the zero Options do.
 type Options struct {
+	// Expected is how many processors there are, as far as is known: once so many have said what
+	// they know nobody has to wait for more of them; 0: nobody waits for any.
+	Expected int
 	// Now is time.Now when nil, Logger discards.
 	Now    func() time.Time
 	Logger *slog.Logger
@@ -60,8 +66,15 @@ type Server struct {
 	stopped chan struct{}
 	stop    sync.Once
 
+	expected int
+	started  time.Time
+
 	mu      sync.Mutex
 	streams int
+	// told counts processors that have said all that they knew. settled is the last sequence
+	// number of when enough had; nil: not enough have.
+	told    int
+	settled *uint64
 	// order has an entry for each key, the newest last; sequence numbers them.
 	order    *list.List
 	byKey    map[string]*list.Element
@@ -88,12 +101,14 @@ type stream struct {
 	// from before the connection.
 	told, all uint64
 	synced    bool
+	// said: it has said all that it knew when it connected. It belongs to the Server's mutex.
+	said bool
 }
 
 // New makes a Server.
 func New(opts Options) *Server {
 	s := &Server{
-		now: opts.Now, log: opts.Logger, stopped: make(chan struct{}),
+		now: opts.Now, log: opts.Logger, stopped: make(chan struct{}), expected: opts.Expected,
 		order: list.New(), byKey: map[string]*list.Element{}, news: make(chan struct{}),
 	}
 	if s.now == nil {
@@ -102,7 +117,17 @@ func New(opts Options) *Server {
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
+	s.started = s.now()
+	s.settleLocked()
 	return s
+}
+
+// settleLocked notes that enough processors have said what they know, or were waited for.
+func (s *Server) settleLocked() {
+	if s.settled == nil && (s.told >= s.expected || s.now().Sub(s.started) >= settling) {
+		sequence := s.sequence
+		s.settled = &sequence
+	}
 }
 
 // Stop ends all streams, and those that come later.
@@ -158,15 +183,15 @@ func (s *Server) read(ctx context.Context, server grpc.BidiStreamingServer[sessi
 		if len(request.GetMoves()) > MaxBatch {
 			return grpcstatus.Errorf(codes.InvalidArgument, "%d moves in a message, at most %d are taken", len(request.GetMoves()), MaxBatch)
 		}
-		s.take(st, request.GetMoves())
+		s.take(st, request.GetMoves(), request.GetAll())
 		if err := pace.Wait(ctx); err != nil {
 			return grpcstatus.FromContextError(err).Err()
 		}
 	}
 }
 
-// take keeps what is newer than what is known.
-func (s *Server) take(from *stream, moves []*sessionv1.Moved) {
+// take keeps what is newer than what is known; all: there is no more that was known before.
+func (s *Server) take(from *stream, moves []*sessionv1.Moved, all bool) {
 	now := s.now()
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -195,7 +220,12 @@ func (s *Server) take(from *stream, moves []*sessionv1.Moved) {
 		}
 		s.dropLocked(first)
 	}
-	if moved {
+	if all && !from.said {
+		from.said = true
+		s.told++
+		s.settleLocked()
+	}
+	if moved || all {
 		close(s.news)
 		s.news = make(chan struct{})
 	}
@@ -231,6 +261,8 @@ func newer(a, b *sessionv1.Moved) bool {
 
 // write sends what is new to a processor until ctx ends, whose cause it gives.
 func (s *Server) write(ctx context.Context, server grpc.BidiStreamingServer[sessionv1.MovesRequest, sessionv1.MovesResponse], st *stream) error {
+	settled := time.NewTimer(s.started.Add(settling).Sub(s.now()))
+	defer settled.Stop()
 	for {
 		response, news := s.compose(st)
 		if response != nil {
@@ -245,6 +277,7 @@ func (s *Server) write(ctx context.Context, server grpc.BidiStreamingServer[sess
 		case <-s.stopped:
 			return grpcstatus.Error(codes.Unavailable, "the control plane is stopping")
 		case <-news:
+		case <-settled.C:
 		}
 	}
 }
@@ -270,7 +303,8 @@ func (s *Server) compose(st *stream) (*sessionv1.MovesResponse, <-chan struct{})
 		}
 	}
 	last := s.order.Back()
-	if !st.synced && (last == nil || st.told >= min(st.all, entryOf(last).sequence)) {
+	s.settleLocked()
+	if !st.synced && s.settled != nil && (last == nil || st.told >= min(max(st.all, *s.settled), entryOf(last).sequence)) {
 		st.synced, response.Synced = true, true
 	}
 	if len(response.GetMoves()) == 0 && !response.GetSynced() {

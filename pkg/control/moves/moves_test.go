@@ -186,20 +186,20 @@ func TestMovesAreBounded(t *testing.T) {
 	s := New(Options{Now: func() time.Time { return now }})
 	from := &stream{}
 	for i := range MaxMoves + 10 {
-		s.take(from, []*sessionv1.Moved{moved(fmt.Sprint(i), 1, 1, false)})
+		s.take(from, []*sessionv1.Moved{moved(fmt.Sprint(i), 1, 1, false)}, false)
 	}
 	if s.Len() != MaxMoves || s.byKey["9"] != nil || s.byKey["10"] == nil {
 		t.Errorf("%d moves, want the newest %d", s.Len(), MaxMoves)
 	}
 	large := make([]byte, maxSealedBytes)
 	for i := range MaxBytes/maxSealedBytes + 10 {
-		s.take(from, []*sessionv1.Moved{{Key: fmt.Sprint("large", i), Generation: 1, Sealed: large}})
+		s.take(from, []*sessionv1.Moved{{Key: fmt.Sprint("large", i), Generation: 1, Sealed: large}}, false)
 	}
 	if s.bytes > MaxBytes || s.bytes < MaxBytes-2*maxSealedBytes {
 		t.Errorf("%d bytes are kept", s.bytes)
 	}
 	now = now.Add(MaxAge + time.Second)
-	s.take(from, []*sessionv1.Moved{moved("young", 1, 1, false)})
+	s.take(from, []*sessionv1.Moved{moved("young", 1, 1, false)}, false)
 	if s.Len() != 1 || s.bytes != s.order.Front().Value.(*entry).size() {
 		t.Errorf("%d moves are left, %d bytes", s.Len(), s.bytes)
 	}
@@ -216,6 +216,52 @@ func TestMovesAreBounded(t *testing.T) {
 		}
 		if err := <-connect(t, s).ended; grpcstatus.Code(err) != codes.ResourceExhausted {
 			t.Errorf("too many processors: %v", err)
+		}
+	})
+}
+
+// TestAStartWaitsForWhatOthersKnow: a control plane that has just started, and knows nothing,
+// tells a processor that it knows all only when enough of them have said what they know, with
+// all of that, or when they have been waited for long enough.
+func TestAStartWaitsForWhatOthersKnow(t *testing.T) {
+	t.Parallel()
+	all := func(w *wire, moves ...*sessionv1.Moved) {
+		w.up <- &sessionv1.MovesRequest{Moves: moves, All: true}
+		synctest.Wait()
+	}
+	synctest.Test(t, func(t *testing.T) {
+		s := New(Options{Expected: 2})
+		young := connect(t, s)
+		all(young)
+		all(young)
+		young.quiet(t)
+		old := connect(t, s)
+		old.say(moved("x", 3, 10, false))
+		if r := young.next(t); len(r.GetMoves()) != 1 || r.GetSynced() {
+			t.Fatalf("before the other one has said all: %v", r)
+		}
+		old.up <- &sessionv1.MovesRequest{Moves: []*sessionv1.Moved{moved("y", 1, 10, false)}, All: true}
+		if r := young.next(t); len(r.GetMoves()) != 1 || r.GetMoves()[0].GetKey() != "y" || !r.GetSynced() {
+			t.Fatalf("after it: %v", r)
+		}
+		if r := old.next(t); !r.GetSynced() {
+			t.Fatalf("the other one: %v", r)
+		}
+		if r := connect(t, s).next(t); len(r.GetMoves()) != 2 || !r.GetSynced() {
+			t.Fatalf("one that comes later: %v", r)
+		}
+	})
+	synctest.Test(t, func(t *testing.T) {
+		began, s := time.Now(), New(Options{Expected: 2})
+		w := connect(t, s)
+		all(w)
+		select {
+		case r := <-w.down:
+			if waited := time.Since(began); !r.GetSynced() || waited != settling {
+				t.Fatalf("%v after %v, want all after %v", r, waited, settling)
+			}
+		case <-time.After(time.Minute):
+			t.Fatal("one that is missing is waited for for ever")
 		}
 	})
 }

@@ -150,19 +150,22 @@ func (m *Moves) exchange(ctx context.Context) (heard bool, err error) {
 	for key := range m.opts.Memory.states.Keys() {
 		m.note(key)
 	}
-	for {
-		select {
-		case end := <-received:
-			return end.heard, end.err
-		case <-m.wake:
-		}
-		for request := m.next(ctx); request != nil; request = m.next(ctx) {
+	for all := true; ; all = false {
+		for request := m.next(ctx); request != nil || all; request = m.next(ctx) {
+			if request == nil {
+				request, all = &sessionv1.MovesRequest{All: true}, false
+			}
 			if err := stream.Send(request); err != nil {
 				// The status is with the receiver.
 				cancel()
 				end := <-received
 				return end.heard, errors.Join(fmt.Errorf("telling of moves: %w", err), end.err)
 			}
+		}
+		select {
+		case end := <-received:
+			return end.heard, end.err
+		case <-m.wake:
 		}
 	}
 }

@@ -20,19 +20,25 @@ import (
 type plane struct {
 	sessionv1.UnimplementedMovesServer
 	heard chan *sessionv1.Moved
-	tell  chan *sessionv1.MovesResponse
-	cut   chan struct{}
+	// all is told how many moves a connection has begun with.
+	all  chan int
+	tell chan *sessionv1.MovesResponse
+	cut  chan struct{}
 }
 
 func (p *plane) Exchange(stream sessionv1.Moves_ExchangeServer) error {
 	go func() {
-		for {
+		for n := 0; ; {
 			request, err := stream.Recv()
 			if err != nil {
 				return
 			}
 			for _, m := range request.GetMoves() {
 				p.heard <- m
+				n++
+			}
+			if request.GetAll() {
+				p.all <- n
 			}
 		}
 	}()
@@ -53,7 +59,7 @@ func (p *plane) Exchange(stream sessionv1.Moves_ExchangeServer) error {
 // startMoves runs Moves of a memory against a plane.
 func startMoves(t *testing.T, memory *Memory, keys *Keyring) (*plane, *Moves) {
 	t.Helper()
-	p := &plane{heard: make(chan *sessionv1.Moved, 2000), tell: make(chan *sessionv1.MovesResponse), cut: make(chan struct{})}
+	p := &plane{heard: make(chan *sessionv1.Moved, 2000), all: make(chan int, 10), tell: make(chan *sessionv1.MovesResponse), cut: make(chan struct{})}
 	listener, server := bufconn.Listen(1<<20), grpc.NewServer()
 	sessionv1.RegisterMovesServer(server, p)
 	served := make(chan error, 1)
@@ -114,6 +120,9 @@ func TestMoves(t *testing.T) {
 	if err != nil || m.GetKey() != "before" || m.GetOpenedAt() != 10 || state.GetUpstreamId() != "secret-id" {
 		t.Fatalf("%v, %v, %v", m, state, err)
 	}
+	if n := <-p.all; n != 1 {
+		t.Errorf("%d moves are all that was known", n)
+	}
 	put("later", &sessionv1.State{Generation: 1, Ended: true})
 	if m := p.next(t); m.GetKey() != "later" || !m.GetEnded() {
 		t.Fatalf("a change: %v", m)
@@ -153,6 +162,9 @@ func TestMoves(t *testing.T) {
 	again := map[string]bool{}
 	for range 3 {
 		again[p.next(t).GetKey()] = true
+	}
+	if n := <-p.all; n != 3 {
+		t.Errorf("%d moves are all that was known, of 3", n)
 	}
 	if !again["before"] || !again["later"] || !again["other"] {
 		t.Errorf("a new connection is told of %v", again)
