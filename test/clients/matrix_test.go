@@ -29,13 +29,14 @@ spec:
       endpoints: [{name: primary-mumbai, address: "MUMBAI"}]
     - name: asia-south2
       endpoints: [{name: standby-delhi, address: "DELHI"}]
-  healthCheck: {interval: 500ms, timeout: 400ms}
+  healthCheck: {interval: 3s, timeout: 3s}
 ---
 kind: MCPServer
 metadata: {name: sessions}
 spec:
   path: /mcp
   regions: [{name: asia-south1, endpoints: [{name: sessions, address: "SESSIONS"}]}]
+  healthCheck: {interval: 3s, timeout: 3s}
 ---
 kind: MCPRoute
 metadata: {name: orders}

@@ -172,8 +172,8 @@ func TestUp(t *testing.T) {
 	r := start(t, project, images(t))
 	r.gateway = net.JoinHostPort(r.native.address("envoy"), strconv.Itoa(int(project.Services["envoy"].Ports[0].Target)))
 
-	r.within(20*time.Second, "Mumbai answers", func() error { return r.answeredBy(mumbai) })
-	r.within(20*time.Second, "everybody has the configuration", func() error { return r.status() })
+	r.within(time.Minute, "Mumbai answers", func() error { return r.answeredBy(mumbai) })
+	r.within(time.Minute, "everybody has the configuration", func() error { return r.status() })
 
 	if _, err := r.child("orders-mumbai").Kill(); err != nil {
 		t.Fatal(err)
@@ -190,7 +190,7 @@ func TestUp(t *testing.T) {
 	if err := r.child("orders-mumbai").Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	r.within(30*time.Second, "Mumbai is back", func() error { return r.answeredBy(mumbai) })
+	r.within(time.Minute, "Mumbai is back", func() error { return r.answeredBy(mumbai) })
 	r.fitsLimits()
 }
 

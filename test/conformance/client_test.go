@@ -77,7 +77,7 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	before := f.bed.Revision()
 	f.bed.WriteConfig(f.base + strings.NewReplacer("NAME", name, "PATH", path, "ADDRESS", "127.0.0.1:"+mock.Port()).Replace(config))
-	f.bed.Until(30*time.Second, "the gateway stands before the mock", func() bool {
+	f.bed.Until(time.Minute, "the gateway stands before the mock", func() bool {
 		return f.bed.Revision() != before && f.bed.AtRest()
 	})
 	fmt.Fprintf(w, "http://%s%s", f.bed.Gateway, f.path)

@@ -39,12 +39,12 @@ func TestMain(m *testing.M) {
 
 const (
 	primary, standby = "primary-mumbai", "standby-delhi"
-	// perTry is the per-try timeout of get_order and list_orders in the testbed's configuration.
+	// perTry is the per-try timeout of get_order and list_orders where bounds in absolute time are asserted.
 	perTry = 800 * time.Millisecond
 	// slack is what failing over may take beyond what cannot be avoided.
 	slack = 50 * time.Millisecond
 	// patience bounds the wait for what should come within seconds.
-	patience = 60 * time.Second
+	patience = testbed.Patience
 )
 
 // rate of calls a second.
@@ -83,6 +83,14 @@ type drill struct {
 // start runs a Bed for the drill of that name and measures what the machine is worth.
 func start(t *testing.T, name string, opts testbed.Options) *drill {
 	t.Helper()
+	if opts.Config == "" {
+		opts.Config = testbed.DefaultConfig
+	}
+	if *absolute {
+		opts.Config = testbed.Prompt(opts.Config)
+	} else {
+		opts.Config = testbed.Hasty(opts.Config)
+	}
 	d := &drill{Bed: testbed.Start(t, opts), t: t, page: section{name: name, calibration: 1}}
 	t.Cleanup(func() {
 		d.page.failed = t.Failed()

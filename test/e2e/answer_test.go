@@ -28,7 +28,7 @@ spec:
   regions:
     - name: asia-south1
       endpoints: [{name: primary-mumbai, address: "MUMBAI"}]
-  healthCheck: {interval: 500ms, timeout: 400ms}
+  healthCheck: {interval: 3s, timeout: 3s}
 ---
 kind: MCPRoute
 metadata: {name: orders}

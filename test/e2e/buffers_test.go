@@ -66,7 +66,7 @@ func slowReader(t *testing.T, p *pair) {
 	protocols.SetUnencryptedHTTP2(true)
 	transport := &http.Transport{Protocols: &protocols, HTTP2: &http.HTTP2Config{MaxReceiveBufferPerStream: 64 << 10}}
 	defer transport.CloseIdleConnections()
-	client := &http.Client{Timeout: 20 * time.Second, Transport: transport}
+	client := &http.Client{Timeout: time.Minute, Transport: transport}
 	for _, kib := range []int{256, 512, 1000} {
 		p.set(sized(kib), nil)
 		req, err := http.NewRequest(http.MethodPost, "http://"+p.Gateway+"/mcp", strings.NewReader(testbed.CallTool("1", "get_order", "{}")))
@@ -79,7 +79,7 @@ func slowReader(t *testing.T, p *pair) {
 			t.Errorf("%d KiB: %v", kib, err)
 			continue
 		}
-		p.Until(5*time.Second, "the server has answered", func() bool { return len(p.mumbai.requests()) == 1 })
+		p.Until(testbed.Patience, "the server has answered", func() bool { return len(p.mumbai.requests()) == 1 })
 		body, err := io.ReadAll(resp.Body)
 		resp.Body.Close()
 		if err != nil || len(body) < kib<<10 {

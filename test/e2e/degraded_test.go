@@ -5,7 +5,6 @@ import (
 	"net/http"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/holdfast-mcp/holdfast/pkg/demo"
 	"github.com/holdfast-mcp/holdfast/test/testbed"
@@ -53,8 +52,10 @@ func parse(t *testing.T, a testbed.Answer) reply {
 // caller as an MCP answer with the caller's own id and the right cause.
 func TestDegradedAnswers(t *testing.T) {
 	t.Parallel()
-	p := startPair(t)
-	hang := func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }
+	p := startPairWith(t, strings.Replace(pairConfig, "  tools:\n", `  methods:
+    - {match: {name: "prompts/*"}, timeout: 7s, retry: {attempts: 2, perTryTimeout: 3s}}
+  tools:
+`, 1))
 	reset := func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }
 	page := statusAnswer(500, "text/html", "<h1>oops</h1>")
 	for _, c := range []struct {
@@ -63,8 +64,8 @@ func TestDegradedAnswers(t *testing.T) {
 		code, outcome   string
 		mumbaiN, delhiN int
 	}{
-		{name: "both hang, safe", tool: "get_order", mumbai: hang, delhi: hang, code: "timeout", mumbaiN: 1, delhiN: 1},
-		{name: "hangs, unsafe", tool: "create_order", mumbai: hang, code: "timeout", outcome: "unknown", mumbaiN: 1},
+		{name: "both hang, safe", tool: "hung_get", mumbai: hang, delhi: hang, code: "timeout", mumbaiN: 1, delhiN: 1},
+		{name: "hangs, unsafe", tool: "create_hung", mumbai: hang, code: "timeout", outcome: "unknown", mumbaiN: 1},
 		{name: "both reset, safe", tool: "get_order", mumbai: reset, delhi: reset, code: "service_unavailable", mumbaiN: 1, delhiN: 1},
 		{name: "resets, unsafe", tool: "create_order", mumbai: reset, code: "service_unavailable", outcome: "unknown", mumbaiN: 1},
 		{name: "an error page, unsafe", tool: "create_order", mumbai: page, code: "service_unavailable", outcome: "unknown", mumbaiN: 1},
@@ -106,12 +107,12 @@ func TestDegradedAnswers(t *testing.T) {
 // TestErrorsHTTP: a route may ask for statuses instead.
 func TestErrorsHTTP(t *testing.T) {
 	t.Parallel()
-	config := strings.Replace(testbed.DefaultConfig, "  servers: [{name: orders}]\n", "  servers: [{name: orders}]\n  errors: http\n", 1)
+	config := strings.Replace(testbed.QuickChecks(testbed.DefaultConfig), "  servers: [{name: orders}]\n", "  servers: [{name: orders}]\n  errors: http\n", 1)
 	b := testbed.Start(t, testbed.Options{Config: config})
 	b.Kill("primary-mumbai")
 	b.Kill("standby-delhi")
 	var got testbed.Answer
-	b.Eventually(10*time.Second, "Envoy knows that both are down", func() (err error) {
+	b.Eventually(testbed.Patience, "Envoy knows that both are down", func() (err error) {
 		if got, err = b.Post("/mcp", testbed.ModernHeaders("tools/call", "get_order"), testbed.CallTool("1", "get_order", `{"order_id":"ORD-7701"}`)); err != nil {
 			return err
 		}

@@ -13,7 +13,7 @@ import (
 
 // TestDoctorOnTheRealThing: of a running set-up nothing fails, and of what is killed the right part does.
 func TestDoctorOnTheRealThing(t *testing.T) {
-	bed := testbed.Start(t, testbed.Options{})
+	bed := testbed.Start(t, testbed.Options{Config: testbed.QuickChecks(testbed.DefaultConfig)})
 	examine := func() (failed map[string]string, code int) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
@@ -34,13 +34,13 @@ func TestDoctorOnTheRealThing(t *testing.T) {
 		}
 		return failed, cmd.ProcessState.ExitCode()
 	}
-	bed.Until(20*time.Second, "nothing fails", func() bool {
+	bed.Until(testbed.Patience, "nothing fails", func() bool {
 		failed, code := examine()
 		return len(failed) == 0 && code == 0
 	})
 	bed.Kill("primary-mumbai")
 	bed.Kill("standby-delhi")
-	bed.Until(20*time.Second, "the servers are found", func() bool {
+	bed.Until(testbed.Patience, "the servers are found", func() bool {
 		failed, code := examine()
 		return failed["servers"] != "" && failed["gateway"] == "" && failed["xds"] == "" && code == 1
 	})

@@ -75,7 +75,7 @@ func TestEnvoyFacts(t *testing.T) {
 			case <-r.Context().Done():
 			}
 		}, nil)
-		got := p.call(t, "get_order")
+		got := p.call(t, "hung_get")
 		if got.Header.Get("x-holdfast-region") != testbed.Delhi || !strings.Contains(string(got.Body), `"text":"ok"`) {
 			t.Errorf("%d %v %s", got.Status, got.Header, got.Body)
 		}
@@ -166,7 +166,7 @@ func answersWithoutBody(t *testing.T, p *pair) {
 			t.Errorf("%s: %v", c.name, err)
 			continue
 		}
-		if got.Status != c.status || len(got.Body) != 0 || time.Since(started) > 2*time.Second {
+		if got.Status != c.status || len(got.Body) != 0 || time.Since(started) >= pairTry {
 			t.Errorf("%s: status %d after %v with %q", c.name, got.Status, time.Since(started), got.Body)
 		}
 	}
@@ -292,12 +292,12 @@ func TestEarlyReplies(t *testing.T) {
 }
 
 func chunkedOverLimit(t *testing.T, p *pair) {
-	conn, err := net.DialTimeout("tcp", p.Gateway, 5*time.Second)
+	conn, err := net.DialTimeout("tcp", p.Gateway, time.Minute)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	_ = conn.SetDeadline(time.Now().Add(20 * time.Second))
+	_ = conn.SetDeadline(time.Now().Add(time.Minute))
 	fmt.Fprintf(conn, "POST /mcp HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n")
 	chunk := strings.Repeat("x", 64<<10)
 	for range 80 {

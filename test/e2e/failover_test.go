@@ -61,16 +61,16 @@ func TestRegionLoss(t *testing.T) {
 		}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			s := testbed.Start(t, testbed.Options{})
+			s := testbed.Start(t, testbed.Options{Config: testbed.Hasty(testbed.DefaultConfig)})
 			quick, slow := s.StartLoad("/mcp", rate, testbed.GetOrder), s.StartLoad("/mcp", 30, slowReport)
-			s.Until(20*time.Second, "the primary answers under load", func() bool { return goodVia(quick.Calls())["primary-mumbai"] > 50 })
-			s.Until(10*time.Second, "calls are in flight", func() bool { return slow.InFlight() > 0 })
+			s.Until(testbed.Patience, "the primary answers under load", func() bool { return goodVia(quick.Calls())["primary-mumbai"] > 50 })
+			s.Until(testbed.Patience, "calls are in flight", func() bool { return slow.InFlight() > 0 })
 			retries, inFlight := s.Retries("orders"), slow.InFlight()
 			lost := time.Now()
 			c.lose(s)
-			s.Until(20*time.Second, "the standby answers", func() bool { return goodVia(quick.Since(lost))["standby-delhi"] > 100 })
+			s.Until(testbed.Patience, "the standby answers", func() bool { return goodVia(quick.Since(lost))["standby-delhi"] > 100 })
 			journal := len(s.Executions("primary-mumbai"))
-			s.Until(20*time.Second, "200 more answers", func() bool { return goodVia(quick.Since(lost))["standby-delhi"] > 300 })
+			s.Until(testbed.Patience, "200 more answers", func() bool { return goodVia(quick.Since(lost))["standby-delhi"] > 300 })
 			if n := len(s.Executions("primary-mumbai")); n != journal {
 				t.Errorf("the lost primary went on executing: %d → %d", journal, n)
 			}
@@ -116,12 +116,12 @@ func TestFailuresInsideHTTP200(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			s := testbed.Start(t, testbed.Options{})
 			load := s.StartLoad("/mcp", rate, mixed)
-			s.Until(20*time.Second, "the primary answers under load", func() bool { return goodVia(load.Calls())["primary-mumbai"] > 50 })
+			s.Until(testbed.Patience, "the primary answers under load", func() bool { return goodVia(load.Calls())["primary-mumbai"] > 50 })
 			retries, ejections := s.Retries("orders"), s.Ejections("orders")
 			s.Fault("primary-mumbai", c.faults)
-			s.Until(20*time.Second, "Envoy ejects the primary", func() bool { return s.Ejections("orders") > ejections })
+			s.Until(testbed.Patience, "Envoy ejects the primary", func() bool { return s.Ejections("orders") > ejections })
 			at := time.Now()
-			s.Until(20*time.Second, "the standby takes over", func() bool { return goodVia(load.Since(at))["standby-delhi"] > 100 })
+			s.Until(testbed.Patience, "the standby takes over", func() bool { return goodVia(load.Since(at))["standby-delhi"] > 100 })
 			calls := load.Stop()
 			if s.Retries("orders") == retries {
 				t.Error("Envoy retried nothing")
@@ -153,13 +153,13 @@ func TestUnsafeCalls(t *testing.T) {
 		}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			s := testbed.Start(t, testbed.Options{})
+			s := testbed.Start(t, testbed.Options{Config: testbed.Hasty(testbed.DefaultConfig)})
 			s.Fault("primary-mumbai", demo.Faults{Mode: demo.FaultSlow, Delay: "150ms"})
 			load := s.StartLoad("/mcp", rate, testbed.CreateOrder)
-			s.Until(20*time.Second, "the primary answers under load", func() bool { return goodVia(load.Calls())["primary-mumbai"] > 50 })
+			s.Until(testbed.Patience, "the primary answers under load", func() bool { return goodVia(load.Calls())["primary-mumbai"] > 50 })
 			harmed := time.Now()
 			c.harm(s)
-			s.Until(30*time.Second, "300 answers after the harm", func() bool { return len(load.Since(harmed)) > 300 })
+			s.Until(testbed.Patience, "300 answers after the harm", func() bool { return len(load.Since(harmed)) > 300 })
 			kinds := judgeUnsafe(t, load.Stop(), s.RunsByCall())
 			if kinds["unknown"] == 0 {
 				t.Error("no call was under way when the harm was done")
@@ -204,7 +204,7 @@ func judgeUnsafe(t *testing.T, calls []testbed.Call, runs map[string]int) map[st
 // the tool list is the last good one, and all is well again when a region returns.
 func TestAllDown(t *testing.T) {
 	t.Parallel()
-	s := testbed.Start(t, testbed.Options{})
+	s := testbed.Start(t, testbed.Options{Config: testbed.QuickChecks(testbed.DefaultConfig)})
 	session := s.Connect("/mcp")
 	tools, err := session.ListTools(t.Context(), nil)
 	if err != nil || len(tools.Tools) == 0 {
@@ -215,7 +215,7 @@ func TestAllDown(t *testing.T) {
 	name, arguments := testbed.GetOrder(0)
 	call := testbed.Do(session, "down", name, arguments)
 	const want = "Service unavailable - all orders endpoints are down. Please retry later."
-	s.Eventually(10*time.Second, "Envoy knows that both are down", func() error {
+	s.Eventually(testbed.Patience, "Envoy knows that both are down", func() error {
 		if call = testbed.Do(session, "down", name, arguments); call.Text != want {
 			return errText(call)
 		}
@@ -239,7 +239,7 @@ func TestAllDown(t *testing.T) {
 	}
 	back := time.Now()
 	s.Restart("standby-delhi")
-	s.Eventually(10*time.Second, "good answers again", func() error {
+	s.Eventually(testbed.Patience, "good answers again", func() error {
 		if call = testbed.Do(session, "back", name, arguments); !call.Good() {
 			return errText(call)
 		}

@@ -4,7 +4,6 @@ import (
 	"net/http"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/holdfast-mcp/holdfast/pkg/demo"
 	"github.com/holdfast-mcp/holdfast/test/testbed"
@@ -23,12 +22,13 @@ spec:
       endpoints: [{name: primary-mumbai, address: "MUMBAI"}]
     - name: asia-south2
       endpoints: [{name: standby-delhi, address: "DELHI"}]
-  healthCheck: {interval: 500ms, timeout: 400ms}
+  healthCheck: {interval: 3s, timeout: 3s}
 ---
 kind: MCPServer
 metadata: {name: archive}
 spec:
   path: /archive
+  healthCheck: {interval: 3s, timeout: 3s}
   regions: [{name: asia-south1, endpoints: [{name: archive-mumbai, address: "ARCHIVE"}]}]
 ---
 kind: MCPRoute
@@ -38,13 +38,13 @@ spec:
   tools:
     - match: {name: get_order}
       safe: true
-      timeout: 3s
+      timeout: 31s
       fallback:
         server: archive
         tool: find
         arguments: [{from: /order_id, to: /query/id}]
         result: [{from: /document/number, to: /order_id}, {from: /document/state, to: /status}]
-    - {match: {name: create_order}, timeout: 3s, fallback: {server: archive, tool: note_order}}
+    - {match: {name: create_order}, timeout: 20s, fallback: {server: archive, tool: note_order}}
 `
 
 const (
@@ -167,7 +167,7 @@ func TestFallback(t *testing.T) {
 	})
 	t.Run("all providers down", func(t *testing.T) {
 		p.archive.Close()
-		p.Eventually(10*time.Second, "a degraded answer", func() error {
+		p.Eventually(testbed.Patience, "a degraded answer", func() error {
 			if got := string(p.ask(t, "get_order").Body); !strings.Contains(got, `"source":"error"`) || !strings.Contains(got, `"server":"orders"`) {
 				t.Fatalf("%s", got)
 			}

@@ -6,7 +6,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/holdfast-mcp/holdfast/test/testbed"
 )
@@ -56,7 +55,7 @@ func loseProcessor(t *testing.T, p *pair, tool, first string) (answers []testbed
 	if first != "" {
 		want += testbed.Callers
 	}
-	p.Until(10*time.Second, "all answers are held", func() bool {
+	p.Until(testbed.Patience, "all answers are held", func() bool {
 		return p.Stat("cluster.orders.ext_proc.stream_msgs_sent")-sent >= want
 	})
 	victim := testbed.Extproc1
@@ -66,7 +65,7 @@ func loseProcessor(t *testing.T, p *pair, tool, first string) (answers []testbed
 	t.Logf("%s, %q: %d streams at the processor to be killed, of %d", tool, first, p.Processor(victim).Streams,
 		p.Processor(testbed.Extproc1).Streams+p.Processor(testbed.Extproc2).Streams)
 	p.Kill(victim)
-	p.Until(10*time.Second, "Envoy has lost streams", func() bool {
+	p.Until(testbed.Patience, "Envoy has lost streams", func() bool {
 		return p.Stat("cluster.orders.ext_proc.streams_failed") > failed
 	})
 	close(server.gate)
@@ -74,7 +73,7 @@ func loseProcessor(t *testing.T, p *pair, tool, first string) (answers []testbed
 	runs = p.runs()
 	p.Restart(victim)
 	before := p.Processor(victim).Total
-	p.Until(20*time.Second, "Envoy uses both processors again", func() bool {
+	p.Until(testbed.Patience, "Envoy uses both processors again", func() bool {
 		p.call(t, "get_order")
 		return p.Processor(victim).Total > before && p.Stat("cluster.holdfast.extproc.outlier_detection.ejections_active") == 0 &&
 			p.Stat("cluster.holdfast.extproc.membership_healthy") == 2

@@ -37,7 +37,7 @@ func TestInformationalAnswers(t *testing.T) {
 		"100 and silence": informs(http.StatusContinue, 0), "102 again and again": informs(http.StatusProcessing, 100*time.Millisecond),
 	} {
 		// Who may call again need not be told what became of the first call.
-		for tool, outcome := range map[string]string{"get_order": "", "create_order": "unknown"} {
+		for tool, outcome := range map[string]string{"hung_get": "", "create_hung": "unknown"} {
 			p.set(answer, answer)
 			got := p.call(t, tool)
 			r := parse(t, got)

@@ -4,7 +4,6 @@ import (
 	"net/http"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/holdfast-mcp/holdfast/pkg/demo"
 	"github.com/holdfast-mcp/holdfast/pkg/names"
@@ -22,14 +21,14 @@ spec:
   regions:
     - {name: asia-south1, endpoints: [{name: primary-mumbai, address: "${primary-mumbai}"}]}
     - {name: asia-south2, endpoints: [{name: standby-delhi, address: "${standby-delhi}"}]}
-  healthCheck: {interval: 300ms, timeout: 250ms}
+  healthCheck: {interval: 1s, timeout: 1s}
   sessions: SESSIONS
 ---
 kind: MCPRoute
 metadata: {name: orders}
 spec:
   servers: [{name: orders}]
-  timeout: 10s
+  timeout: 40s
   tools: [{match: {name: "get_*"}, safe: true}]
 `
 
@@ -66,7 +65,7 @@ func TestKilledServersLoseTheirSessions(t *testing.T) {
 			if !lost {
 				call("Mumbai killed", "standby-delhi", http.StatusOK)
 				s.Restart("primary-mumbai")
-				s.Until(20*time.Second, "Envoy uses Mumbai again", func() bool { return s.Stat("cluster.orders.membership_healthy") == 2 })
+				s.Until(testbed.Patience, "Envoy uses Mumbai again", func() bool { return s.Stat("cluster.orders.membership_healthy") == 2 })
 				call("Mumbai started again", "standby-delhi", http.StatusOK)
 				return
 			}

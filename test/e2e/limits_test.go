@@ -21,9 +21,9 @@ import (
 
 // limitsConfig is testbed.DefaultConfig with limits on two tools.
 func limitsConfig() string {
-	config := strings.Replace(testbed.DefaultConfig, "timeout: 5s", "timeout: 5s\n  rateLimits: [{requests: 1000, per: 1s, by: [principal]}]", 1)
-	const rule = "- {match: {name: create_order}, timeout: 3s}"
-	return strings.Replace(config, rule, "- {match: {name: create_order}, timeout: 3s, rateLimits: [{requests: 4, per: 1h, by: [principal, /customer_id]}]}", 1)
+	config := strings.Replace(testbed.DefaultConfig, "\n  timeout: 31s", "\n  timeout: 31s\n  rateLimits: [{requests: 1000, per: 1s, by: [principal]}]", 1)
+	const rule = "- {match: {name: create_order}, timeout: 20s}"
+	return strings.Replace(config, rule, "- {match: {name: create_order}, timeout: 20s, rateLimits: [{requests: 4, per: 1h, by: [principal, /customer_id]}]}", 1)
 }
 
 // TestRateLimits: what is too much is refused without a call to a server, in words that say when to come back; other
@@ -84,7 +84,7 @@ func TestRateLimits(t *testing.T) {
 	if len(top) != 1 || top[0].Used != 4 || top[0].Requests != 4 || top[0].Refused != 36 || top[0].Principal == "" || top[0].Argument == "" {
 		t.Errorf("who is over the limit: %+v", top)
 	}
-	bed.Eventually(10*time.Second, "the metrics say so", func() error {
+	bed.Eventually(testbed.Patience, "the metrics say so", func() error {
 		sum := 0.0
 		for _, processor := range []string{testbed.Extproc1, testbed.Extproc2} {
 			text, err := bed.Metrics(bed.Addr(processor))
@@ -108,7 +108,7 @@ func TestRateLimits(t *testing.T) {
 
 // processorsSay waits until the metrics of both processors have a line.
 func processorsSay(bed *testbed.Bed, line string) {
-	bed.Eventually(20*time.Second, "both processors say "+line, func() error {
+	bed.Eventually(testbed.Patience, "both processors say "+line, func() error {
 		for _, processor := range []string{testbed.Extproc1, testbed.Extproc2} {
 			text, err := bed.Metrics(bed.Addr(processor))
 			if err != nil {
@@ -127,7 +127,7 @@ func processorsSay(bed *testbed.Bed, line string) {
 func TestRedisDies(t *testing.T) {
 	const requests = 40
 	redis, child := stacktest.StartRedis(t)
-	config := strings.Replace(testbed.DefaultConfig, "timeout: 5s", fmt.Sprintf("timeout: 5s\n  rateLimits: [{requests: %d, per: 1h, by: [principal]}]", requests), 1)
+	config := strings.Replace(testbed.DefaultConfig, "\n  timeout: 31s", fmt.Sprintf("\n  timeout: 31s\n  rateLimits: [{requests: %d, per: 1h, by: [principal]}]", requests), 1)
 	bed := testbed.Start(t, testbed.Options{Config: config, ExtprocArgs: []string{"--redis", redis}})
 	processorsSay(bed, "holdfast_fleet_processors 2")
 	processorsSay(bed, "holdfast_limit_redis_shared 1")
@@ -224,7 +224,7 @@ func TestAttack(t *testing.T) {
 	}
 	const requests = 20
 	redis, _ := stacktest.StartRedis(t)
-	config := strings.Replace(testbed.DefaultConfig, "timeout: 5s", fmt.Sprintf("timeout: 5s\n  rateLimits: [{requests: %d, per: 1s, by: [principal]}]", requests), 1)
+	config := strings.Replace(testbed.DefaultConfig, "\n  timeout: 31s", fmt.Sprintf("\n  timeout: 31s\n  rateLimits: [{requests: %d, per: 1s, by: [principal]}]", requests), 1)
 	bed := testbed.Start(t, testbed.Options{Config: config, ExtprocArgs: []string{"--redis", redis}})
 	processorsSay(bed, "holdfast_limit_redis_shared 1")
 	quiet := askEvery(bed, "bob", 100*time.Millisecond, lasts/2)

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/holdfast-mcp/holdfast/test/testbed"
 )
@@ -32,7 +31,7 @@ func TestManyServers(t *testing.T) {
 	bed := testbed.Start(t, testbed.Options{Config: testbed.DefaultConfig + manyServers(1000)})
 	has := func(timeout string) {
 		t.Helper()
-		bed.Until(60*time.Second, "all servers, at rest", func() bool {
+		bed.Until(testbed.Patience, "all servers, at rest", func() bool {
 			return bed.AtRest() && bed.Acked("clusters") != "" && bed.Stat("cluster_manager.active_clusters") > many &&
 				strings.Contains(bed.AdminOf(bed.Admin, "/config_dump?resource=dynamic_active_clusters&name_regex=many-0"), `"connect_timeout": "`+timeout+`"`)
 		})

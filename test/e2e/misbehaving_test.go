@@ -6,7 +6,6 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
-	"time"
 
 	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
 	"google.golang.org/grpc"
@@ -62,7 +61,7 @@ func TestMisbehavingProcessor(t *testing.T) {
 		})
 	}
 	asked := false
-	p.Until(20*time.Second, "Envoy asks the misbehaving processor", func() bool {
+	p.Until(testbed.Patience, "Envoy asks the misbehaving processor", func() bool {
 		got := p.call(t, "get_order")
 		if got.Status != 503 {
 			t.Fatalf("status %d: %s", got.Status, got.Body)

@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/holdfast-mcp/holdfast/test/testbed"
 )
@@ -18,7 +17,7 @@ var errMoving = errors.New("sessions are still moving")
 func (s *sessions) settle(t *testing.T, when string, ids []string) []string {
 	t.Helper()
 	at := s.askAll(t, when, ids)
-	s.Eventually(30*time.Second, when+": sessions stay", func() error {
+	s.Eventually(testbed.Patience, when+": sessions stay", func() error {
 		before := at
 		if at = s.askAll(t, when, ids); !slices.Equal(at, before) {
 			return errMoving
@@ -72,7 +71,7 @@ func TestSessionsGoOnWithoutAStore(t *testing.T) {
 			}
 		}
 	}
-	s.Eventually(time.Minute, "what was opened twice is ended", func() error {
+	s.Eventually(testbed.Patience, "what was opened twice is ended", func() error {
 		if at := s.askAll(t, "later", ids); !slices.Equal(at, moved) {
 			return errMoving
 		}

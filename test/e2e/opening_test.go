@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/holdfast-mcp/holdfast/test/testbed"
 )
 
 // TestServersThatOpenSlowlyOrNotAtAll: sessions lose their region. The other one takes
@@ -59,7 +61,7 @@ func TestServersThatOpenSlowlyOrNotAtAll(t *testing.T) {
 				t.Logf("session %d: %d after %s", i, a.Status, time.Since(began))
 			})
 			set(nil)
-			s.Eventually(20*time.Second, "sessions go on", func() error {
+			s.Eventually(testbed.Patience, "sessions go on", func() error {
 				for _, id := range ids {
 					a, err := s.Post("/mcp", legacyHeaders(id), whereBody)
 					if err != nil || a.Status != http.StatusOK || !strings.Contains(string(a.Body), "delhi-") {

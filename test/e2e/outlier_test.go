@@ -16,7 +16,7 @@ func TestFlappingEndpoint(t *testing.T) {
 	t.Parallel()
 	s := testbed.Start(t, testbed.Options{})
 	load := s.StartLoad("/mcp", rate, mixed)
-	s.Until(20*time.Second, "the primary answers under load", func() bool { return goodVia(load.Calls())["primary-mumbai"] > 50 })
+	s.Until(testbed.Patience, "the primary answers under load", func() bool { return goodVia(load.Calls())["primary-mumbai"] > 50 })
 	before := s.Ejections("orders")
 	const turns = 6
 	for turn := range turns {
@@ -26,7 +26,7 @@ func TestFlappingEndpoint(t *testing.T) {
 		}
 		s.Fault("primary-mumbai", f)
 		until := time.Now().Add(2 * time.Second)
-		s.Until(20*time.Second, "two seconds are over", func() bool { return time.Now().After(until) })
+		s.Until(testbed.Patience, "two seconds are over", func() bool { return time.Now().After(until) })
 	}
 	n := s.Ejections("orders") - before
 	requireAllGood(t, load.Stop())
@@ -61,7 +61,7 @@ func TestLastEndpointStays(t *testing.T) {
 		}
 		return n
 	}
-	b.Until(20*time.Second, "two of three are ejected", func() bool { call(); return b.Ejections("orders") >= 2 })
+	b.Until(testbed.Patience, "two of three are ejected", func() bool { call(); return b.Ejections("orders") >= 2 })
 	before := asked()
 	const more = 20
 	for range more {

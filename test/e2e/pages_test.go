@@ -5,9 +5,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
-	"time"
 
-	"github.com/holdfast-mcp/holdfast/pkg/demo"
 	"github.com/holdfast-mcp/holdfast/test/testbed"
 )
 
@@ -16,9 +14,7 @@ import (
 // beside it does, and no page leads to an endpoint.
 func TestPagesPassProcessors(t *testing.T) {
 	const page = "/.well-known/oauth-protected-resource/mcp"
-	p := &pair{mumbai: newUpstream(t, nil), delhi: newUpstream(t, nil)}
-	p.Bed = testbed.Start(t, testbed.Options{Servers: []demo.Place{}, Config: strings.NewReplacer("MUMBAI", p.mumbai.address(), "DELHI", p.delhi.address(),
-		"  servers: [{name: orders}]", "  pages: ["+page+"]\n  servers: [{name: orders}]").Replace(pairConfig)})
+	p := startPairWith(t, strings.Replace(testbed.QuickChecks(pairConfig), "  servers: [{name: orders}]", "  pages: ["+page+"]\n  servers: [{name: orders}]", 1))
 	ask := func(verb, path, body string) testbed.Answer {
 		t.Helper()
 		got, err := p.Do(verb, path, http.Header{"Content-Type": {"application/x-www-form-urlencoded"}, "X-Holdfast-Route": {"orders"}}, body)
@@ -58,7 +54,7 @@ func TestPagesPassProcessors(t *testing.T) {
 	}
 	p.mumbai.CloseClientConnections()
 	p.mumbai.Close()
-	p.Eventually(20*time.Second, "Delhi has the page", func() error {
+	p.Eventually(testbed.Patience, "Delhi has the page", func() error {
 		if got := ask(http.MethodGet, page, ""); got.Status != http.StatusOK || len(p.delhi.requests()) == 0 {
 			return fmt.Errorf("status %d: %s", got.Status, got.Body)
 		}

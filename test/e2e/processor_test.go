@@ -15,13 +15,13 @@ import (
 func TestProcessorLoss(t *testing.T) {
 	s := testbed.Start(t, testbed.Options{})
 	slow, quick := s.StartLoad("/mcp", 40, slowReport), s.StartLoad("/mcp", rate, testbed.GetOrder)
-	s.Until(20*time.Second, "calls are in flight", func() bool { return slow.InFlight() > 5 && len(quick.Calls()) > 200 })
+	s.Until(testbed.Patience, "calls are in flight", func() bool { return slow.InFlight() > 5 && len(quick.Calls()) > 200 })
 	killed := time.Now()
 	s.Kill(testbed.Extproc1)
-	s.Until(30*time.Second, "1,500 calls after the kill", func() bool { return len(quick.Since(killed))+len(slow.Since(killed)) > 1500 })
+	s.Until(testbed.Patience, "1,500 calls after the kill", func() bool { return len(quick.Since(killed))+len(slow.Since(killed)) > 1500 })
 	s.Restart(testbed.Extproc1)
 	restarted := time.Now()
-	s.Until(30*time.Second, "500 calls after the restart", func() bool { return len(quick.Since(restarted)) > 500 })
+	s.Until(testbed.Patience, "500 calls after the restart", func() bool { return len(quick.Since(restarted)) > 500 })
 	calls := append(slow.Stop(), quick.Stop()...)
 	failed := 0
 	for _, c := range calls {
@@ -73,7 +73,7 @@ func TestNoProcessor(t *testing.T) {
 		t.Errorf("%d unpoliced requests reached a server", n)
 	}
 	p.Restart(testbed.Extproc1)
-	p.Eventually(15*time.Second, "served again", func() error { return p.Ping("/mcp") })
+	p.Eventually(testbed.Patience, "served again", func() error { return p.Ping("/mcp") })
 }
 
 // routeStamps are the real stamps that Envoy holds, as an insider could know them.
@@ -137,12 +137,12 @@ func TestControlPlaneLoss(t *testing.T) {
 	for round := range 5 {
 		s.Kill(testbed.XDS)
 		at := time.Now()
-		s.Until(20*time.Second, "answers while the control plane is away", func() bool { return len(load.Since(at)) > 100 })
+		s.Until(testbed.Patience, "answers while the control plane is away", func() bool { return len(load.Since(at)) > 100 })
 		s.Restart(testbed.XDS)
 		target := []string{"orders-v2", "orders"}[round%2]
 		s.WriteConfig(pushConfig(target, 0))
 		changed := time.Now()
-		s.Until(20*time.Second, "the change lands", func() bool {
+		s.Until(testbed.Patience, "the change lands", func() bool {
 			last := load.Since(changed)
 			return len(last) > 0 && from(target, last[len(last)-1])
 		})

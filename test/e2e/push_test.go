@@ -29,23 +29,23 @@ kind: MCPServer
 metadata: {name: %[1]s}
 spec:
   connectTimeout: %[2]dms
-  healthCheck: {interval: 500ms, timeout: 400ms}
+  healthCheck: {interval: 3s, timeout: 3s}
   regions:
     - name: asia-south1
       endpoints: [{name: %[1]s-a, address: "${%[1]s-a}"}]
     - name: asia-south2
       endpoints: [{name: %[1]s-b, address: "${%[1]s-b}"}]
----`, name, 500+generation)
+---`, name, 5000+generation)
 	}
 	return "kind: Gateway\nmetadata: {name: test}\nspec: {address: \"${gateway}\"}\n---" + server("orders") + server("orders-v2") + fmt.Sprintf(`
 kind: MCPRoute
 metadata: {name: orders}
 spec:
   servers: [{name: orders}, {name: orders-v2}]
-  timeout: 5s
-  retry: {attempts: 3, perTryTimeout: 1s}
+  timeout: 31s
+  retry: {attempts: 3, perTryTimeout: 10s}
   tools:
-    - {match: {name: get_order}, to: {server: %s}, safe: true, timeout: 3s, retry: {attempts: 3, perTryTimeout: 1s}}
+    - {match: {name: get_order}, to: {server: %s}, safe: true, timeout: 31s, retry: {attempts: 3, perTryTimeout: 10s}}
 `, target)
 }
 
@@ -58,19 +58,19 @@ func from(server string, c testbed.Call) bool { return c.Via == server+"-a" || c
 func TestPushesUnderLoad(t *testing.T) {
 	s := testbed.Start(t, testbed.Options{Servers: v2Servers(), Config: pushConfig("orders", 0)})
 	load := s.StartLoad("/mcp", rate, testbed.GetOrder)
-	s.Until(20*time.Second, "answers under load", func() bool { return len(load.Calls()) > 50 })
+	s.Until(testbed.Patience, "answers under load", func() bool { return len(load.Calls()) > 50 })
 	versions := map[string]bool{s.Acked("clusters"): true}
 	targets := []string{"orders", "orders-v2"}
 	for push := 1; push <= 20; push++ {
 		before, target := targets[(push+1)%2], targets[push%2]
 		s.WriteConfig(pushConfig(target, push))
 		written := time.Now()
-		s.Until(20*time.Second, fmt.Sprintf("push %d is acknowledged and at rest", push), func() bool {
+		s.Until(testbed.Patience, fmt.Sprintf("push %d is acknowledged and at rest", push), func() bool {
 			return !versions[s.Acked("clusters")] && s.AtRest()
 		})
 		settled := time.Now()
 		versions[s.Acked("clusters")] = true
-		s.Until(10*time.Second, "answers after the push", func() bool { return len(load.Since(settled)) > 20 })
+		s.Until(testbed.Patience, "answers after the push", func() bool { return len(load.Since(settled)) > 20 })
 		for _, c := range load.Since(settled) {
 			if !from(target, c) {
 				t.Errorf("push %d: after it had settled %v came from %s, not from %s", push, c.ID, c.Via, target)
@@ -102,7 +102,7 @@ func TestBadConfigurationChangesNothing(t *testing.T) {
 		"",
 	} {
 		s.WriteConfig(bad)
-		s.Until(10*time.Second, "the refusal shows in the status", func() bool { return strings.Contains(string(s.StatusJSON()), `"refused"`) })
+		s.Until(testbed.Patience, "the refusal shows in the status", func() bool { return strings.Contains(string(s.StatusJSON()), `"refused"`) })
 		if err := s.Ping("/mcp"); err != nil {
 			t.Error(err)
 		}

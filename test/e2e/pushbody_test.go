@@ -23,12 +23,12 @@ type slowPost struct {
 // beginPost sends the headers of a stateless tools/call and, where half is true, half of its body.
 func beginPost(t *testing.T, address, tool, arguments string, half bool) *slowPost {
 	t.Helper()
-	conn, err := net.DialTimeout("tcp", address, 5*time.Second)
+	conn, err := net.DialTimeout("tcp", address, time.Minute)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = conn.Close() })
-	if err := conn.SetDeadline(time.Now().Add(time.Minute)); err != nil {
+	if err := conn.SetDeadline(time.Now().Add(3 * time.Minute)); err != nil {
 		t.Fatal(err)
 	}
 	body := fmt.Sprintf(`{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":%q,"arguments":%s}}`, tool, arguments)
@@ -79,13 +79,13 @@ func TestBodyAcrossAPush(t *testing.T) {
 		beginPost(t, s.Gateway, "create_order", `{"customer_id":"C-1201","total_rs":100}`, true),
 	}
 	decided := func() uint64 { return s.Stat("http.holdfast.downstream_rq_active") }
-	s.Until(10*time.Second, "Envoy has the requests", func() bool { return decided() >= uint64(len(posts)) })
+	s.Until(testbed.Patience, "Envoy has the requests", func() bool { return decided() >= uint64(len(posts)) })
 	// The first moves the tool, the second takes away the server that it was decided for.
 	first := pushConfig("orders-v2", 1)
 	for _, config := range []string{first, withoutOrders(first)} {
 		before := s.Acked("clusters")
 		s.WriteConfig(config)
-		s.Until(20*time.Second, "the push is at rest", func() bool { return s.Acked("clusters") != before && s.AtRest() })
+		s.Until(testbed.Patience, "the push is at rest", func() bool { return s.Acked("clusters") != before && s.AtRest() })
 	}
 	for _, p := range posts {
 		resp, body := p.finish()

@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/modelcontextprotocol/go-sdk/mcp"
+
+	"github.com/holdfast-mcp/holdfast/test/testbed"
 )
 
 // steps is a tool that says how far it has come, one step for each word that it is given.
@@ -77,7 +79,7 @@ type stream struct {
 // streamFrom opens an event stream at an address: a POST where there is a body, else GET.
 func streamFrom(t *testing.T, address string, header http.Header, body string) *stream {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 90*time.Second)
 	verb, content := http.MethodPost, io.Reader(strings.NewReader(body))
 	if body == "" {
 		verb, content = http.MethodGet, http.NoBody
@@ -87,7 +89,7 @@ func streamFrom(t *testing.T, address string, header http.Header, body string) *
 		t.Fatal(err)
 	}
 	req.Header = header
-	resp, err := (&http.Transport{DisableKeepAlives: true, DialContext: (&net.Dialer{Timeout: 5 * time.Second}).DialContext}).RoundTrip(req)
+	resp, err := (&http.Transport{DisableKeepAlives: true, DialContext: (&net.Dialer{Timeout: time.Minute}).DialContext}).RoundTrip(req)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -292,7 +294,7 @@ func TestClientsResume(t *testing.T) {
 		<-c.cut
 		st.allow(stepsCount - 2)
 	}()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 90*time.Second)
 	defer cancel()
 	params := &mcp.CallToolParams{Name: "steps"}
 	params.SetProgressToken("p")
@@ -300,7 +302,7 @@ func TestClientsResume(t *testing.T) {
 	if err != nil || result.IsError {
 		t.Fatalf("the call: %v, %v", err, result)
 	}
-	s.Eventually(10*time.Second, "all progress is told, in order and once", func() error {
+	s.Eventually(testbed.Patience, "all progress is told, in order and once", func() error {
 		mu.Lock()
 		defer mu.Unlock()
 		if fmt.Sprint(progress) != "[1 2 3 4]" {
@@ -327,7 +329,7 @@ func TestStreamsOfMovedSessions(t *testing.T) {
 	hear := func(when, region string) {
 		t.Helper()
 		heard := make([]bool, len(clients))
-		s.Eventually(20*time.Second, when+": every client hears its server", func() error {
+		s.Eventually(testbed.Patience, when+": every client hears its server", func() error {
 			for name, server := range s.servers {
 				server.mu.Lock()
 				now := server.mcp
@@ -352,7 +354,7 @@ func TestStreamsOfMovedSessions(t *testing.T) {
 	}
 	hear("before", "mumbai")
 	// One call is in mid-stream, and can be resumed nowhere.
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 90*time.Second)
 	defer cancel()
 	params := &mcp.CallToolParams{Name: "steps"}
 	params.SetProgressToken("p")

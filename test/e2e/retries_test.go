@@ -12,6 +12,9 @@ import (
 	"github.com/holdfast-mcp/holdfast/test/testbed"
 )
 
+// budgetTry is the per-try timeout of budgetConfig: whoever is refused a retry does not wait for one.
+const budgetTry = 10 * time.Second
+
 // budgetConfig bounds retries tightly, and leaves breakers and outlier detection out of it.
 var budgetConfig = strings.Replace(testbed.DefaultConfig, "  healthCheck:", `  retryBudget: {ratio: 20%, floor: 20}
   breaker: {disabled: true}
@@ -28,7 +31,7 @@ func TestRetryBudget(t *testing.T) {
 	before := len(s.RunsByCall())
 	start := time.Now()
 	load := s.StartLoad("/mcp", rate, testbed.GetOrder)
-	s.Until(60*time.Second, "1200 answers", func() bool { return len(load.Calls()) >= 1200 })
+	s.Until(testbed.Patience, "1200 answers", func() bool { return len(load.Calls()) >= 1200 })
 	calls := load.Stop()
 	tries := 0
 	for id, n := range s.RunsByCall() {
@@ -40,7 +43,7 @@ func TestRetryBudget(t *testing.T) {
 	for _, c := range calls {
 		if !c.Good() {
 			failed++
-			if c.Took < 800*time.Millisecond {
+			if c.Took < budgetTry {
 				quick++
 			}
 		}
@@ -60,19 +63,19 @@ func TestRetryBudget(t *testing.T) {
 // TestHungRegion: every call that was under way at the hung primary gets the standby's answer by its second try, and
 // the standby is not starved by the first tries that hang.
 func TestHungRegion(t *testing.T) {
-	s := testbed.Start(t, testbed.Options{})
+	s := testbed.Start(t, testbed.Options{Config: testbed.Hasty(testbed.DefaultConfig)})
 	load := s.StartLoad("/mcp", rate, testbed.GetOrder)
-	s.Until(20*time.Second, "the primary answers under load", func() bool { return goodVia(load.Calls())["primary-mumbai"] > 300 })
+	s.Until(testbed.Patience, "the primary answers under load", func() bool { return goodVia(load.Calls())["primary-mumbai"] > 300 })
 	hung := time.Now()
 	if err := s.Child("primary-mumbai").Pause(); err != nil {
 		t.Fatal(err)
 	}
-	s.Until(30*time.Second, "the standby answers", func() bool { return goodVia(load.Since(hung))["standby-delhi"] > 300 })
+	s.Until(testbed.Patience, "the standby answers", func() bool { return goodVia(load.Since(hung))["standby-delhi"] > 300 })
 	calls := load.Stop()
 	requireAllGood(t, calls)
 	first, retried := time.Duration(0), 0
 	for _, c := range calls {
-		if c.Start.After(hung) && c.Took >= 800*time.Millisecond {
+		if c.Start.After(hung) && c.Took >= testbed.HastyTry {
 			if first == 0 || c.Took < first {
 				first = c.Took
 			}
@@ -82,7 +85,7 @@ func TestHungRegion(t *testing.T) {
 	if retried == 0 {
 		t.Error("no call waited for the hung primary")
 	}
-	t.Logf("%d calls were tried twice; the first good answer came after %v, one try of 800ms and %v", retried, first, first-800*time.Millisecond)
+	t.Logf("%d calls were tried twice; the first good answer came after %v, one try of %v and %v", retried, first, testbed.HastyTry, first-testbed.HastyTry)
 }
 
 // timesConfig gives tools and methods times of their own.
@@ -91,16 +94,8 @@ var timesConfig = strings.Replace(pairConfig, "  tools:\n", `  methods:
     - {match: {name: "resources/*"}, timeout: 1500ms, retry: {attempts: 1}}
   tools:
     - {match: {name: "brief_*"}, safe: true, timeout: 400ms, retry: {attempts: 1}}
-    - {match: {name: "again_*"}, safe: true, timeout: 20s, retry: {attempts: 3, perTryTimeout: 2s}}
+    - {match: {name: "again_*"}, safe: true, timeout: 40s, retry: {attempts: 3, perTryTimeout: 10s}}
 `, 1)
-
-func startTimed(t *testing.T) *pair {
-	t.Helper()
-	p := &pair{mumbai: newUpstream(t, nil), delhi: newUpstream(t, nil)}
-	config := strings.NewReplacer("MUMBAI", p.mumbai.address(), "DELHI", p.delhi.address()).Replace(timesConfig)
-	p.Bed = testbed.Start(t, testbed.Options{Servers: []demo.Place{}, Config: config})
-	return p
-}
 
 // hang answers nothing until the try is given up.
 func hang(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }
@@ -127,10 +122,11 @@ func (p *pair) timed(t *testing.T, method, tool, body string, header http.Header
 }
 
 // TestTimeouts: each tool and method is given up after its own time, and earlier where the caller says that it
-// will not wait that long, by header or in the message. Nobody is cut before that.
+// will not wait that long, by header or in the message. Nobody is cut before that, and nobody waits for any
+// of the other times, all of which are longer than other.
 func TestTimeouts(t *testing.T) {
 	t.Parallel()
-	p := startTimed(t)
+	p := startPairWith(t, timesConfig)
 	p.set(hang, hang)
 	call := func(tool string) string { return testbed.CallTool("1", tool, "{}") }
 	read := strings.Replace(testbed.ListTools, `"tools/list","params":{`, `"resources/read","params":{"uri":"x:y",`, 1)
@@ -139,19 +135,20 @@ func TestTimeouts(t *testing.T) {
 		name               string
 		method, tool, body string
 		header             http.Header
-		least, below       time.Duration
+		least              time.Duration
 	}{
-		{"a tool's own", "tools/call", "brief_get", call("brief_get"), nil, 400 * time.Millisecond, 3 * time.Second},
-		{"a method's own", "tools/list", "", testbed.ListTools, nil, 400 * time.Millisecond, 3 * time.Second},
-		{"another method's own", "resources/read", "x:y", read, nil, 1500 * time.Millisecond, 4500 * time.Millisecond},
-		{"the caller's, in the message", "tools/call", "slow_get", impatient, nil, 300 * time.Millisecond, 3 * time.Second},
-		{"the caller's, as a preference", "tools/call", "slow_get", call("slow_get"), http.Header{"Prefer": {"respond-async, wait=1"}}, time.Second, 3500 * time.Millisecond},
-		{"the caller's is longer", "tools/call", "brief_get", call("brief_get"), http.Header{"Prefer": {"wait=60"}}, 400 * time.Millisecond, 3 * time.Second},
+		{"a tool's own", "tools/call", "brief_get", call("brief_get"), nil, 400 * time.Millisecond},
+		{"a method's own", "tools/list", "", testbed.ListTools, nil, 400 * time.Millisecond},
+		{"another method's own", "resources/read", "x:y", read, nil, 1500 * time.Millisecond},
+		{"the caller's, in the message", "tools/call", "slow_get", impatient, nil, 300 * time.Millisecond},
+		{"the caller's, as a preference", "tools/call", "slow_get", call("slow_get"), http.Header{"Prefer": {"respond-async, wait=1"}}, time.Second},
+		{"the caller's is longer", "tools/call", "brief_get", call("brief_get"), http.Header{"Prefer": {"wait=60"}}, 400 * time.Millisecond},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			const other = 25 * time.Second
 			code, took := p.timed(t, c.method, c.tool, c.body, c.header)
-			if code != "timeout" || took < c.least || took >= c.below {
-				t.Errorf("%q after %v, want timeout between %v and %v", code, took, c.least, c.below)
+			if code != "timeout" || took < c.least || took >= other {
+				t.Errorf("%q after %v, want timeout after %v, and none of the times from %v on", code, took, c.least, other)
 			}
 		})
 	}
@@ -169,11 +166,11 @@ func askLater(seconds string) http.HandlerFunc {
 // after that time, and not at all where the call has less.
 func TestRetryAfter(t *testing.T) {
 	t.Parallel()
-	p := startTimed(t)
+	p := startPairWith(t, timesConfig)
 	at := func(u *upstream) int { return len(u.requests()) }
 	p.set(askLater("60"), nil)
 	body := testbed.CallTool("1", "again_get", "{}")
-	if got, took := p.timed(t, "tools/call", "again_get", body, nil); got != goodText(t, got) || took >= 20*time.Second || at(p.mumbai) != 1 || at(p.delhi) != 1 {
+	if got, took := p.timed(t, "tools/call", "again_get", body, nil); got != goodText(t, got) || took >= 40*time.Second || at(p.mumbai) != 1 || at(p.delhi) != 1 {
 		t.Errorf("one busy region: %q after %v, %d and %d requests", got, took, at(p.mumbai), at(p.delhi))
 	}
 	p.set(askLater("60"), askLater("60"))

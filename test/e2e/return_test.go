@@ -13,9 +13,9 @@ import (
 // the others in the second before.
 func TestReturn(t *testing.T) {
 	t.Parallel()
-	s := testbed.Start(t, testbed.Options{})
+	s := testbed.Start(t, testbed.Options{Config: testbed.QuickChecks(testbed.DefaultConfig)})
 	load := s.StartLoad("/mcp", 100, testbed.GetOrder)
-	s.Until(20*time.Second, "answers under load", func() bool { return len(load.Calls()) > 50 })
+	s.Until(testbed.Patience, "answers under load", func() bool { return len(load.Calls()) > 50 })
 	flags := func() (out []string) {
 		for line := range strings.Lines(s.AdminOf(s.Admin, "/clusters")) {
 			if rest, ok := strings.CutPrefix(line, "orders::127"); ok {
@@ -36,20 +36,20 @@ func TestReturn(t *testing.T) {
 		return met == 2
 	}
 	s.Kill("primary-mumbai")
-	s.Until(20*time.Second, "health checks have failed for Mumbai", func() bool {
+	s.Until(testbed.Patience, "health checks have failed for Mumbai", func() bool {
 		return !all(func(f string) bool { return !strings.Contains(f, "failed_active_hc") })
 	})
 	s.Kill("standby-delhi")
-	s.Until(20*time.Second, "health checks have failed for both", func() bool {
+	s.Until(testbed.Patience, "health checks have failed for both", func() bool {
 		return all(func(f string) bool { return strings.Contains(f, "failed_active_hc") })
 	})
 	s.Restart("primary-mumbai")
 	s.Restart("standby-delhi")
-	s.Until(20*time.Second, "one of them is healthy", func() bool {
+	s.Until(testbed.Patience, "one of them is healthy", func() bool {
 		return !all(func(f string) bool { return f != "healthy" })
 	})
 	known := time.Now()
-	s.Until(20*time.Second, "both are, and calls have been made since", func() bool {
+	s.Until(testbed.Patience, "both are, and calls have been made since", func() bool {
 		return all(func(f string) bool { return f == "healthy" }) && len(load.Since(known.Add(time.Second))) > 50
 	})
 	// A quarter of a second is for a machine that has much else to do.

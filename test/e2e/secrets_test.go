@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/limit"
 	"github.com/holdfast-mcp/holdfast/pkg/telemetry/trace/tracetest"
@@ -86,9 +85,9 @@ func shown(t *testing.T, bed *testbed.Bed, collector *tracetest.Collector) map[s
 // level, no metric, no span and no page; and the lines about calls that did not go well say which they were.
 func TestSecretsStayWithTheirCaller(t *testing.T) {
 	collector := tracetest.Start(t)
-	bed := testbed.Start(t, testbed.Options{Config: limitedConfig("ratio: 100%"), Traces: collector.GRPC, ExtprocArgs: []string{"--log-level", "debug"}})
+	bed := testbed.Start(t, testbed.Options{Config: testbed.QuickChecks(limitedConfig("ratio: 100%")), Traces: collector.GRPC, ExtprocArgs: []string{"--log-level", "debug"}})
 	secretCalls(t, bed)
-	bed.Until(20*time.Second, "spans have come, and the log has lines", func() bool {
+	bed.Until(testbed.Patience, "spans have come, and the log has lines", func() bool {
 		return len(collector.Spans("")) > 5 && strings.Contains(logsOf(t, bed), `"rate_limited"`)
 	})
 	all := shown(t, bed, collector)
@@ -118,7 +117,7 @@ func TestSecretsStayWithTheirCaller(t *testing.T) {
 	// With every server gone.
 	bed.Kill("primary-mumbai")
 	bed.Kill("standby-delhi")
-	bed.Until(20*time.Second, "a call that no server answers is in the log", func() bool {
+	bed.Until(testbed.Patience, "a call that no server answers is in the log", func() bool {
 		header := testbed.ModernHeaders("tools/call", "get_order")
 		if _, err := bed.Post("/mcp", header, testbed.CallTool("1", "get_order", `{"order_id":"ORD-7701"}`)); err != nil {
 			t.Fatal(err)

@@ -4,7 +4,6 @@ import (
 	"net/http"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/holdfast-mcp/holdfast/test/testbed"
 )
@@ -177,7 +176,7 @@ func TestLostSessionsAreNotFound(t *testing.T) {
 		}
 	}
 	lose("at once")
-	s.Eventually(10*time.Second, "a new session opens", func() error { return legacyPing(s.Bed) })
+	s.Eventually(testbed.Patience, "a new session opens", func() error { return legacyPing(s.Bed) })
 	lose("with the endpoints known to be down")
 	fresh := s.open(t, nil)
 	answer, err := s.Post("/mcp", legacyHeaders(fresh), whereBody)

@@ -8,7 +8,6 @@ import (
 	"regexp"
 	"strings"
 	"testing"
-	"time"
 
 	tracev1 "go.opentelemetry.io/proto/otlp/trace/v1"
 
@@ -88,8 +87,8 @@ func requireAttributes(t *testing.T, s *tracetest.Span, want map[string]string) 
 
 // limitedConfig bounds create_order, so that a second call is refused.
 func limitedConfig(settings string) string {
-	return strings.Replace(tracedConfig(settings), "{match: {name: create_order}, timeout: 3s}",
-		"{match: {name: create_order}, timeout: 3s, rateLimits: [{requests: 2, per: 10m, by: [tool]}]}", 1)
+	return strings.Replace(tracedConfig(settings), "{match: {name: create_order}, timeout: 20s}",
+		"{match: {name: create_order}, timeout: 20s, rateLimits: [{requests: 2, per: 10m, by: [tool]}]}", 1)
 }
 
 // TestEveryOutcomeHasItsTrace: whatever becomes of a call, its trace is whole, and its spans have the names, kinds, attributes
@@ -195,8 +194,8 @@ func anotherRevision(t *testing.T, b *testbed.Bed, collector *tracetest.Collecto
 		return pick(spans, edgeSpan)[0].Attributes["holdfast.revision"]
 	}
 	before := revision()
-	b.WriteConfig(strings.Replace(limitedConfig("ratio: 0%"), "timeout: 10s", "timeout: 9s", 1))
-	b.Eventually(30*time.Second, "the revision changes", func() error {
+	b.WriteConfig(strings.Replace(limitedConfig("ratio: 0%"), "timeout: 20s", "timeout: 19s", 1))
+	b.Eventually(testbed.Patience, "the revision changes", func() error {
 		if now := revision(); now == before || now == "" {
 			return fmt.Errorf("it is still %q", now)
 		}
@@ -292,7 +291,7 @@ func TestHungReceiverCostsNothing(t *testing.T) {
 			t.Fatalf("%+v", answer)
 		}
 	}
-	b.Eventually(30*time.Second, "lost spans are counted", func() error {
+	b.Eventually(testbed.Patience, "lost spans are counted", func() error {
 		for _, name := range []string{testbed.Extproc1, testbed.Extproc2} {
 			page, err := b.Metrics(b.Addr(name))
 			if err != nil {

@@ -182,14 +182,14 @@ spec:
     - name: asia-south2
       endpoints: [{name: delhi-a, address: %q}, {name: delhi-b, address: %q}]
   failover: {mode: %s}
-  healthCheck: {interval: 300ms, timeout: 250ms}
+  healthCheck: {interval: 1s, timeout: 1s}
 %s
 ---
 kind: MCPRoute
 metadata: {name: memo}
 spec:
   servers: [{name: memo}]
-  timeout: 10s
+  timeout: 40s
   tools: [{match: {name: where}, safe: true}]
 `, address("mumbai-a"), address("mumbai-b"), address("delhi-a"), address("delhi-b"), mode, extra)
 	out.Bed = testbed.Start(t, testbed.Options{Servers: []demo.Place{}, Config: config, Reachable: legacyPing, ExtprocArgs: extprocArgs})
@@ -279,7 +279,7 @@ func (s *sessions) connect(t *testing.T, name string) *legacyClient {
 		},
 	})
 	transport := &http.Transport{}
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	session, err := client.Connect(ctx, &mcp.StreamableClientTransport{
 		Endpoint: "http://" + s.Gateway + "/mcp", HTTPClient: &http.Client{Transport: transport},
@@ -297,7 +297,7 @@ func (s *sessions) connect(t *testing.T, name string) *legacyClient {
 
 // where asks the server which of its sessions a call arrived in.
 func (c *legacyClient) where(ctx context.Context) (string, error) {
-	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	result, err := c.CallTool(ctx, &mcp.CallToolParams{Name: "where"})
 	if err != nil {

@@ -8,7 +8,6 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
@@ -127,7 +126,7 @@ func standBefore(t *testing.T, s *testbed.Bed, reachable func(*testbed.Bed) erro
 	}
 	s.Kill(testbed.Envoy)
 	s.Restart(testbed.Envoy)
-	s.Eventually(30*time.Second, "a request through the new Envoy reaches a server", func() error { return reachable(s) })
+	s.Eventually(testbed.Patience, "a request through the new Envoy reaches a server", func() error { return reachable(s) })
 	return out
 }
 

@@ -4,7 +4,6 @@ import (
 	"net/http"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/holdfast-mcp/holdfast/pkg/demo"
 	"github.com/holdfast-mcp/holdfast/test/testbed"
@@ -25,17 +24,17 @@ spec:
     - {name: asia-south2, endpoints: [{name: delhi, address: "DELHI"}]}
     - {name: asia-southeast1, endpoints: [{name: singapore, address: "SINGAPORE"}]}
   breaker: {openFor: 1m}
-  healthCheck: {interval: 500ms, timeout: 400ms}
+  healthCheck: {interval: 3s, timeout: 3s}
 ---
 kind: MCPRoute
 metadata: {name: orders}
 spec:
   servers: [{name: orders}]
-  timeout: 5s
+  timeout: 31s
   tools:
-    - {match: {name: "get_*"}, safe: true, timeout: 3s, retry: {attempts: 3, perTryTimeout: 1s}}
-    - {match: {name: create_order}, timeout: 1s}
-    - {match: {name: list_orders}, safe: true, timeout: 3s, retry: {attempts: 3, perTryTimeout: 1s}}
+    - {match: {name: "get_*"}, safe: true, timeout: 31s, retry: {attempts: 3, perTryTimeout: 10s}}
+    - {match: {name: create_order}, timeout: 20s}
+    - {match: {name: list_orders}, safe: true, timeout: 31s, retry: {attempts: 3, perTryTimeout: 10s}}
 `
 
 // trio is a Bed over three recorded upstreams.
@@ -73,7 +72,7 @@ func (p *trio) call(tool string) testbed.Answer {
 func (p *trio) opened(tool string, u *upstream) {
 	p.t.Helper()
 	quiet := 0
-	p.Until(20*time.Second, "the breaker of "+tool+" is open at both processors", func() bool {
+	p.Until(testbed.Patience, "the breaker of "+tool+" is open at both processors", func() bool {
 		before := callsOf(u, tool)
 		p.call(tool)
 		p.call("list_orders")

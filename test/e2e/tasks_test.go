@@ -10,7 +10,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/holdfast-mcp/holdfast/pkg/demo"
 	"github.com/holdfast-mcp/holdfast/test/testbed"
@@ -116,12 +115,13 @@ spec:
     - name: asia-south2
       endpoints: [{name: standby-delhi, address: "DELHI"}]
   failover: {mode: activeActive}
-  healthCheck: {interval: 300ms, timeout: 250ms}
+  healthCheck: {interval: 1s, timeout: 1s}
 ---
 kind: MCPServer
 metadata: {name: reports}
 spec:
   regions: [{name: asia-south1, endpoints: [{name: reports, address: "REPORTS"}]}]
+  healthCheck: {interval: 3s, timeout: 3s}
 ---
 kind: MCPRoute
 metadata: {name: orders}
@@ -299,7 +299,7 @@ func TestTasks(t *testing.T) {
 	t.Run("its endpoint is away", func(t *testing.T) {
 		mumbai.CloseClientConnections()
 		mumbai.Close()
-		bed.Eventually(20*time.Second, "tools are called in Delhi", func() error { return bed.Ping("/mcp") })
+		bed.Eventually(testbed.Patience, "tools are called in Delhi", func() error { return bed.Ping("/mcp") })
 		lost, kept := 0, 0
 		for _, id := range ids[true] {
 			got := alice[true].do(t, bed, "tasks/get", "taskId", id)

@@ -144,7 +144,7 @@ func TestTokens(t *testing.T) {
 		t.Fatal(err)
 	}
 	g.WriteConfig(config(fmt.Sprintf("file: %q", file), "allow", "on"))
-	g.Until(20*time.Second, "callers without a token are let in", func() bool { return g.call("/mcp", "").Status == http.StatusOK })
+	g.Until(testbed.Patience, "callers without a token are let in", func() bool { return g.call("/mcp", "").Status == http.StatusOK })
 	t.Run("no token", g.missing)
 }
 

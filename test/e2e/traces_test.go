@@ -11,7 +11,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/holdfast-mcp/holdfast/pkg/demo"
 	"github.com/holdfast-mcp/holdfast/pkg/supervise/stack/stacktest"
@@ -59,7 +58,7 @@ func withMeta(body, traceparent string) string {
 func traceOf(t *testing.T, b *testbed.Bed, client *jaeger.Client, id string, complete func(*jaeger.Trace) error) *jaeger.Trace {
 	t.Helper()
 	var last *jaeger.Trace
-	b.Eventually(30*time.Second, "the trace is whole", func() error {
+	b.Eventually(testbed.Patience, "the trace is whole", func() error {
 		found, err := client.Trace(context.Background(), id)
 		if err != nil {
 			return err

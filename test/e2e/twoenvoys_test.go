@@ -21,7 +21,7 @@ const lean = "envoy-lean"
 const leanRefuses = "Didn't find a registered implementation for name: 'envoy.health_checkers.http'"
 
 // checkless is the default configuration as the lean Envoy takes it.
-var checkless = strings.Replace(testbed.DefaultConfig, "healthCheck: {interval: 500ms, timeout: 400ms}", "healthCheck: {disabled: true}", 1)
+var checkless = strings.Replace(testbed.DefaultConfig, "healthCheck: {interval: 3s, timeout: 3s}", "healthCheck: {disabled: true}", 1)
 
 // twoEnvoys is a system with two Envoys, one of them lean, under load.
 type twoEnvoys struct {
@@ -41,7 +41,7 @@ func startTwoEnvoys(t *testing.T) *twoEnvoys {
 	p.leanAdmin = p.AddEnvoy(lean, "--disable-extensions", "envoy.health_checkers/envoy.health_checkers.http")
 	p.until("both Envoys in sync", allSynced)
 	p.load = p.StartLoad("/mcp", rate, testbed.GetOrder)
-	p.Until(20*time.Second, "calls by both Envoys", func() bool {
+	p.Until(testbed.Patience, "calls by both Envoys", func() bool {
 		return served(p.AdminOf(p.Admin, "/clusters")) > 10 && served(p.AdminOf(p.leanAdmin, "/clusters")) > 10
 	})
 	return p
@@ -63,7 +63,7 @@ func served(page string) int {
 
 func (p *twoEnvoys) status() *adminv1.StatusResponse {
 	p.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	s, err := p.admin.Status(ctx, &adminv1.StatusRequest{})
 	if err != nil {
@@ -75,7 +75,7 @@ func (p *twoEnvoys) status() *adminv1.StatusResponse {
 func (p *twoEnvoys) until(what string, ok func(*adminv1.StatusResponse) bool) *adminv1.StatusResponse {
 	p.Helper()
 	var s *adminv1.StatusResponse
-	p.Until(30*time.Second, what, func() bool {
+	p.Until(testbed.Patience, what, func() bool {
 		s = p.status()
 		return ok(s)
 	})
@@ -101,7 +101,7 @@ kind: MCPRoute
 metadata: {name: mail}
 spec: {path: /mail, servers: [{name: mail}]}
 `, 1000+generation, p.Addr("primary-mumbai"))
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	answer, err := p.admin.Apply(ctx, request)
 	if err != nil {
@@ -114,7 +114,7 @@ spec: {path: /mail, servers: [{name: mail}]}
 func (p *twoEnvoys) goesOn() {
 	p.Helper()
 	good, other := served(p.AdminOf(p.Admin, "/clusters")), served(p.AdminOf(p.leanAdmin, "/clusters"))
-	p.Until(20*time.Second, "more calls by both Envoys", func() bool {
+	p.Until(testbed.Patience, "more calls by both Envoys", func() bool {
 		return served(p.AdminOf(p.Admin, "/clusters")) > good+10 && served(p.AdminOf(p.leanAdmin, "/clusters")) > other+10
 	})
 }
@@ -141,7 +141,7 @@ func TestOneOfTwoEnvoysRefuses(t *testing.T) {
 	if s.GetRevision().GetVersion() != before.GetVersion() || s.GetRevision().GetRollbackOf() == 0 {
 		t.Errorf("the newest revision is %v, not the content of %v", s.GetRevision(), before)
 	}
-	p.Until(20*time.Second, "no Envoy has the cluster", func() bool { return !p.hasMail(p.Admin) && !p.hasMail(p.leanAdmin) })
+	p.Until(testbed.Patience, "no Envoy has the cluster", func() bool { return !p.hasMail(p.Admin) && !p.hasMail(p.leanAdmin) })
 	p.goesOn()
 
 	applied = p.apply(&adminv1.ApplyRequest{}, 1)
@@ -149,7 +149,7 @@ func TestOneOfTwoEnvoysRefuses(t *testing.T) {
 	if s.GetRollout().GetHeldBy()[0] != lean || s.GetRejected().GetTakenBack() || s.GetRollout().GetActive() != before.GetVersion() {
 		t.Errorf("rollout %v, rejected %v", s.GetRollout(), s.GetRejected())
 	}
-	p.Until(20*time.Second, "the other Envoy has the cluster", func() bool { return p.hasMail(p.Admin) })
+	p.Until(testbed.Patience, "the other Envoy has the cluster", func() bool { return p.hasMail(p.Admin) })
 	if p.hasMail(p.leanAdmin) {
 		t.Error("the Envoy that refused the cluster has it")
 	}
@@ -162,7 +162,7 @@ func TestOneOfTwoEnvoysRefuses(t *testing.T) {
 
 func (p *twoEnvoys) rollback(number uint64) {
 	p.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	if _, err := p.admin.Rollback(ctx, &adminv1.RollbackRequest{Revision: number}); err != nil {
 		p.Fatal(err)

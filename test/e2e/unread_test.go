@@ -41,7 +41,7 @@ func TestProvenServersGetLargeBodies(t *testing.T) {
 	runs := func() int { return len(bed.Executions("primary-mumbai")) + len(bed.Executions("standby-delhi")) }
 	// Each processor asks the servers by itself: calls in a row of which the edge point
 	// is told in two messages, not three, say that both have.
-	bed.Eventually(20*time.Second, "large bodies to go unread", func() error {
+	bed.Eventually(testbed.Patience, "large bodies to go unread", func() error {
 		for range 6 {
 			sent, before := edgeMessages(t, bed), runs()
 			got, err := bed.Post("/mcp", headers, large)
@@ -106,6 +106,7 @@ metadata: {name: orders}
 spec:
   regions: [{name: asia-south1, endpoints: [{name: primary-mumbai, address: "` + server.address() + `"}]}]
   verifiesHeaders: true
+  healthCheck: {interval: 3s, timeout: 3s}
 ---
 kind: MCPRoute
 metadata: {name: orders}
@@ -115,7 +116,7 @@ spec:
 	bed := testbed.Start(t, testbed.Options{Servers: []demo.Place{}, Config: config})
 	select {
 	case <-tricks:
-	case <-time.After(20 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatal("no processor asks the server")
 	}
 	body := testbed.CallTool("1", "create_order", largeArguments())

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/holdfast-mcp/holdfast/pkg/demo"
 	"github.com/holdfast-mcp/holdfast/test/testbed"
@@ -97,12 +98,17 @@ func statusAnswer(status int, contentType, body string) http.HandlerFunc {
 	}
 }
 
+// pairTry is the per-try timeout of what pairConfig does not want to be hung.
+const pairTry = 10 * time.Second
+
 // pair is a Bed over two recorded upstreams, Mumbai first.
 type pair struct {
 	*testbed.Bed
 	mumbai, delhi *upstream
 }
 
+// pairConfig has longer times than anything takes on a machine that has much else to do, but
+// for the tools that are there to be hung.
 const pairConfig = `
 kind: Gateway
 metadata: {name: test}
@@ -116,25 +122,33 @@ spec:
       endpoints: [{name: primary-mumbai, address: "MUMBAI"}]
     - name: asia-south2
       endpoints: [{name: standby-delhi, address: "DELHI"}]
-  healthCheck: {interval: 500ms, timeout: 400ms}
+  healthCheck: {interval: 3s, timeout: 3s}
 ---
 kind: MCPRoute
 metadata: {name: orders}
 spec:
   servers: [{name: orders}]
-  timeout: 5s
-  retry: {attempts: 3, perTryTimeout: 1s}
+  timeout: 40s
+  retry: {attempts: 3, perTryTimeout: 10s}
   tools:
-    - {match: {name: "get_*"}, safe: true, timeout: 3s, retry: {attempts: 2, perTryTimeout: 500ms}}
-    - {match: {name: "slow_*"}, safe: true, timeout: 8s, retry: {attempts: 2, perTryTimeout: 4s}}
-    - {match: {name: "list_*"}, safe: true, timeout: 3s, retry: {attempts: 3, perTryTimeout: 500ms}}
-    - {match: {name: create_order}, timeout: 1s}
+    - {match: {name: "get_*"}, safe: true, timeout: 21s, retry: {attempts: 2, perTryTimeout: 10s}}
+    - {match: {name: "list_*"}, safe: true, timeout: 31s, retry: {attempts: 3, perTryTimeout: 10s}}
+    - {match: {name: "slow_*"}, safe: true, timeout: 61s, retry: {attempts: 2, perTryTimeout: 30s}}
+    - {match: {name: "hung_*"}, safe: true, timeout: 7s, retry: {attempts: 2, perTryTimeout: 3s}}
+    - {match: {name: create_hung}, timeout: 3s}
+    - {match: {name: create_order}, timeout: 20s}
 `
 
 func startPair(t *testing.T) *pair {
 	t.Helper()
+	return startPairWith(t, pairConfig)
+}
+
+// startPairWith starts a pair with a configuration that was made from pairConfig.
+func startPairWith(t *testing.T, config string) *pair {
+	t.Helper()
 	p := &pair{mumbai: newUpstream(t, nil), delhi: newUpstream(t, nil)}
-	config := strings.NewReplacer("MUMBAI", p.mumbai.address(), "DELHI", p.delhi.address()).Replace(pairConfig)
+	config = strings.NewReplacer("MUMBAI", p.mumbai.address(), "DELHI", p.delhi.address()).Replace(config)
 	p.Bed = testbed.Start(t, testbed.Options{Servers: []demo.Place{}, Config: config})
 	return p
 }

@@ -42,7 +42,7 @@ spec:
       endpoints: [{name: primary-mumbai, address: "${primary-mumbai}"}]
     - name: asia-south2
       endpoints: [{name: standby-delhi, address: "${standby-delhi}"}]
-  healthCheck: {interval: 500ms, timeout: 400ms}
+  healthCheck: {interval: 1s, timeout: 1s}
 ---
 kind: MCPServer
 metadata: {name: sessions}
@@ -54,14 +54,14 @@ spec:
       endpoints: [{name: sessions-mumbai, address: "MUMBAI"}]
     - name: asia-south2
       endpoints: [{name: sessions-delhi, address: "DELHI"}]
-  healthCheck: {interval: 500ms, timeout: 400ms}
+  healthCheck: {interval: 1s, timeout: 1s}
 ---
 kind: MCPRoute
 metadata: {name: orders}
 spec:
   servers: [{name: orders}]
-  timeout: 10s
-  retry: {attempts: 3, perTryTimeout: 3s}
+  timeout: 31s
+  retry: {attempts: 3, perTryTimeout: 10s}
   tools: [{match: {name: "get_*"}, safe: true}]
 ---
 kind: MCPRoute
@@ -69,8 +69,8 @@ metadata: {name: sessions}
 spec:
   path: /sessions
   servers: [{name: sessions}]
-  timeout: 10s
-  retry: {attempts: 3, perTryTimeout: 3s}
+  timeout: 31s
+  retry: {attempts: 3, perTryTimeout: 10s}
   tools: [{match: {name: "test_*"}, safe: true}]
 `
 

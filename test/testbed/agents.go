@@ -59,7 +59,7 @@ func (a *Agents) run(url, prefix string, rate int, tool Tool) {
 		wg.Go(func() {
 			transport := &http.Transport{MaxIdleConnsPerHost: 1, DisableCompression: true}
 			defer transport.CloseIdleConnections()
-			client := &http.Client{Transport: transport, Timeout: 30 * time.Second}
+			client := &http.Client{Transport: transport, Timeout: patience}
 			for d := range due {
 				a.busy.Add(1)
 				name, arguments := tool(d.n)
@@ -224,7 +224,7 @@ func (b *Bed) Calibration(server string, rate int, tool Tool) float64 {
 	const quiet, slack = 8 * time.Millisecond, 50 * time.Millisecond
 	enough := 5 * rate
 	load := startAgents(b.t, "http://"+b.plainEnvoy(server)+"/mcp", rate, tool)
-	b.Until(time.Minute, "answers through a plain Envoy", func() bool { return len(load.Calls()) >= enough })
+	b.Until(Patience, "answers through a plain Envoy", func() bool { return len(load.Calls()) >= enough })
 	var took []time.Duration
 	// The first second is spent on connecting.
 	for _, c := range load.Stop()[rate:] {

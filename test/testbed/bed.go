@@ -49,7 +49,8 @@ type Options struct {
 	Traces string
 	// Reachable says whether requests reach a server; nil: Ping of /mcp does.
 	Reachable func(*Bed) error
-	// ExtprocArgs are added to the command line of the processors.
+	// ExtprocArgs are added to the command line of the processors, which end as soon as they
+	// are told to: when a test is over nobody calls any more.
 	ExtprocArgs []string
 	// Measure has the control plane measure endpoints: all, or calls alone. By default it leaves them to Envoy, so that
 	// a test sees what that does.
@@ -151,7 +152,7 @@ func (b *Bed) reservePorts() {
 
 func (b *Bed) start(p stack.Programs) {
 	b.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
 	defer cancel()
 	stages := [][]supervise.Spec{nil, {b.xdsSpec(p)}, {b.extprocSpec(p, Extproc1), b.extprocSpec(p, Extproc2)}, {b.envoySpec(p)}}
 	for _, server := range b.servers {
@@ -162,13 +163,13 @@ func (b *Bed) start(p stack.Programs) {
 			b.t.Fatal(err)
 		}
 	}
-	b.Eventually(30*time.Second, "a request through Envoy reaches a server", func() error {
+	b.Eventually(Patience, "a request through Envoy reaches a server", func() error {
 		return b.reachable(b)
 	})
 }
 
 func (b *Bed) stop() {
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	if err := b.sup.Close(ctx); err != nil {
 		b.t.Errorf("stopping the stack: %v", err)
@@ -210,7 +211,7 @@ func (b *Bed) Kill(name string) time.Time {
 // Restart starts a killed process again and returns when it is ready.
 func (b *Bed) Restart(name string) {
 	b.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	if err := b.Child(name).Start(ctx); err != nil {
 		b.t.Fatal(err)
@@ -256,11 +257,18 @@ type Answer struct {
 	Body   []byte
 }
 
+// patience is longer than any call may take, all of its tries included.
+const patience = 90 * time.Second
+
+// Patience is how long is waited for what real processes do in their own time, on a machine
+// that has much else to do.
+const Patience = 3 * time.Minute
+
 // client keeps no connection, so that a request meets Envoy afresh.
 var client = sync.OnceValue(func() *http.Client {
 	return &http.Client{
-		Timeout:   30 * time.Second,
-		Transport: &http.Transport{DisableKeepAlives: true, DisableCompression: true, DialContext: (&net.Dialer{Timeout: 5 * time.Second}).DialContext},
+		Timeout:   patience,
+		Transport: &http.Transport{DisableKeepAlives: true, DisableCompression: true, DialContext: (&net.Dialer{Timeout: 30 * time.Second}).DialContext},
 	}
 })
 

@@ -61,13 +61,16 @@ func CreateOrder(int) (string, map[string]any) {
 }
 
 // Load is an open loop: calls are sent when they are due, whether or not earlier
-// ones have been answered, by Callers clients in turn.
+// ones have been answered, by Callers clients in turn. What it asks for is what the machine
+// can do: fewer calls a second where that is busy with other things, and none beyond those of
+// backlog that wait for their answers.
 type Load struct {
 	t        testing.TB
 	sessions []*mcp.ClientSession
 	stopping chan struct{}
 	done     chan struct{}
-	inFlight atomic.Int64
+	// inFlight has an element for each call in flight.
+	inFlight chan struct{}
 
 	mu    sync.Mutex
 	calls []Call
@@ -76,16 +79,77 @@ type Load struct {
 // loadRun makes call ids unique in a test process.
 var loadRun atomic.Int64
 
-// StartLoad sends rate calls a second to path until Stop.
+const (
+	// headroom is how many times as many lists as calls the machine has to do in a second.
+	headroom = 4
+	// leastRate is what a Load sends on any machine.
+	leastRate = 10
+	// backlog is how long a Load sends calls of which none is answered. It is longer than
+	// HastyTry, so that an endpoint that hangs holds none up.
+	backlog = HastyTry + time.Second
+)
+
+// StartLoad sends rate calls a second to path until Stop, or fewer where the machine is too
+// busy for so many.
 func (b *Bed) StartLoad(path string, rate int, tool Tool) *Load {
 	b.t.Helper()
-	l := &Load{t: b.t, stopping: make(chan struct{}), done: make(chan struct{})}
-	for range Callers {
-		l.sessions = append(l.sessions, b.Connect(path))
+	sessions := b.callers(path)
+	return b.startLoad(sessions, b.able(sessions, rate), tool)
+}
+
+// StartLoadOf is StartLoad with exactly as many calls, be it too many for the machine.
+func (b *Bed) StartLoadOf(path string, rate int, tool Tool) *Load {
+	b.t.Helper()
+	return b.startLoad(b.callers(path), rate, tool)
+}
+
+func (b *Bed) startLoad(sessions []*mcp.ClientSession, rate int, tool Tool) *Load {
+	l := &Load{
+		t: b.t, sessions: sessions, stopping: make(chan struct{}), done: make(chan struct{}),
+		inFlight: make(chan struct{}, rate*int(backlog/time.Second)),
 	}
 	go l.run(fmt.Sprintf("load%d", loadRun.Add(1)), rate, tool)
 	b.t.Cleanup(func() { l.Stop() })
 	return l
+}
+
+func (b *Bed) callers(path string) []*mcp.ClientSession {
+	b.t.Helper()
+	var out []*mcp.ClientSession
+	for range Callers {
+		out = append(out, b.Connect(path))
+	}
+	return out
+}
+
+// Able is how many calls a second, of those that are wanted, the machine can be asked for at the moment.
+func (b *Bed) Able(path string, want int) int {
+	b.t.Helper()
+	return b.able(b.callers(path), want)
+}
+
+// able is a share of the lists that all callers together get, and at most what is wanted.
+func (b *Bed) able(sessions []*mcp.ClientSession, want int) int {
+	const each = 4
+	var lists sync.WaitGroup
+	begin := time.Now()
+	for _, session := range sessions {
+		lists.Go(func() {
+			ctx, cancel := context.WithTimeout(context.Background(), patience)
+			defer cancel()
+			for range each {
+				if _, err := session.ListTools(ctx, nil); err != nil {
+					return // the calls will tell
+				}
+			}
+		})
+	}
+	lists.Wait()
+	able := max(leastRate, int(Callers*each/time.Since(begin).Seconds())/headroom)
+	if able < want {
+		b.t.Logf("this machine is busy: %d calls a second in the place of %d", able, want)
+	}
+	return min(able, want)
 }
 
 // Connect opens a session of the official SDK's client; it ends with the test.
@@ -93,7 +157,7 @@ func (b *Bed) Connect(path string) *mcp.ClientSession {
 	b.t.Helper()
 	transport := &http.Transport{MaxIdleConnsPerHost: 64}
 	client := mcp.NewClient(&mcp.Implementation{Name: "load", Version: "1"}, nil)
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	session, err := client.Connect(ctx, &mcp.StreamableClientTransport{
 		Endpoint: "http://" + b.Gateway + path, HTTPClient: &http.Client{Transport: transport},
@@ -124,9 +188,19 @@ func (l *Load) run(prefix string, rate int, tool Tool) {
 			return
 		case <-timer.C:
 		}
+		full := len(l.inFlight) == cap(l.inFlight)
+		select {
+		case <-l.stopping:
+			return
+		case l.inFlight <- struct{}{}:
+		}
+		if full {
+			// What was not sent meanwhile is not made up for.
+			due = time.Now()
+			start = due.Add(-time.Duration(n) * interval)
+		}
 		wg.Go(func() {
-			l.inFlight.Add(1)
-			defer l.inFlight.Add(-1)
+			defer func() { <-l.inFlight }()
 			name, arguments := tool(n)
 			call := Do(l.sessions[n%Callers], fmt.Sprintf("%s-%d", prefix, n), name, arguments)
 			call.Start, call.Took = due, time.Since(due)
@@ -139,7 +213,7 @@ func (l *Load) run(prefix string, rate int, tool Tool) {
 
 // Do makes one call and reads its answer.
 func Do(session *mcp.ClientSession, id, tool string, arguments map[string]any) Call {
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	call := Call{ID: id, Tool: tool, Start: time.Now()}
 	result, err := session.CallTool(ctx, &mcp.CallToolParams{
@@ -165,7 +239,7 @@ func Do(session *mcp.ClientSession, id, tool string, arguments map[string]any) C
 }
 
 // InFlight is the number of calls sent and not answered.
-func (l *Load) InFlight() int { return int(l.inFlight.Load()) }
+func (l *Load) InFlight() int { return len(l.inFlight) }
 
 // Calls answered so far.
 func (l *Load) Calls() []Call {
@@ -199,7 +273,7 @@ func (l *Load) Stop() []Call {
 // Fault makes a demo server fail.
 func (b *Bed) Fault(name string, f demo.Faults) {
 	b.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	if err := demo.PutFaults(ctx, b.control(name), f); err != nil {
 		b.t.Fatal(err)

@@ -41,7 +41,7 @@ func (b *Bed) xdsSpec(p stack.Programs) supervise.Spec {
 
 func (b *Bed) extprocSpec(p stack.Programs, name string) supervise.Spec {
 	return stack.Extproc(p.Extproc, stack.ExtprocOptions{
-		Name: name, Listen: b.socket(name), XDS: b.XDSAddress, HTTP: b.addresses[name], State: filepath.Join(b.Dir, name), Args: b.extprocArgs,
+		Name: name, Listen: b.socket(name), XDS: b.XDSAddress, HTTP: b.addresses[name], State: filepath.Join(b.Dir, name), Args: append([]string{"--drain", "0s"}, b.extprocArgs...),
 	})
 }
 
