@@ -4,7 +4,10 @@ SHELL := /bin/bash
 
 CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/holdfast
 BIN   := bin
-GOFLAGS_BUILD := -trimpath
+
+# Everything is built in one way, as the image is, so that nothing is compiled twice.
+export CGO_ENABLED := 0
+export GOFLAGS := $(strip $(GOFLAGS) $(if $(findstring -trimpath,$(GOFLAGS)),,-trimpath))
 
 GOLANGCI_VERSION := v2.15.0
 PROTOC_GEN_GO_VERSION := v1.36.12
@@ -25,12 +28,19 @@ up: build ## build, get Envoy and Jaeger, run everything with the demo servers; 
 .PHONY: build
 build: ## build holdfast, xds and extproc into bin/
 	@test -e $(BIN)/xds || echo "building for the first time: this compiles Envoy's API and takes a minute or two"
-	@CGO_ENABLED=0 go build $(GOFLAGS_BUILD) -o $(BIN)/ ./cmd/...
+	@go build -o $(BIN)/ ./cmd/...
+
+.PHONY: parts
+parts: ## get beforehand what tests need: Envoy, Redis, promtool, Jaeger, SDKs of others
+	@go run ./internal/fetch
+
+# The packages whose tests take longest, which begin so that others run beside them.
+LONG := ./test/e2e ./test/conformance ./test/clients ./test/soak ./cmd/holdfast ./test/bench/dataplane ./pkg/control ./pkg/mcpaware/limit
 
 .PHONY: test
-test: ## the whole test suite, real Envoy included
+test: build ## the whole test suite, real Envoy included
 	@# One package more at a time than there are cores, since the long ones mostly wait.
-	go test -p $(shell expr $$(nproc) + 1) -timeout 20m ./...
+	HOLDFAST_BIN=$(abspath $(BIN)) go test -p $(shell expr $$(nproc) + 1) -timeout 60m $(TESTFLAGS) $(LONG) ./...
 
 .PHONY: unit
 unit: ## the tests that need no Envoy
@@ -42,13 +52,27 @@ e2e: ## the tests on a real Envoy, one by one, with their names
 
 .PHONY: race
 race: ## unit tests of PACKAGES (default all) under the race detector (needs a C compiler)
-	go test -race -timeout 20m $(or $(PACKAGES),$$(go list ./... | grep -v /test/))
+	CGO_ENABLED=1 go test -race -timeout 30m $(or $(PACKAGES),$$(go list ./... | grep -v /test/))
+
+.PHONY: race-build
+race-build: ## compile PACKAGES for the race detector, as race would do first
+	CGO_ENABLED=1 go build -race $(or $(PACKAGES),$$(go list ./... | grep -v /test/))
+
+# The fuzz targets that FUZZ matches, as lines of package and name.
+FUZZ_TARGETS = grep -rHo --include='*_test.go' '^func Fuzz[A-Za-z0-9_]*' . | sed -E 's\#/[^/]*_test\.go:func \# \#' | sort -u | grep -E '$(or $(FUZZ),.)'
+FUZZ_BIN := $(BIN)/fuzz
+# fuzz_program is the test program of the package $$0.
+fuzz_program = "$(abspath $(FUZZ_BIN))/$$(echo "$$0" | tr -c "[:alnum:]\n" -).test"
+
+.PHONY: fuzz-build
+fuzz-build: ## build the programs of all fuzz targets (or of those that FUZZ matches)
+	@$(FUZZ_TARGETS) | cut -d' ' -f1 | uniq | xargs -L 1 sh -c 'go test -c -vet=off -fuzz . -o $(fuzz_program) "$$0"'
 
 .PHONY: fuzz
-fuzz: ## every fuzz target (or those that FUZZ matches) for FUZZTIME (default 10s), two at a time
-	@grep -rHo --include='*_test.go' '^func Fuzz[A-Za-z0-9_]*' . | sed -E 's#/[^/]*_test\.go:func # #' | sort -u | grep -E '$(or $(FUZZ),.)' | \
-	  xargs -P 2 -L 1 sh -c 'echo "fuzz $$0 $$1"; \
-	    out=$$(go test -run "^$$" -fuzz "^$$1\$$" -parallel 1 -fuzztime $(or $(FUZZTIME),10s) "$$0" 2>&1) || { echo "$$0 $$1 failed:"; echo "$$out"; exit 1; }'
+fuzz: fuzz-build ## every fuzz target (or those that FUZZ matches) for FUZZTIME (default 10s), two at a time
+	@corpus="$$(go env GOCACHE)/fuzz/$$(go list -m)" && export corpus && $(FUZZ_TARGETS) | xargs -P 2 -L 1 sh -c 'echo "fuzz $$0 $$1"; \
+	    out=$$(cd "$$0" && $(fuzz_program) -test.run "^$$" -test.fuzz "^$$1\$$" -test.fuzzcachedir "$$corpus/$${0#./}" -test.parallel 1 \
+	      -test.fuzztime $(or $(FUZZTIME),10s) 2>&1) || { echo "$$0 $$1 failed:"; echo "$$out"; exit 1; }'
 
 .PHONY: bench
 bench: build ## the control plane with 1,000 and 10,000 servers; see docs/PERFORMANCE.md

@@ -58,7 +58,7 @@ func (f *Finder) Jaeger(ctx context.Context, configured, module string) (Jaeger,
 	if err := os.MkdirAll(dir, 0o755); err != nil { //nolint:gosec // a cache of public files
 		return Jaeger{}, fmt.Errorf("making the cache folder: %w", err)
 	}
-	unlock, err := lockFile(ctx, dir+".lock", func() { f.say("waiting for another process that is building Jaeger") })
+	unlock, err := Lock(ctx, dir+".lock", func() { f.say("waiting for another process that is building Jaeger") })
 	if err != nil {
 		return Jaeger{}, err
 	}

@@ -13,10 +13,10 @@ import (
 // lockRetry is how often a lock that another process holds is tried again.
 const lockRetry = 100 * time.Millisecond
 
-// lockFile takes an exclusive advisory lock (flock(2)) on path, waiting for
+// Lock takes an exclusive advisory lock (flock(2)) on path, waiting for
 // its holder until ctx ends; waiting is called once if there is one. The kernel
 // drops the lock of a process that dies, so it cannot be left behind.
-func lockFile(ctx context.Context, path string, waiting func()) (unlock func(), err error) {
+func Lock(ctx context.Context, path string, waiting func()) (unlock func(), err error) {
 	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644) //nolint:gosec // a lock on public files
 	if err != nil {
 		return nil, fmt.Errorf("opening the lock file: %w", err)

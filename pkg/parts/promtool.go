@@ -41,7 +41,7 @@ func (f *Finder) Promtool(ctx context.Context, configured string) (string, error
 	if err := os.MkdirAll(f.CacheDir, 0o755); err != nil { //nolint:gosec // a cache of public files
 		return "", fmt.Errorf("making the cache folder: %w", err)
 	}
-	unlock, err := lockFile(ctx, dir+".lock", func() { f.say("waiting for another process that is fetching promtool") })
+	unlock, err := Lock(ctx, dir+".lock", func() { f.say("waiting for another process that is fetching promtool") })
 	if err != nil {
 		return "", err
 	}

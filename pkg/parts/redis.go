@@ -56,7 +56,7 @@ func (f *Finder) Redis(ctx context.Context, configured string) (Redis, error) {
 	if err := os.MkdirAll(f.CacheDir, 0o755); err != nil { //nolint:gosec // a cache of public files
 		return Redis{}, fmt.Errorf("making the cache folder: %w", err)
 	}
-	unlock, err := lockFile(ctx, dir+".lock", func() { f.say("waiting for another process that is fetching Redis") })
+	unlock, err := Lock(ctx, dir+".lock", func() { f.say("waiting for another process that is fetching Redis") })
 	if err != nil {
 		return Redis{}, err
 	}

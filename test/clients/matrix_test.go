@@ -43,8 +43,8 @@ metadata: {name: orders}
 spec:
   path: /mcp
   servers: [{name: orders}]
-  timeout: 4s
-  retry: {attempts: 2, perTryTimeout: 1500ms}
+  timeout: 9s
+  retry: {attempts: 2, perTryTimeout: 4s}
   tools:
     - {match: {name: "get_*"}, safe: true}
 ---
@@ -205,7 +205,7 @@ func rows() []row {
 
 // patience is longer than any call of the matrix may take, and shorter than the time
 // after which the clients give up by themselves.
-const patience = 15 * time.Second
+const patience = 50 * time.Second
 
 // TestMatrix: every client is told of every fault, none waits for ever, and every
 // connection lives on but where no answer exists by which it would.

@@ -110,15 +110,18 @@ func start(t testing.TB, kind string, cmd *exec.Cmd) *Client {
 	t.Cleanup(func() {
 		c.End()
 		if said, err := os.ReadFile(log.Name()); t.Failed() && err == nil && len(said) > 0 {
-			t.Logf("the %s client said: %s", kind, said[max(0, len(said)-maxSaid):])
+			t.Logf("the %s client said: %s", kind, said[max(0, len(said)-shown):])
 		}
 		_ = log.Close()
 	})
 	return c
 }
 
+// shown bounds how much of what a client said a failed test shows.
+const shown = 2000
+
 // answerTimeout is longer than any client waits for its server.
-const answerTimeout = 60 * time.Second
+const answerTimeout = 3 * time.Minute
 
 // Do has the client do something and returns what came of it. A client that is gone
 // or says nothing fails the test.

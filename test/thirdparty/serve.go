@@ -11,6 +11,7 @@ import (
 
 	"github.com/holdfast-mcp/holdfast/pkg/supervise"
 	"github.com/holdfast-mcp/holdfast/pkg/supervise/stack/stacktest"
+	"github.com/holdfast-mcp/holdfast/test/thirdparty/sdks"
 )
 
 // Process is a server of others that runs until the test ends.
@@ -86,7 +87,7 @@ func Program(t testing.TB, pkg string) string {
 	path := filepath.Join(filepath.Dir(executable), "thirdparty", filepath.Base(pkg))
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
-	if err := run(ctx, stacktest.Root(t), nil, "go", "build", "-o", path, pkg); err != nil {
+	if err := sdks.Run(ctx, stacktest.Root(t), nil, "go", "build", "-o", path, pkg); err != nil {
 		t.Fatalf("building %s: %v", pkg, err)
 	}
 	sdkPrograms[pkg] = path

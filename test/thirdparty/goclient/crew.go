@@ -13,7 +13,7 @@ const (
 	// callsBetween is after how many calls a connection that opens anew does so.
 	callsBetween = 10
 	// lastWait is how long a connection may take at the end to get a good answer.
-	lastWait = 20 * time.Second
+	lastWait = time.Minute
 	// retryPause is the wait after something that failed.
 	retryPause = 200 * time.Millisecond
 )

@@ -60,7 +60,7 @@ type client struct {
 }
 
 // timeout bounds one command.
-const timeout = 20 * time.Second
+const timeout = time.Minute
 
 func (c *client) do(command words.Command) (words.Answer, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)

@@ -28,14 +28,14 @@ async function open({ url, era, listen }) {
   const client = new Client({ name: `typescript-${which}`, version: "1" }, options);
   const transport = new Transport(new URL(url));
   if (listen) client.setNotificationHandler(Changed, () => void changes++);
-  await client.connect(transport, { timeout: 20000 });
-  if (listen && era === "modern") await client.listen({ toolsListChanged: true }, { timeout: 20000 });
+  await client.connect(transport, { timeout: 60000 });
+  if (listen && era === "modern") await client.listen({ toolsListChanged: true }, { timeout: 60000 });
   return { client, transport };
 }
 
 async function call(client, { tool, arguments: args, progress }) {
   let seen = 0;
-  const options = { timeout: 20000, ...(progress ? { onprogress: () => seen++ } : {}) };
+  const options = { timeout: 60000, ...(progress ? { onprogress: () => seen++ } : {}) };
   const params = { name: tool, arguments: args ?? {} };
   const result = which === "sdk" ? await client.callTool(params, undefined, options) : await client.callTool(params, options);
   return { isError: result.isError === true, text: text(result), progress: seen };
@@ -77,7 +77,7 @@ class Crew {
       await this.wait(client ? pauseMs : 200);
     }
     client ??= await this.open();
-    const deadline = Date.now() + 20000;
+    const deadline = Date.now() + 60000;
     while (!client || !(await this.call(client))) {
       if (!client || Date.now() > deadline) {
         this.tally.dead++;
@@ -126,7 +126,7 @@ const commands = {
     return { version };
   },
   async list() {
-    return { tools: (await client.listTools(undefined, { timeout: 20000 })).tools.map((t) => t.name) };
+    return { tools: (await client.listTools(undefined, { timeout: 60000 })).tools.map((t) => t.name) };
   },
   async call(command) {
     return call(client, command);

@@ -12,7 +12,7 @@ from mcp.client.subscriptions import SubscriptionLost
 
 def connection(command, on_message=None):
     mode = "auto" if command.get("era") == "modern" else "legacy"
-    return Client(command["url"], mode=mode, read_timeout_seconds=20, cache=None, message_handler=on_message)
+    return Client(command["url"], mode=mode, read_timeout_seconds=60, cache=None, message_handler=on_message)
 
 
 def innermost(error):
@@ -66,7 +66,7 @@ class Crew:
                     await self.call(client)
                     calls = calls - 1 if calls else calls
                     await self.wait(self.command["pauseMs"] / 1000)
-                deadline = time.monotonic() + 20
+                deadline = time.monotonic() + 60
                 while not (good := await self.call(client)) and time.monotonic() < deadline:
                     await anyio.sleep(0.2)
         except Exception as error:

