@@ -46,6 +46,8 @@ type settings struct {
 	procs     int
 
 	redis redisSettings
+	// resultsMiB is how much of what tools have answered is remembered in memory.
+	resultsMiB int
 
 	nativeHistograms bool
 }
@@ -119,6 +121,7 @@ GOGC and GOMAXPROCS in the environment win over --gc-percent and --procs.`,
 	flags.IntVar(&s.gcPercent, "gc-percent", 400, "heap growth between garbage collections; streams are short and leave little behind; 10 to 10000")
 	flags.IntVar(&s.procs, "procs", 0, "processors to run on; 0 takes all. Where cores are few, several instances on one each serve more than one instance on all")
 	flags.BoolVar(&s.nativeHistograms, "native-histograms", false, "add native histograms to the metrics, for a Prometheus that scrapes them")
+	flags.IntVar(&s.resultsMiB, "results-mib", 32, "memory for results of tools that are remembered where a rule says so, in MiB, 1 to 4096")
 	s.redis.add(flags)
 	return cmd
 }
@@ -134,6 +137,8 @@ func (s settings) check() error {
 		return fmt.Errorf("--linger %v is not within 0s to %v", s.linger, longest)
 	case s.gcPercent < 10 || s.gcPercent > 10000:
 		return fmt.Errorf("--gc-percent %d is not within 10 to 10000", s.gcPercent)
+	case s.resultsMiB < 1 || s.resultsMiB > 4096:
+		return fmt.Errorf("--results-mib %d is not within 1 to 4096", s.resultsMiB)
 	case s.procs < 0:
 		return fmt.Errorf("--procs %d is negative", s.procs)
 	}

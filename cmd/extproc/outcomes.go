@@ -25,13 +25,13 @@ type outcomes struct {
 
 // shareOutcomes makes them; the exchange begins with fleet.Run.
 // known says whether a tool exists.
-func shareOutcomes(s settings, conn *grpc.ClientConn, registry *prometheus.Registry, known func(server, tool string) bool, logger *slog.Logger) (*outcomes, error) {
+func shareOutcomes(s settings, conn *grpc.ClientConn, registry *prometheus.Registry, known func(server, tool string) bool, results fleet.Results, logger *slog.Logger) (*outcomes, error) {
 	o := &outcomes{window: outcome.NewWindow(nil), told: &told.Collector{}}
 	metrics := mcptelemetry.NewOutcomes(registry, known, func() bool { return o.fleet.Connected() })
 	o.breakers = breaker.New(breaker.Options{Processor: s.nodeID, Observer: metrics.Moved, Logger: logger})
 	var err error
 	o.fleet, err = fleet.New(fleet.Options{
-		Conn: conn, Processor: s.nodeID, Windows: o.window, Breakers: o.breakers, Counted: metrics.Count, Told: o.told, StateDir: s.state, Logger: logger,
+		Conn: conn, Processor: s.nodeID, Windows: o.window, Breakers: o.breakers, Counted: metrics.Count, Told: o.told, Results: results, StateDir: s.state, Logger: logger,
 	})
 	o.budget = budget.New(budget.Options{Instances: func() int { return o.fleet.Processors() }})
 	mcptelemetry.Budget(registry, o.budget.Spent)

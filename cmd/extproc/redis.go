@@ -25,7 +25,7 @@ type redisSettings struct {
 }
 
 func (r *redisSettings) add(flags *pflag.FlagSet) {
-	flags.StringVar(&r.address, "redis", "", "host:port of a Redis that all processors share, for rate limits and for sessions that were opened again on another endpoint; several, with commas between, of Sentinels or of a Cluster; empty: each processor counts its share of the limits, and knows its own sessions")
+	flags.StringVar(&r.address, "redis", "", "host:port of a Redis that all processors share, for rate limits, for sessions that were opened again on another endpoint, and for results of tools that are remembered; several, with commas between, of Sentinels or of a Cluster; empty: each processor counts its share of the limits, and knows its own sessions and results")
 	flags.StringVar(&r.user, "redis-user", "", "user name at --redis; it must be allowed the keys and channels that begin with holdfast:")
 	flags.StringVar(&r.password, "redis-password-file", "", "file with the password at --redis")
 	flags.StringVar(&r.sentinel, "redis-sentinel", "", "name of the master that the Sentinels at --redis watch")

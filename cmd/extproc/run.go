@@ -70,8 +70,13 @@ func run(ctx context.Context, s settings, logger *slog.Logger) error {
 }
 
 func serve(ctx context.Context, s settings, logger *slog.Logger, conn *grpc.ClientConn, grpcListener, httpListener net.Listener) error {
-	lists := catalog.New(catalog.Options{})
 	registry := telemetry.NewRegistry("extproc", version())
+	remembered, err := rememberResults(s, registry, logger)
+	if err != nil {
+		return errors.Join(err, grpcListener.Close(), httpListener.Close())
+	}
+	defer remembered.close()
+	lists := catalog.New(catalog.Options{Changed: remembered.changed})
 	spans := newSpans(s, registry, logger)
 	defer spans.Close()
 	shares := &share.Shares{}
@@ -86,7 +91,7 @@ func serve(ctx context.Context, s settings, logger *slog.Logger, conn *grpc.Clie
 	}
 	reporter := policy.NewReporter(conn, logger)
 	known := knownTools(lists, policies)
-	outcomes, err := shareOutcomes(s, conn, registry, known, logger)
+	outcomes, err := shareOutcomes(s, conn, registry, known, remembered.store, logger)
 	if err != nil {
 		return errors.Join(err, grpcListener.Close(), httpListener.Close())
 	}
@@ -102,7 +107,7 @@ func serve(ctx context.Context, s settings, logger *slog.Logger, conn *grpc.Clie
 	verifier := newVerifier(policies, logger)
 	service := extproc.New(extproc.Options{
 		Table: policies.Table, Keyring: policies.Keyring, Reopener: session.NewReopener(kept.store, nil), Catalog: lists, Window: outcomes.window, Breakers: outcomes.breakers, Shares: shares,
-		Limits: limits.engine, Metered: limits.metrics.Count, Budget: outcomes.budget, Report: reporter.Offer, Gate: gate, Pressure: pressure, Live: outcomes.fleet.Processors, Logger: logger,
+		Limits: limits.engine, Metered: limits.metrics.Count, Budget: outcomes.budget, Report: reporter.Offer, Results: remembered.store, Fits: lists.Fits, Gate: gate, Pressure: pressure, Live: outcomes.fleet.Processors, Logger: logger,
 		Calls: mcptelemetry.NewCalls(registry, mcptelemetry.CallOptions{Known: known, Native: s.nativeHistograms}), Region: s.region, Told: outcomes.told,
 		Verified: verifier.Verified, Traces: spans.Pipeline, Revision: policies.Version,
 	})
@@ -122,6 +127,7 @@ func serve(ctx context.Context, s settings, logger *slog.Logger, conn *grpc.Clie
 	group.Go(func() error { return outcomes.fleet.Run(background) })
 	group.Go(func() error { return kept.moves.Run(background) })
 	group.Go(func() error { return limits.run(background) })
+	group.Go(func() error { return remembered.store.Run(background) })
 	group.Go(func() error { pressure.Run(background); return nil })
 	group.Go(func() error { verifier.Run(background); return nil })
 	group.Go(func() error { return state.follow(background) })

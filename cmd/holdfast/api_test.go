@@ -39,7 +39,7 @@ type apiLine struct {
 	args  []string
 }
 
-func allAPILines() []apiLine { return slices.Concat(apiLines, breakerLines, drainLines) }
+func allAPILines() []apiLine { return slices.Concat(apiLines, breakerLines, drainLines, cacheLines) }
 
 var apiLines = []apiLine{
 	{"apply", func() *plane { return &plane{apply: madeRevision12()} }, "", []string{"apply", "testdata/valid"}},

@@ -39,6 +39,7 @@ type plane struct {
 	held      []*adminv1.SetBreakerRequest
 	drains    []*adminv1.Drain
 	drained   []*adminv1.SetDrainRequest
+	purged    []*adminv1.PurgeCacheRequest
 	// statuses are sent one after the other to who watches; the first one to who asks.
 	statuses []*adminv1.StatusResponse
 	// refuse every call.
@@ -141,6 +142,13 @@ func (p *plane) SetBreaker(_ context.Context, req *adminv1.SetBreakerRequest) (*
 	defer p.mu.Unlock()
 	p.held = append(p.held, req)
 	return &adminv1.SetBreakerResponse{Breakers: p.breakers.GetBreakers()}, p.refuse
+}
+
+func (p *plane) PurgeCache(_ context.Context, req *adminv1.PurgeCacheRequest) (*adminv1.PurgeCacheResponse, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.purged = append(p.purged, req)
+	return &adminv1.PurgeCacheResponse{Serial: 7, Processors: []string{"extproc-1", "extproc-2"}}, p.refuse
 }
 
 // fakeEnvoy answers as an Envoy's admin interface does.

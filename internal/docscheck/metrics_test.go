@@ -102,6 +102,7 @@ func TestMetricsReferenceIsUpToDate(t *testing.T) {
 	mcptelemetry.Processor{}.Register(processor)
 	mcptelemetry.RegisterProcessors(processor, func() int { return 0 })
 	mcptelemetry.NewLimits(processor, func() int { return 0 })
+	mcptelemetry.NewResults(processor, func() (int, uint64) { return 0, 0 })
 	mcptelemetry.RegisterLimitsRedis(processor, func() bool { return false }, func() uint64 { return 0 })
 	trace.Metrics(processor, &trace.Counts{})
 	got := metricsIntro +

@@ -71,6 +71,10 @@ func (d *decoder) value(n *yaml.Node, v reflect.Value, path string) {
 		*target = s
 		return
 	}
+	if target, ok := v.Addr().Interface().(*Value); ok {
+		d.json(n, target, path)
+		return
+	}
 	if v.Kind() == reflect.Pointer {
 		v.Set(reflect.New(v.Type().Elem()))
 		d.value(n, v.Elem(), path)

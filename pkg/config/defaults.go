@@ -156,6 +156,7 @@ func (r *MCPRoute) applyDefaults() {
 		setDefault(&rule.Timeout, spec.Timeout)
 		setDefault(&rule.IdleTimeout, spec.IdleTimeout)
 		rule.applyRank()
+		rule.Degrade.applyDefaults()
 		rule.Retry.applyDefaults(rule.Timeout)
 	}
 	for i := range spec.Methods {

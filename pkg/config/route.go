@@ -35,6 +35,7 @@ func checkRouteValues(r loaded[MCPRoute]) {
 		checkAnswers(r.document, path+".failWhen", rule.FailWhen)
 		checkAnswers(r.document, path+".okWhen", rule.OkWhen)
 		checkFallbackValues(r.document, path+".fallback", rule.Fallback)
+		checkDegradeValues(r.document, path+".degrade", rule.Degrade)
 	}
 }
 
@@ -109,6 +110,7 @@ func checkRoute(r loaded[MCPRoute], cover *coverage) {
 		path := item("spec.tools", i)
 		checkPatience(r.document, path, rule)
 		checkFallback(r, path, rule)
+		checkDegrade(r, path, rule)
 		checkCost(r, path, rule)
 		checkTarget(r, path+".to.server", rule.To)
 	}

@@ -116,6 +116,8 @@ func (b *schemaBuilder) named(t reflect.Type) *jsonschema.Schema {
 		return &jsonschema.Schema{Type: "string", Description: text, Pattern: `^[0-9]{1,6}%$`}
 	case reflect.TypeFor[Objective]():
 		return &jsonschema.Schema{Type: "string", Description: text, Pattern: `^[0-9]{1,3}(\.[0-9]{1,3})?%$`}
+	case reflect.TypeFor[Value]():
+		return &jsonschema.Schema{Description: text}
 	case reflect.TypeFor[Scalar]():
 		return &jsonschema.Schema{Types: []string{"string", "number", "boolean", "null"}, Description: text}
 	default:
@@ -193,6 +195,15 @@ func constrain(key string, s *jsonschema.Schema) {
 		items(0, maxArguments)
 	case "ArgumentMatch.in":
 		items(1, maxInValues)
+	case "CachedResult.vary":
+		items(1, maxVary)
+	case "StaticAnswer.text":
+		s.MaxLength = jsonschema.Ptr(maxStaticText)
+	case "StaticAnswer.structuredContent":
+		// A reference beside a type: what holds for any Value, and for this one.
+		s.Type = "object"
+	case "StaticAnswer":
+		s.AnyOf = []*jsonschema.Schema{{Required: []string{"text"}}, {Required: []string{"structuredContent"}}}
 	case "Retry.attempts":
 		between(1, maxAttempts)
 	case "ToolMatch":

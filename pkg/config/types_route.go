@@ -117,6 +117,8 @@ type ToolRule struct {
 	Retry Retry `yaml:"retry,omitempty" json:"retry,omitempty"`
 	// Fallback names a tool of another server that answers when this one's server cannot. Default: none.
 	Fallback *Fallback `yaml:"fallback,omitempty" json:"fallback,omitempty"`
+	// Degrade says what stands in for an answer when neither the server nor a fallback gives one. Default: the call is refused.
+	Degrade ToolDegrade `yaml:"degrade,omitempty" json:"degrade,omitempty"`
 	// Concurrency bounds the calls of this rule that are under way at a time, besides the server's
 	// own bound. Default: no bound.
 	Concurrency *Concurrency `yaml:"concurrency,omitempty" json:"concurrency,omitempty"`

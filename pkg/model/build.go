@@ -254,6 +254,7 @@ func (b *builder) rule(route, server string, index int, t config.ToolRule) Rule 
 		Once:   b.action(route, server, Unsafe, own),
 	}
 	out.Fallback = b.fallback(route, t, out)
+	out.Cached, out.Static = cachedResult(t.Degrade.CachedResult), staticAnswer(t.Degrade.StaticAnswer)
 	out.Concurrency, out.Priority, out.Cost = concurrency(t.Concurrency), *t.Priority, t.Cost
 	out.FailWhen, out.OkWhen = answerMatches(t.FailWhen), answerMatches(t.OkWhen)
 	for _, a := range t.Match.Arguments {

@@ -171,6 +171,9 @@ type Rule struct {
 	Once Action
 	// Fallback is the second provider; nil where there is none.
 	Fallback *Fallback
+	// Cached and Static stand in for an answer that is missing; nil where nothing does.
+	Cached *CachedResult
+	Static *StaticAnswer
 	// Concurrency of the rule's calls; nil where there is no bound.
 	Concurrency *Concurrency
 	// Priority is 0 to 9, Cost at least 1: who is refused when there is not room for all.

@@ -48,6 +48,7 @@ func policy(m *model.Model, r model.Route) *policyv1.RoutePolicy {
 		}
 		offer(rule.Fallback, p.GetAction(), p.GetOnce())
 		rank(rule, p.GetAction(), p.GetOnce())
+		p.Degrade = degrade(rule)
 		p.RateLimits = policyLimits(rule.RateLimits)
 		p.FailWhen, p.OkWhen = answerMatches(rule.FailWhen), answerMatches(rule.OkWhen)
 		for _, a := range rule.Arguments {
@@ -72,6 +73,7 @@ func policyServer(m *model.Model, name string) *policyv1.Server {
 		out.SessionMaxAge, out.SessionPrincipalHeader = duration(s.Sessions.MaxAge), s.Sessions.PrincipalHeader
 		out.Breaker = breaker(s.Breaker)
 		out.ReinitializeSessions = s.Sessions.Reinitialize
+		out.HealthCheck = policyHealthCheck(s.HealthCheck)
 		if s.VerifiesHeaders {
 			out.VerifiedPath = s.Path
 		}

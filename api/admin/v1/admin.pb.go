@@ -3210,6 +3210,131 @@ func (x *SetDrainResponse) GetDrains() []*Drain {
 	return nil
 }
 
+type PurgeCacheRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Empty: of all servers.
+	Server string `protobuf:"bytes,1,opt,name=server,proto3" json:"server,omitempty"`
+	// Empty: of all tools.
+	Tool   string `protobuf:"bytes,2,opt,name=tool,proto3" json:"tool,omitempty"`
+	Reason string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	// Who a caller without credentials (loopback, unix socket) says it is.
+	Author        string `protobuf:"bytes,4,opt,name=author,proto3" json:"author,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PurgeCacheRequest) Reset() {
+	*x = PurgeCacheRequest{}
+	mi := &file_api_admin_v1_admin_proto_msgTypes[43]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PurgeCacheRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PurgeCacheRequest) ProtoMessage() {}
+
+func (x *PurgeCacheRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_api_admin_v1_admin_proto_msgTypes[43]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PurgeCacheRequest.ProtoReflect.Descriptor instead.
+func (*PurgeCacheRequest) Descriptor() ([]byte, []int) {
+	return file_api_admin_v1_admin_proto_rawDescGZIP(), []int{43}
+}
+
+func (x *PurgeCacheRequest) GetServer() string {
+	if x != nil {
+		return x.Server
+	}
+	return ""
+}
+
+func (x *PurgeCacheRequest) GetTool() string {
+	if x != nil {
+		return x.Tool
+	}
+	return ""
+}
+
+func (x *PurgeCacheRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *PurgeCacheRequest) GetAuthor() string {
+	if x != nil {
+		return x.Author
+	}
+	return ""
+}
+
+type PurgeCacheResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Grows with each purge.
+	Serial uint64 `protobuf:"varint,1,opt,name=serial,proto3" json:"serial,omitempty"`
+	// Processors that are connected and hear of it now; others do when they are back.
+	Processors    []string `protobuf:"bytes,2,rep,name=processors,proto3" json:"processors,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PurgeCacheResponse) Reset() {
+	*x = PurgeCacheResponse{}
+	mi := &file_api_admin_v1_admin_proto_msgTypes[44]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PurgeCacheResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PurgeCacheResponse) ProtoMessage() {}
+
+func (x *PurgeCacheResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_api_admin_v1_admin_proto_msgTypes[44]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PurgeCacheResponse.ProtoReflect.Descriptor instead.
+func (*PurgeCacheResponse) Descriptor() ([]byte, []int) {
+	return file_api_admin_v1_admin_proto_rawDescGZIP(), []int{44}
+}
+
+func (x *PurgeCacheResponse) GetSerial() uint64 {
+	if x != nil {
+		return x.Serial
+	}
+	return 0
+}
+
+func (x *PurgeCacheResponse) GetProcessors() []string {
+	if x != nil {
+		return x.Processors
+	}
+	return nil
+}
+
 var File_api_admin_v1_admin_proto protoreflect.FileDescriptor
 
 const file_api_admin_v1_admin_proto_rawDesc = "" +
@@ -3442,7 +3567,17 @@ const file_api_admin_v1_admin_proto_rawDesc = "" +
 	"\x06reason\x18\a \x01(\tR\x06reason\x12\x16\n" +
 	"\x06author\x18\b \x01(\tR\x06author\"D\n" +
 	"\x10SetDrainResponse\x120\n" +
-	"\x06drains\x18\x01 \x03(\v2\x18.holdfast.admin.v1.DrainR\x06drains*B\n" +
+	"\x06drains\x18\x01 \x03(\v2\x18.holdfast.admin.v1.DrainR\x06drains\"o\n" +
+	"\x11PurgeCacheRequest\x12\x16\n" +
+	"\x06server\x18\x01 \x01(\tR\x06server\x12\x12\n" +
+	"\x04tool\x18\x02 \x01(\tR\x04tool\x12\x16\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\x12\x16\n" +
+	"\x06author\x18\x04 \x01(\tR\x06author\"L\n" +
+	"\x12PurgeCacheResponse\x12\x16\n" +
+	"\x06serial\x18\x01 \x01(\x04R\x06serial\x12\x1e\n" +
+	"\n" +
+	"processors\x18\x02 \x03(\tR\n" +
+	"processors*B\n" +
 	"\x05Owner\x12\x15\n" +
 	"\x11OWNER_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fOWNER_DIRECTORY\x10\x01\x12\r\n" +
@@ -3456,7 +3591,7 @@ const file_api_admin_v1_admin_proto_rawDesc = "" +
 	"\x18BREAKER_HOLD_UNSPECIFIED\x10\x00\x12\x15\n" +
 	"\x11BREAKER_HOLD_OPEN\x10\x01\x12\x17\n" +
 	"\x13BREAKER_HOLD_CLOSED\x10\x02\x12\x15\n" +
-	"\x11BREAKER_HOLD_AUTO\x10\x032\xab\b\n" +
+	"\x11BREAKER_HOLD_AUTO\x10\x032\x86\t\n" +
 	"\x05Admin\x12J\n" +
 	"\x05Apply\x12\x1f.holdfast.admin.v1.ApplyRequest\x1a .holdfast.admin.v1.ApplyResponse\x12P\n" +
 	"\bRollback\x12\".holdfast.admin.v1.RollbackRequest\x1a .holdfast.admin.v1.ApplyResponse\x12G\n" +
@@ -3472,7 +3607,9 @@ const file_api_admin_v1_admin_proto_rawDesc = "" +
 	"SetBreaker\x12$.holdfast.admin.v1.SetBreakerRequest\x1a%.holdfast.admin.v1.SetBreakerResponse\x12Y\n" +
 	"\n" +
 	"ListDrains\x12$.holdfast.admin.v1.ListDrainsRequest\x1a%.holdfast.admin.v1.ListDrainsResponse\x12S\n" +
-	"\bSetDrain\x12\".holdfast.admin.v1.SetDrainRequest\x1a#.holdfast.admin.v1.SetDrainResponseB7Z5github.com/holdfast-mcp/holdfast/api/admin/v1;adminv1b\x06proto3"
+	"\bSetDrain\x12\".holdfast.admin.v1.SetDrainRequest\x1a#.holdfast.admin.v1.SetDrainResponse\x12Y\n" +
+	"\n" +
+	"PurgeCache\x12$.holdfast.admin.v1.PurgeCacheRequest\x1a%.holdfast.admin.v1.PurgeCacheResponseB7Z5github.com/holdfast-mcp/holdfast/api/admin/v1;adminv1b\x06proto3"
 
 var (
 	file_api_admin_v1_admin_proto_rawDescOnce sync.Once
@@ -3487,7 +3624,7 @@ func file_api_admin_v1_admin_proto_rawDescGZIP() []byte {
 }
 
 var file_api_admin_v1_admin_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_api_admin_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 44)
+var file_api_admin_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 46)
 var file_api_admin_v1_admin_proto_goTypes = []any{
 	(Owner)(0),                    // 0: holdfast.admin.v1.Owner
 	(BreakerState)(0),             // 1: holdfast.admin.v1.BreakerState
@@ -3535,20 +3672,22 @@ var file_api_admin_v1_admin_proto_goTypes = []any{
 	(*ListDrainsResponse)(nil),    // 43: holdfast.admin.v1.ListDrainsResponse
 	(*SetDrainRequest)(nil),       // 44: holdfast.admin.v1.SetDrainRequest
 	(*SetDrainResponse)(nil),      // 45: holdfast.admin.v1.SetDrainResponse
-	nil,                           // 46: holdfast.admin.v1.Node.TypesEntry
-	(*timestamppb.Timestamp)(nil), // 47: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 48: google.protobuf.Duration
+	(*PurgeCacheRequest)(nil),     // 46: holdfast.admin.v1.PurgeCacheRequest
+	(*PurgeCacheResponse)(nil),    // 47: holdfast.admin.v1.PurgeCacheResponse
+	nil,                           // 48: holdfast.admin.v1.Node.TypesEntry
+	(*timestamppb.Timestamp)(nil), // 49: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 50: google.protobuf.Duration
 }
 var file_api_admin_v1_admin_proto_depIdxs = []int32{
 	0,  // 0: holdfast.admin.v1.Resource.owner:type_name -> holdfast.admin.v1.Owner
-	47, // 1: holdfast.admin.v1.Revision.time:type_name -> google.protobuf.Timestamp
+	49, // 1: holdfast.admin.v1.Revision.time:type_name -> google.protobuf.Timestamp
 	4,  // 2: holdfast.admin.v1.ApplyRequest.remove:type_name -> holdfast.admin.v1.ResourceRef
 	5,  // 3: holdfast.admin.v1.ApplyResponse.revision:type_name -> holdfast.admin.v1.Revision
 	4,  // 4: holdfast.admin.v1.GetRequest.ref:type_name -> holdfast.admin.v1.ResourceRef
 	3,  // 5: holdfast.admin.v1.GetResponse.resource:type_name -> holdfast.admin.v1.Resource
 	3,  // 6: holdfast.admin.v1.ListResponse.resources:type_name -> holdfast.admin.v1.Resource
 	5,  // 7: holdfast.admin.v1.HistoryResponse.revisions:type_name -> holdfast.admin.v1.Revision
-	47, // 8: holdfast.admin.v1.StatusResponse.started:type_name -> google.protobuf.Timestamp
+	49, // 8: holdfast.admin.v1.StatusResponse.started:type_name -> google.protobuf.Timestamp
 	5,  // 9: holdfast.admin.v1.StatusResponse.revision:type_name -> holdfast.admin.v1.Revision
 	20, // 10: holdfast.admin.v1.StatusResponse.rollout:type_name -> holdfast.admin.v1.Rollout
 	21, // 11: holdfast.admin.v1.StatusResponse.refused:type_name -> holdfast.admin.v1.Refused
@@ -3559,36 +3698,36 @@ var file_api_admin_v1_admin_proto_depIdxs = []int32{
 	30, // 16: holdfast.admin.v1.StatusResponse.routes:type_name -> holdfast.admin.v1.Route
 	34, // 17: holdfast.admin.v1.StatusResponse.breakers:type_name -> holdfast.admin.v1.Breaker
 	41, // 18: holdfast.admin.v1.StatusResponse.drains:type_name -> holdfast.admin.v1.Drain
-	47, // 19: holdfast.admin.v1.Rollout.since:type_name -> google.protobuf.Timestamp
-	47, // 20: holdfast.admin.v1.Refused.at:type_name -> google.protobuf.Timestamp
-	47, // 21: holdfast.admin.v1.Rejected.at:type_name -> google.protobuf.Timestamp
-	47, // 22: holdfast.admin.v1.Node.connected_since:type_name -> google.protobuf.Timestamp
-	47, // 23: holdfast.admin.v1.Node.silent_since:type_name -> google.protobuf.Timestamp
-	46, // 24: holdfast.admin.v1.Node.types:type_name -> holdfast.admin.v1.Node.TypesEntry
+	49, // 19: holdfast.admin.v1.Rollout.since:type_name -> google.protobuf.Timestamp
+	49, // 20: holdfast.admin.v1.Refused.at:type_name -> google.protobuf.Timestamp
+	49, // 21: holdfast.admin.v1.Rejected.at:type_name -> google.protobuf.Timestamp
+	49, // 22: holdfast.admin.v1.Node.connected_since:type_name -> google.protobuf.Timestamp
+	49, // 23: holdfast.admin.v1.Node.silent_since:type_name -> google.protobuf.Timestamp
+	48, // 24: holdfast.admin.v1.Node.types:type_name -> holdfast.admin.v1.Node.TypesEntry
 	25, // 25: holdfast.admin.v1.Node.nack:type_name -> holdfast.admin.v1.Nack
-	47, // 26: holdfast.admin.v1.Nack.at:type_name -> google.protobuf.Timestamp
+	49, // 26: holdfast.admin.v1.Nack.at:type_name -> google.protobuf.Timestamp
 	27, // 27: holdfast.admin.v1.Server.regions:type_name -> holdfast.admin.v1.Region
 	28, // 28: holdfast.admin.v1.Region.endpoints:type_name -> holdfast.admin.v1.Endpoint
 	29, // 29: holdfast.admin.v1.Endpoint.health:type_name -> holdfast.admin.v1.EndpointHealth
 	23, // 30: holdfast.admin.v1.GetNodeResponse.node:type_name -> holdfast.admin.v1.Node
 	33, // 31: holdfast.admin.v1.GetNodeResponse.resources:type_name -> holdfast.admin.v1.NodeResource
 	1,  // 32: holdfast.admin.v1.Breaker.state:type_name -> holdfast.admin.v1.BreakerState
-	47, // 33: holdfast.admin.v1.Breaker.since:type_name -> google.protobuf.Timestamp
-	47, // 34: holdfast.admin.v1.Breaker.retry_at:type_name -> google.protobuf.Timestamp
-	47, // 35: holdfast.admin.v1.Breaker.until:type_name -> google.protobuf.Timestamp
+	49, // 33: holdfast.admin.v1.Breaker.since:type_name -> google.protobuf.Timestamp
+	49, // 34: holdfast.admin.v1.Breaker.retry_at:type_name -> google.protobuf.Timestamp
+	49, // 35: holdfast.admin.v1.Breaker.until:type_name -> google.protobuf.Timestamp
 	36, // 36: holdfast.admin.v1.ToolVerdicts.recent:type_name -> holdfast.admin.v1.VerdictCounts
 	36, // 37: holdfast.admin.v1.ToolVerdicts.minute:type_name -> holdfast.admin.v1.VerdictCounts
 	34, // 38: holdfast.admin.v1.ListBreakersResponse.breakers:type_name -> holdfast.admin.v1.Breaker
 	35, // 39: holdfast.admin.v1.ListBreakersResponse.verdicts:type_name -> holdfast.admin.v1.ToolVerdicts
 	2,  // 40: holdfast.admin.v1.SetBreakerRequest.hold:type_name -> holdfast.admin.v1.BreakerHold
-	47, // 41: holdfast.admin.v1.SetBreakerRequest.until:type_name -> google.protobuf.Timestamp
+	49, // 41: holdfast.admin.v1.SetBreakerRequest.until:type_name -> google.protobuf.Timestamp
 	34, // 42: holdfast.admin.v1.SetBreakerResponse.breakers:type_name -> holdfast.admin.v1.Breaker
-	47, // 43: holdfast.admin.v1.Drain.since:type_name -> google.protobuf.Timestamp
-	47, // 44: holdfast.admin.v1.Drain.until:type_name -> google.protobuf.Timestamp
-	47, // 45: holdfast.admin.v1.Drain.sessions_until:type_name -> google.protobuf.Timestamp
+	49, // 43: holdfast.admin.v1.Drain.since:type_name -> google.protobuf.Timestamp
+	49, // 44: holdfast.admin.v1.Drain.until:type_name -> google.protobuf.Timestamp
+	49, // 45: holdfast.admin.v1.Drain.sessions_until:type_name -> google.protobuf.Timestamp
 	41, // 46: holdfast.admin.v1.ListDrainsResponse.drains:type_name -> holdfast.admin.v1.Drain
-	47, // 47: holdfast.admin.v1.SetDrainRequest.until:type_name -> google.protobuf.Timestamp
-	48, // 48: holdfast.admin.v1.SetDrainRequest.sessions:type_name -> google.protobuf.Duration
+	49, // 47: holdfast.admin.v1.SetDrainRequest.until:type_name -> google.protobuf.Timestamp
+	50, // 48: holdfast.admin.v1.SetDrainRequest.sessions:type_name -> google.protobuf.Duration
 	41, // 49: holdfast.admin.v1.SetDrainResponse.drains:type_name -> holdfast.admin.v1.Drain
 	24, // 50: holdfast.admin.v1.Node.TypesEntry.value:type_name -> holdfast.admin.v1.NodeType
 	6,  // 51: holdfast.admin.v1.Admin.Apply:input_type -> holdfast.admin.v1.ApplyRequest
@@ -3604,21 +3743,23 @@ var file_api_admin_v1_admin_proto_depIdxs = []int32{
 	39, // 61: holdfast.admin.v1.Admin.SetBreaker:input_type -> holdfast.admin.v1.SetBreakerRequest
 	42, // 62: holdfast.admin.v1.Admin.ListDrains:input_type -> holdfast.admin.v1.ListDrainsRequest
 	44, // 63: holdfast.admin.v1.Admin.SetDrain:input_type -> holdfast.admin.v1.SetDrainRequest
-	7,  // 64: holdfast.admin.v1.Admin.Apply:output_type -> holdfast.admin.v1.ApplyResponse
-	7,  // 65: holdfast.admin.v1.Admin.Rollback:output_type -> holdfast.admin.v1.ApplyResponse
-	10, // 66: holdfast.admin.v1.Admin.Diff:output_type -> holdfast.admin.v1.DiffResponse
-	12, // 67: holdfast.admin.v1.Admin.Get:output_type -> holdfast.admin.v1.GetResponse
-	14, // 68: holdfast.admin.v1.Admin.List:output_type -> holdfast.admin.v1.ListResponse
-	16, // 69: holdfast.admin.v1.Admin.History:output_type -> holdfast.admin.v1.HistoryResponse
-	19, // 70: holdfast.admin.v1.Admin.Status:output_type -> holdfast.admin.v1.StatusResponse
-	19, // 71: holdfast.admin.v1.Admin.Watch:output_type -> holdfast.admin.v1.StatusResponse
-	32, // 72: holdfast.admin.v1.Admin.GetNode:output_type -> holdfast.admin.v1.GetNodeResponse
-	38, // 73: holdfast.admin.v1.Admin.ListBreakers:output_type -> holdfast.admin.v1.ListBreakersResponse
-	40, // 74: holdfast.admin.v1.Admin.SetBreaker:output_type -> holdfast.admin.v1.SetBreakerResponse
-	43, // 75: holdfast.admin.v1.Admin.ListDrains:output_type -> holdfast.admin.v1.ListDrainsResponse
-	45, // 76: holdfast.admin.v1.Admin.SetDrain:output_type -> holdfast.admin.v1.SetDrainResponse
-	64, // [64:77] is the sub-list for method output_type
-	51, // [51:64] is the sub-list for method input_type
+	46, // 64: holdfast.admin.v1.Admin.PurgeCache:input_type -> holdfast.admin.v1.PurgeCacheRequest
+	7,  // 65: holdfast.admin.v1.Admin.Apply:output_type -> holdfast.admin.v1.ApplyResponse
+	7,  // 66: holdfast.admin.v1.Admin.Rollback:output_type -> holdfast.admin.v1.ApplyResponse
+	10, // 67: holdfast.admin.v1.Admin.Diff:output_type -> holdfast.admin.v1.DiffResponse
+	12, // 68: holdfast.admin.v1.Admin.Get:output_type -> holdfast.admin.v1.GetResponse
+	14, // 69: holdfast.admin.v1.Admin.List:output_type -> holdfast.admin.v1.ListResponse
+	16, // 70: holdfast.admin.v1.Admin.History:output_type -> holdfast.admin.v1.HistoryResponse
+	19, // 71: holdfast.admin.v1.Admin.Status:output_type -> holdfast.admin.v1.StatusResponse
+	19, // 72: holdfast.admin.v1.Admin.Watch:output_type -> holdfast.admin.v1.StatusResponse
+	32, // 73: holdfast.admin.v1.Admin.GetNode:output_type -> holdfast.admin.v1.GetNodeResponse
+	38, // 74: holdfast.admin.v1.Admin.ListBreakers:output_type -> holdfast.admin.v1.ListBreakersResponse
+	40, // 75: holdfast.admin.v1.Admin.SetBreaker:output_type -> holdfast.admin.v1.SetBreakerResponse
+	43, // 76: holdfast.admin.v1.Admin.ListDrains:output_type -> holdfast.admin.v1.ListDrainsResponse
+	45, // 77: holdfast.admin.v1.Admin.SetDrain:output_type -> holdfast.admin.v1.SetDrainResponse
+	47, // 78: holdfast.admin.v1.Admin.PurgeCache:output_type -> holdfast.admin.v1.PurgeCacheResponse
+	65, // [65:79] is the sub-list for method output_type
+	51, // [51:65] is the sub-list for method input_type
 	51, // [51:51] is the sub-list for extension type_name
 	51, // [51:51] is the sub-list for extension extendee
 	0,  // [0:51] is the sub-list for field type_name
@@ -3635,7 +3776,7 @@ func file_api_admin_v1_admin_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_api_admin_v1_admin_proto_rawDesc), len(file_api_admin_v1_admin_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   44,
+			NumMessages:   46,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

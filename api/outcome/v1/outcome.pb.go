@@ -98,7 +98,9 @@ type Summary struct {
 	Loads []*Load `protobuf:"bytes,4,rep,name=loads,proto3" json:"loads,omitempty"`
 	// How callers' calls ended since the summary before, by server; at most 1024, the busiest
 	// where there were more.
-	Calls         []*Calls `protobuf:"bytes,5,rep,name=calls,proto3" json:"calls,omitempty"`
+	Calls []*Calls `protobuf:"bytes,5,rep,name=calls,proto3" json:"calls,omitempty"`
+	// Servers whose remembered results are out of date since the summary before; at most 64.
+	Outdated      []*Outdated `protobuf:"bytes,20,rep,name=outdated,proto3" json:"outdated,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -164,6 +166,13 @@ func (x *Summary) GetLoads() []*Load {
 func (x *Summary) GetCalls() []*Calls {
 	if x != nil {
 		return x.Calls
+	}
+	return nil
+}
+
+func (x *Summary) GetOutdated() []*Outdated {
+	if x != nil {
+		return x.Outdated
 	}
 	return nil
 }
@@ -311,6 +320,159 @@ func (x *Calls) GetFailed() uint32 {
 	return 0
 }
 
+// Outdated says that results of a server, or of one tool of it, must not be given any more.
+type Outdated struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Server string                 `protobuf:"bytes,1,opt,name=server,proto3" json:"server,omitempty"`
+	// Empty: every tool.
+	Tool string `protobuf:"bytes,2,opt,name=tool,proto3" json:"tool,omitempty"`
+	// For people: "the server said that its list of tools has changed".
+	Reason        string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Outdated) Reset() {
+	*x = Outdated{}
+	mi := &file_api_outcome_v1_outcome_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Outdated) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Outdated) ProtoMessage() {}
+
+func (x *Outdated) ProtoReflect() protoreflect.Message {
+	mi := &file_api_outcome_v1_outcome_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Outdated.ProtoReflect.Descriptor instead.
+func (*Outdated) Descriptor() ([]byte, []int) {
+	return file_api_outcome_v1_outcome_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *Outdated) GetServer() string {
+	if x != nil {
+		return x.Server
+	}
+	return ""
+}
+
+func (x *Outdated) GetTool() string {
+	if x != nil {
+		return x.Tool
+	}
+	return ""
+}
+
+func (x *Outdated) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+// Purge is the last word on what may be given of what is remembered: nothing that was
+// remembered before a processor heard of it.
+type Purge struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Empty: every server.
+	Server string `protobuf:"bytes,1,opt,name=server,proto3" json:"server,omitempty"`
+	// Empty: every tool.
+	Tool string `protobuf:"bytes,2,opt,name=tool,proto3" json:"tool,omitempty"`
+	// Grows with each purge of the fleet.
+	Serial uint64                 `protobuf:"varint,3,opt,name=serial,proto3" json:"serial,omitempty"`
+	At     *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=at,proto3" json:"at,omitempty"`
+	// "operator NAME", or the processor.
+	By            string `protobuf:"bytes,5,opt,name=by,proto3" json:"by,omitempty"`
+	Reason        string `protobuf:"bytes,6,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Purge) Reset() {
+	*x = Purge{}
+	mi := &file_api_outcome_v1_outcome_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Purge) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Purge) ProtoMessage() {}
+
+func (x *Purge) ProtoReflect() protoreflect.Message {
+	mi := &file_api_outcome_v1_outcome_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Purge.ProtoReflect.Descriptor instead.
+func (*Purge) Descriptor() ([]byte, []int) {
+	return file_api_outcome_v1_outcome_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *Purge) GetServer() string {
+	if x != nil {
+		return x.Server
+	}
+	return ""
+}
+
+func (x *Purge) GetTool() string {
+	if x != nil {
+		return x.Tool
+	}
+	return ""
+}
+
+func (x *Purge) GetSerial() uint64 {
+	if x != nil {
+		return x.Serial
+	}
+	return 0
+}
+
+func (x *Purge) GetAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.At
+	}
+	return nil
+}
+
+func (x *Purge) GetBy() string {
+	if x != nil {
+		return x.By
+	}
+	return ""
+}
+
+func (x *Purge) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
 // Count is what one tool of one endpoint answered.
 type Count struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
@@ -347,7 +509,7 @@ type Count struct {
 
 func (x *Count) Reset() {
 	*x = Count{}
-	mi := &file_api_outcome_v1_outcome_proto_msgTypes[3]
+	mi := &file_api_outcome_v1_outcome_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -359,7 +521,7 @@ func (x *Count) String() string {
 func (*Count) ProtoMessage() {}
 
 func (x *Count) ProtoReflect() protoreflect.Message {
-	mi := &file_api_outcome_v1_outcome_proto_msgTypes[3]
+	mi := &file_api_outcome_v1_outcome_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -372,7 +534,7 @@ func (x *Count) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Count.ProtoReflect.Descriptor instead.
 func (*Count) Descriptor() ([]byte, []int) {
-	return file_api_outcome_v1_outcome_proto_rawDescGZIP(), []int{3}
+	return file_api_outcome_v1_outcome_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Count) GetServer() string {
@@ -488,7 +650,7 @@ type Breaker struct {
 
 func (x *Breaker) Reset() {
 	*x = Breaker{}
-	mi := &file_api_outcome_v1_outcome_proto_msgTypes[4]
+	mi := &file_api_outcome_v1_outcome_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -500,7 +662,7 @@ func (x *Breaker) String() string {
 func (*Breaker) ProtoMessage() {}
 
 func (x *Breaker) ProtoReflect() protoreflect.Message {
-	mi := &file_api_outcome_v1_outcome_proto_msgTypes[4]
+	mi := &file_api_outcome_v1_outcome_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -513,7 +675,7 @@ func (x *Breaker) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Breaker.ProtoReflect.Descriptor instead.
 func (*Breaker) Descriptor() ([]byte, []int) {
-	return file_api_outcome_v1_outcome_proto_rawDescGZIP(), []int{4}
+	return file_api_outcome_v1_outcome_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Breaker) GetServer() string {
@@ -600,7 +762,7 @@ type Override struct {
 
 func (x *Override) Reset() {
 	*x = Override{}
-	mi := &file_api_outcome_v1_outcome_proto_msgTypes[5]
+	mi := &file_api_outcome_v1_outcome_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -612,7 +774,7 @@ func (x *Override) String() string {
 func (*Override) ProtoMessage() {}
 
 func (x *Override) ProtoReflect() protoreflect.Message {
-	mi := &file_api_outcome_v1_outcome_proto_msgTypes[5]
+	mi := &file_api_outcome_v1_outcome_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -625,7 +787,7 @@ func (x *Override) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Override.ProtoReflect.Descriptor instead.
 func (*Override) Descriptor() ([]byte, []int) {
-	return file_api_outcome_v1_outcome_proto_rawDescGZIP(), []int{5}
+	return file_api_outcome_v1_outcome_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Override) GetServer() string {
@@ -696,14 +858,16 @@ type Fleet struct {
 	// closed since the Fleet before.
 	Breakers []*Breaker `protobuf:"bytes,3,rep,name=breakers,proto3" json:"breakers,omitempty"`
 	// Every override in force.
-	Overrides     []*Override `protobuf:"bytes,4,rep,name=overrides,proto3" json:"overrides,omitempty"`
+	Overrides []*Override `protobuf:"bytes,4,rep,name=overrides,proto3" json:"overrides,omitempty"`
+	// Every purge in force.
+	Purges        []*Purge `protobuf:"bytes,20,rep,name=purges,proto3" json:"purges,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Fleet) Reset() {
 	*x = Fleet{}
-	mi := &file_api_outcome_v1_outcome_proto_msgTypes[6]
+	mi := &file_api_outcome_v1_outcome_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -715,7 +879,7 @@ func (x *Fleet) String() string {
 func (*Fleet) ProtoMessage() {}
 
 func (x *Fleet) ProtoReflect() protoreflect.Message {
-	mi := &file_api_outcome_v1_outcome_proto_msgTypes[6]
+	mi := &file_api_outcome_v1_outcome_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -728,7 +892,7 @@ func (x *Fleet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Fleet.ProtoReflect.Descriptor instead.
 func (*Fleet) Descriptor() ([]byte, []int) {
-	return file_api_outcome_v1_outcome_proto_rawDescGZIP(), []int{6}
+	return file_api_outcome_v1_outcome_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Fleet) GetProcessors() []string {
@@ -759,17 +923,25 @@ func (x *Fleet) GetOverrides() []*Override {
 	return nil
 }
 
+func (x *Fleet) GetPurges() []*Purge {
+	if x != nil {
+		return x.Purges
+	}
+	return nil
+}
+
 var File_api_outcome_v1_outcome_proto protoreflect.FileDescriptor
 
 const file_api_outcome_v1_outcome_proto_rawDesc = "" +
 	"\n" +
-	"\x1capi/outcome/v1/outcome.proto\x12\x13holdfast.outcome.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xf8\x01\n" +
+	"\x1capi/outcome/v1/outcome.proto\x12\x13holdfast.outcome.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb3\x02\n" +
 	"\aSummary\x12\x1c\n" +
 	"\tprocessor\x18\x01 \x01(\tR\tprocessor\x122\n" +
 	"\x06counts\x18\x02 \x03(\v2\x1a.holdfast.outcome.v1.CountR\x06counts\x128\n" +
 	"\bbreakers\x18\x03 \x03(\v2\x1c.holdfast.outcome.v1.BreakerR\bbreakers\x12/\n" +
 	"\x05loads\x18\x04 \x03(\v2\x19.holdfast.outcome.v1.LoadR\x05loads\x120\n" +
-	"\x05calls\x18\x05 \x03(\v2\x1a.holdfast.outcome.v1.CallsR\x05calls\"\x81\x01\n" +
+	"\x05calls\x18\x05 \x03(\v2\x1a.holdfast.outcome.v1.CallsR\x05calls\x129\n" +
+	"\boutdated\x18\x14 \x03(\v2\x1d.holdfast.outcome.v1.OutdatedR\boutdated\"\x81\x01\n" +
 	"\x04Load\x12\x16\n" +
 	"\x06server\x18\x01 \x01(\tR\x06server\x12\x1a\n" +
 	"\bendpoint\x18\x02 \x01(\tR\bendpoint\x12\x15\n" +
@@ -781,7 +953,18 @@ const file_api_outcome_v1_outcome_proto_rawDesc = "" +
 	"\x06server\x18\x01 \x01(\tR\x06server\x12\x1a\n" +
 	"\banswered\x18\x02 \x01(\rR\banswered\x12\x1a\n" +
 	"\bdegraded\x18\x03 \x01(\rR\bdegraded\x12\x16\n" +
-	"\x06failed\x18\x04 \x01(\rR\x06failed\"\xf4\x02\n" +
+	"\x06failed\x18\x04 \x01(\rR\x06failed\"N\n" +
+	"\bOutdated\x12\x16\n" +
+	"\x06server\x18\x01 \x01(\tR\x06server\x12\x12\n" +
+	"\x04tool\x18\x02 \x01(\tR\x04tool\x12\x16\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\"\x9f\x01\n" +
+	"\x05Purge\x12\x16\n" +
+	"\x06server\x18\x01 \x01(\tR\x06server\x12\x12\n" +
+	"\x04tool\x18\x02 \x01(\tR\x04tool\x12\x16\n" +
+	"\x06serial\x18\x03 \x01(\x04R\x06serial\x12*\n" +
+	"\x02at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12\x0e\n" +
+	"\x02by\x18\x05 \x01(\tR\x02by\x12\x16\n" +
+	"\x06reason\x18\x06 \x01(\tR\x06reason\"\xf4\x02\n" +
 	"\x05Count\x12\x16\n" +
 	"\x06server\x18\x01 \x01(\tR\x06server\x12\x16\n" +
 	"\x06method\x18\x02 \x01(\tR\x06method\x12\x12\n" +
@@ -815,14 +998,15 @@ const file_api_outcome_v1_outcome_proto_rawDesc = "" +
 	"\x05until\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x05until\x12\x0e\n" +
 	"\x02by\x18\x06 \x01(\tR\x02by\x12\x16\n" +
 	"\x06reason\x18\a \x01(\tR\x06reason\x120\n" +
-	"\x05since\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\x05since\"\xd2\x01\n" +
+	"\x05since\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\x05since\"\x86\x02\n" +
 	"\x05Fleet\x12\x1e\n" +
 	"\n" +
 	"processors\x18\x01 \x03(\tR\n" +
 	"processors\x122\n" +
 	"\x06counts\x18\x02 \x03(\v2\x1a.holdfast.outcome.v1.CountR\x06counts\x128\n" +
 	"\bbreakers\x18\x03 \x03(\v2\x1c.holdfast.outcome.v1.BreakerR\bbreakers\x12;\n" +
-	"\toverrides\x18\x04 \x03(\v2\x1d.holdfast.outcome.v1.OverrideR\toverrides*|\n" +
+	"\toverrides\x18\x04 \x03(\v2\x1d.holdfast.outcome.v1.OverrideR\toverrides\x122\n" +
+	"\x06purges\x18\x14 \x03(\v2\x1a.holdfast.outcome.v1.PurgeR\x06purges*|\n" +
 	"\fBreakerState\x12\x1d\n" +
 	"\x19BREAKER_STATE_UNSPECIFIED\x10\x00\x12\x18\n" +
 	"\x14BREAKER_STATE_CLOSED\x10\x01\x12\x16\n" +
@@ -844,39 +1028,44 @@ func file_api_outcome_v1_outcome_proto_rawDescGZIP() []byte {
 }
 
 var file_api_outcome_v1_outcome_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_api_outcome_v1_outcome_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
+var file_api_outcome_v1_outcome_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
 var file_api_outcome_v1_outcome_proto_goTypes = []any{
 	(BreakerState)(0),             // 0: holdfast.outcome.v1.BreakerState
 	(*Summary)(nil),               // 1: holdfast.outcome.v1.Summary
 	(*Load)(nil),                  // 2: holdfast.outcome.v1.Load
 	(*Calls)(nil),                 // 3: holdfast.outcome.v1.Calls
-	(*Count)(nil),                 // 4: holdfast.outcome.v1.Count
-	(*Breaker)(nil),               // 5: holdfast.outcome.v1.Breaker
-	(*Override)(nil),              // 6: holdfast.outcome.v1.Override
-	(*Fleet)(nil),                 // 7: holdfast.outcome.v1.Fleet
-	(*timestamppb.Timestamp)(nil), // 8: google.protobuf.Timestamp
+	(*Outdated)(nil),              // 4: holdfast.outcome.v1.Outdated
+	(*Purge)(nil),                 // 5: holdfast.outcome.v1.Purge
+	(*Count)(nil),                 // 6: holdfast.outcome.v1.Count
+	(*Breaker)(nil),               // 7: holdfast.outcome.v1.Breaker
+	(*Override)(nil),              // 8: holdfast.outcome.v1.Override
+	(*Fleet)(nil),                 // 9: holdfast.outcome.v1.Fleet
+	(*timestamppb.Timestamp)(nil), // 10: google.protobuf.Timestamp
 }
 var file_api_outcome_v1_outcome_proto_depIdxs = []int32{
-	4,  // 0: holdfast.outcome.v1.Summary.counts:type_name -> holdfast.outcome.v1.Count
-	5,  // 1: holdfast.outcome.v1.Summary.breakers:type_name -> holdfast.outcome.v1.Breaker
+	6,  // 0: holdfast.outcome.v1.Summary.counts:type_name -> holdfast.outcome.v1.Count
+	7,  // 1: holdfast.outcome.v1.Summary.breakers:type_name -> holdfast.outcome.v1.Breaker
 	2,  // 2: holdfast.outcome.v1.Summary.loads:type_name -> holdfast.outcome.v1.Load
 	3,  // 3: holdfast.outcome.v1.Summary.calls:type_name -> holdfast.outcome.v1.Calls
-	0,  // 4: holdfast.outcome.v1.Breaker.state:type_name -> holdfast.outcome.v1.BreakerState
-	8,  // 5: holdfast.outcome.v1.Breaker.since:type_name -> google.protobuf.Timestamp
-	8,  // 6: holdfast.outcome.v1.Breaker.retry_at:type_name -> google.protobuf.Timestamp
-	0,  // 7: holdfast.outcome.v1.Override.state:type_name -> holdfast.outcome.v1.BreakerState
-	8,  // 8: holdfast.outcome.v1.Override.until:type_name -> google.protobuf.Timestamp
-	8,  // 9: holdfast.outcome.v1.Override.since:type_name -> google.protobuf.Timestamp
-	4,  // 10: holdfast.outcome.v1.Fleet.counts:type_name -> holdfast.outcome.v1.Count
-	5,  // 11: holdfast.outcome.v1.Fleet.breakers:type_name -> holdfast.outcome.v1.Breaker
-	6,  // 12: holdfast.outcome.v1.Fleet.overrides:type_name -> holdfast.outcome.v1.Override
-	1,  // 13: holdfast.outcome.v1.Outcomes.Exchange:input_type -> holdfast.outcome.v1.Summary
-	7,  // 14: holdfast.outcome.v1.Outcomes.Exchange:output_type -> holdfast.outcome.v1.Fleet
-	14, // [14:15] is the sub-list for method output_type
-	13, // [13:14] is the sub-list for method input_type
-	13, // [13:13] is the sub-list for extension type_name
-	13, // [13:13] is the sub-list for extension extendee
-	0,  // [0:13] is the sub-list for field type_name
+	4,  // 4: holdfast.outcome.v1.Summary.outdated:type_name -> holdfast.outcome.v1.Outdated
+	10, // 5: holdfast.outcome.v1.Purge.at:type_name -> google.protobuf.Timestamp
+	0,  // 6: holdfast.outcome.v1.Breaker.state:type_name -> holdfast.outcome.v1.BreakerState
+	10, // 7: holdfast.outcome.v1.Breaker.since:type_name -> google.protobuf.Timestamp
+	10, // 8: holdfast.outcome.v1.Breaker.retry_at:type_name -> google.protobuf.Timestamp
+	0,  // 9: holdfast.outcome.v1.Override.state:type_name -> holdfast.outcome.v1.BreakerState
+	10, // 10: holdfast.outcome.v1.Override.until:type_name -> google.protobuf.Timestamp
+	10, // 11: holdfast.outcome.v1.Override.since:type_name -> google.protobuf.Timestamp
+	6,  // 12: holdfast.outcome.v1.Fleet.counts:type_name -> holdfast.outcome.v1.Count
+	7,  // 13: holdfast.outcome.v1.Fleet.breakers:type_name -> holdfast.outcome.v1.Breaker
+	8,  // 14: holdfast.outcome.v1.Fleet.overrides:type_name -> holdfast.outcome.v1.Override
+	5,  // 15: holdfast.outcome.v1.Fleet.purges:type_name -> holdfast.outcome.v1.Purge
+	1,  // 16: holdfast.outcome.v1.Outcomes.Exchange:input_type -> holdfast.outcome.v1.Summary
+	9,  // 17: holdfast.outcome.v1.Outcomes.Exchange:output_type -> holdfast.outcome.v1.Fleet
+	17, // [17:18] is the sub-list for method output_type
+	16, // [16:17] is the sub-list for method input_type
+	16, // [16:16] is the sub-list for extension type_name
+	16, // [16:16] is the sub-list for extension extendee
+	0,  // [0:16] is the sub-list for field type_name
 }
 
 func init() { file_api_outcome_v1_outcome_proto_init() }
@@ -891,7 +1080,7 @@ func file_api_outcome_v1_outcome_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_api_outcome_v1_outcome_proto_rawDesc), len(file_api_outcome_v1_outcome_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   7,
+			NumMessages:   9,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

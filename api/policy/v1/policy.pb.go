@@ -611,6 +611,8 @@ type Server struct {
 	Concurrency *Concurrency `protobuf:"bytes,10,opt,name=concurrency,proto3" json:"concurrency,omitempty"`
 	// How the regions share the calls; metrics tell a failover by it.
 	Failover Failover `protobuf:"varint,20,opt,name=failover,proto3,enum=holdfast.policy.v1.Failover" json:"failover,omitempty"`
+	// How to find out whether endpoints are there; unset: by connecting.
+	HealthCheck *HealthCheck `protobuf:"bytes,25,opt,name=health_check,json=healthCheck,proto3" json:"health_check,omitempty"`
 	// Path at which the server itself compares the headers of a message with its body,
 	// as the operator says; empty: nobody says so.
 	VerifiedPath  string `protobuf:"bytes,14,opt,name=verified_path,json=verifiedPath,proto3" json:"verified_path,omitempty"`
@@ -718,11 +720,88 @@ func (x *Server) GetFailover() Failover {
 	return Failover_FAILOVER_ORDER
 }
 
+func (x *Server) GetHealthCheck() *HealthCheck {
+	if x != nil {
+		return x.HealthCheck
+	}
+	return nil
+}
+
 func (x *Server) GetVerifiedPath() string {
 	if x != nil {
 		return x.VerifiedPath
 	}
 	return ""
+}
+
+// HealthCheck is what Envoy asks the endpoints of a server for.
+type HealthCheck struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Path     string                 `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"`
+	Interval *durationpb.Duration   `protobuf:"bytes,2,opt,name=interval,proto3" json:"interval,omitempty"`
+	Timeout  *durationpb.Duration   `protobuf:"bytes,3,opt,name=timeout,proto3" json:"timeout,omitempty"`
+	// Any 4xx counts as alive: the server has no such page.
+	AcceptMissing bool `protobuf:"varint,4,opt,name=accept_missing,json=acceptMissing,proto3" json:"accept_missing,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HealthCheck) Reset() {
+	*x = HealthCheck{}
+	mi := &file_api_policy_v1_policy_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HealthCheck) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HealthCheck) ProtoMessage() {}
+
+func (x *HealthCheck) ProtoReflect() protoreflect.Message {
+	mi := &file_api_policy_v1_policy_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HealthCheck.ProtoReflect.Descriptor instead.
+func (*HealthCheck) Descriptor() ([]byte, []int) {
+	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *HealthCheck) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+func (x *HealthCheck) GetInterval() *durationpb.Duration {
+	if x != nil {
+		return x.Interval
+	}
+	return nil
+}
+
+func (x *HealthCheck) GetTimeout() *durationpb.Duration {
+	if x != nil {
+		return x.Timeout
+	}
+	return nil
+}
+
+func (x *HealthCheck) GetAcceptMissing() bool {
+	if x != nil {
+		return x.AcceptMissing
+	}
+	return false
 }
 
 // Concurrency bounds how many requests are under way at a time, and how many wait
@@ -741,7 +820,7 @@ type Concurrency struct {
 
 func (x *Concurrency) Reset() {
 	*x = Concurrency{}
-	mi := &file_api_policy_v1_policy_proto_msgTypes[5]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -753,7 +832,7 @@ func (x *Concurrency) String() string {
 func (*Concurrency) ProtoMessage() {}
 
 func (x *Concurrency) ProtoReflect() protoreflect.Message {
-	mi := &file_api_policy_v1_policy_proto_msgTypes[5]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -766,7 +845,7 @@ func (x *Concurrency) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Concurrency.ProtoReflect.Descriptor instead.
 func (*Concurrency) Descriptor() ([]byte, []int) {
-	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{5}
+	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Concurrency) GetLimit() uint32 {
@@ -807,7 +886,7 @@ type Breaker struct {
 
 func (x *Breaker) Reset() {
 	*x = Breaker{}
-	mi := &file_api_policy_v1_policy_proto_msgTypes[6]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -819,7 +898,7 @@ func (x *Breaker) String() string {
 func (*Breaker) ProtoMessage() {}
 
 func (x *Breaker) ProtoReflect() protoreflect.Message {
-	mi := &file_api_policy_v1_policy_proto_msgTypes[6]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -832,7 +911,7 @@ func (x *Breaker) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Breaker.ProtoReflect.Descriptor instead.
 func (*Breaker) Descriptor() ([]byte, []int) {
-	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{6}
+	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Breaker) GetDisabled() bool {
@@ -876,7 +955,7 @@ type Endpoint struct {
 
 func (x *Endpoint) Reset() {
 	*x = Endpoint{}
-	mi := &file_api_policy_v1_policy_proto_msgTypes[7]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -888,7 +967,7 @@ func (x *Endpoint) String() string {
 func (*Endpoint) ProtoMessage() {}
 
 func (x *Endpoint) ProtoReflect() protoreflect.Message {
-	mi := &file_api_policy_v1_policy_proto_msgTypes[7]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -901,7 +980,7 @@ func (x *Endpoint) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Endpoint.ProtoReflect.Descriptor instead.
 func (*Endpoint) Descriptor() ([]byte, []int) {
-	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{7}
+	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Endpoint) GetName() string {
@@ -944,14 +1023,16 @@ type ToolRule struct {
 	FailWhen []*AnswerMatch `protobuf:"bytes,7,rep,name=fail_when,json=failWhen,proto3" json:"fail_when,omitempty"`
 	OkWhen   []*AnswerMatch `protobuf:"bytes,8,rep,name=ok_when,json=okWhen,proto3" json:"ok_when,omitempty"`
 	// For the calls of this rule, besides those of the RoutePolicy.
-	RateLimits    []*RateLimit `protobuf:"bytes,10,rep,name=rate_limits,json=rateLimits,proto3" json:"rate_limits,omitempty"`
+	RateLimits []*RateLimit `protobuf:"bytes,10,rep,name=rate_limits,json=rateLimits,proto3" json:"rate_limits,omitempty"`
+	// What stands in for an answer that is missing; unset: nothing.
+	Degrade       *Degrade `protobuf:"bytes,20,opt,name=degrade,proto3" json:"degrade,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ToolRule) Reset() {
 	*x = ToolRule{}
-	mi := &file_api_policy_v1_policy_proto_msgTypes[8]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -963,7 +1044,7 @@ func (x *ToolRule) String() string {
 func (*ToolRule) ProtoMessage() {}
 
 func (x *ToolRule) ProtoReflect() protoreflect.Message {
-	mi := &file_api_policy_v1_policy_proto_msgTypes[8]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -976,7 +1057,7 @@ func (x *ToolRule) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ToolRule.ProtoReflect.Descriptor instead.
 func (*ToolRule) Descriptor() ([]byte, []int) {
-	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{8}
+	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *ToolRule) GetId() string {
@@ -1042,6 +1123,211 @@ func (x *ToolRule) GetRateLimits() []*RateLimit {
 	return nil
 }
 
+func (x *ToolRule) GetDegrade() *Degrade {
+	if x != nil {
+		return x.Degrade
+	}
+	return nil
+}
+
+// Degrade is what stands in for the answer of a tool that no server gives, in this order.
+type Degrade struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	CachedResult  *CachedResult          `protobuf:"bytes,1,opt,name=cached_result,json=cachedResult,proto3" json:"cached_result,omitempty"`
+	StaticAnswer  *StaticAnswer          `protobuf:"bytes,2,opt,name=static_answer,json=staticAnswer,proto3" json:"static_answer,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Degrade) Reset() {
+	*x = Degrade{}
+	mi := &file_api_policy_v1_policy_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Degrade) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Degrade) ProtoMessage() {}
+
+func (x *Degrade) ProtoReflect() protoreflect.Message {
+	mi := &file_api_policy_v1_policy_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Degrade.ProtoReflect.Descriptor instead.
+func (*Degrade) Descriptor() ([]byte, []int) {
+	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *Degrade) GetCachedResult() *CachedResult {
+	if x != nil {
+		return x.CachedResult
+	}
+	return nil
+}
+
+func (x *Degrade) GetStaticAnswer() *StaticAnswer {
+	if x != nil {
+		return x.StaticAnswer
+	}
+	return nil
+}
+
+// CachedResult has good results of a tool remembered.
+type CachedResult struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// How old a result may be.
+	MaxAge *durationpb.Duration `protobuf:"bytes,1,opt,name=max_age,json=maxAge,proto3" json:"max_age,omitempty"`
+	// A result that was given to one caller may be given to all.
+	Shared bool `protobuf:"varint,2,opt,name=shared,proto3" json:"shared,omitempty"`
+	// Lower-case names of further request headers that results depend on.
+	Vary []string `protobuf:"bytes,3,rep,name=vary,proto3" json:"vary,omitempty"`
+	// Where a result is remembered, the second provider is not asked.
+	BeforeFallback bool `protobuf:"varint,4,opt,name=before_fallback,json=beforeFallback,proto3" json:"before_fallback,omitempty"`
+	// A text in the content tells how old the result is.
+	Warn          bool `protobuf:"varint,5,opt,name=warn,proto3" json:"warn,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CachedResult) Reset() {
+	*x = CachedResult{}
+	mi := &file_api_policy_v1_policy_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CachedResult) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CachedResult) ProtoMessage() {}
+
+func (x *CachedResult) ProtoReflect() protoreflect.Message {
+	mi := &file_api_policy_v1_policy_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CachedResult.ProtoReflect.Descriptor instead.
+func (*CachedResult) Descriptor() ([]byte, []int) {
+	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *CachedResult) GetMaxAge() *durationpb.Duration {
+	if x != nil {
+		return x.MaxAge
+	}
+	return nil
+}
+
+func (x *CachedResult) GetShared() bool {
+	if x != nil {
+		return x.Shared
+	}
+	return false
+}
+
+func (x *CachedResult) GetVary() []string {
+	if x != nil {
+		return x.Vary
+	}
+	return nil
+}
+
+func (x *CachedResult) GetBeforeFallback() bool {
+	if x != nil {
+		return x.BeforeFallback
+	}
+	return false
+}
+
+func (x *CachedResult) GetWarn() bool {
+	if x != nil {
+		return x.Warn
+	}
+	return false
+}
+
+// StaticAnswer is a result that an operator has written.
+type StaticAnswer struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Text for the model; empty: the structured content as JSON.
+	Text string `protobuf:"bytes,1,opt,name=text,proto3" json:"text,omitempty"`
+	// A JSON object; empty: none.
+	StructuredContent []byte `protobuf:"bytes,2,opt,name=structured_content,json=structuredContent,proto3" json:"structured_content,omitempty"`
+	IsError           bool   `protobuf:"varint,3,opt,name=is_error,json=isError,proto3" json:"is_error,omitempty"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
+}
+
+func (x *StaticAnswer) Reset() {
+	*x = StaticAnswer{}
+	mi := &file_api_policy_v1_policy_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StaticAnswer) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StaticAnswer) ProtoMessage() {}
+
+func (x *StaticAnswer) ProtoReflect() protoreflect.Message {
+	mi := &file_api_policy_v1_policy_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StaticAnswer.ProtoReflect.Descriptor instead.
+func (*StaticAnswer) Descriptor() ([]byte, []int) {
+	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *StaticAnswer) GetText() string {
+	if x != nil {
+		return x.Text
+	}
+	return ""
+}
+
+func (x *StaticAnswer) GetStructuredContent() []byte {
+	if x != nil {
+		return x.StructuredContent
+	}
+	return nil
+}
+
+func (x *StaticAnswer) GetIsError() bool {
+	if x != nil {
+		return x.IsError
+	}
+	return false
+}
+
 // ArgumentMatch tests one value in params.arguments; all of a rule must hold.
 // A missing value matches nothing.
 type ArgumentMatch struct {
@@ -1059,7 +1345,7 @@ type ArgumentMatch struct {
 
 func (x *ArgumentMatch) Reset() {
 	*x = ArgumentMatch{}
-	mi := &file_api_policy_v1_policy_proto_msgTypes[9]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1071,7 +1357,7 @@ func (x *ArgumentMatch) String() string {
 func (*ArgumentMatch) ProtoMessage() {}
 
 func (x *ArgumentMatch) ProtoReflect() protoreflect.Message {
-	mi := &file_api_policy_v1_policy_proto_msgTypes[9]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1084,7 +1370,7 @@ func (x *ArgumentMatch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ArgumentMatch.ProtoReflect.Descriptor instead.
 func (*ArgumentMatch) Descriptor() ([]byte, []int) {
-	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{9}
+	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ArgumentMatch) GetPointer() string {
@@ -1128,7 +1414,7 @@ type AnswerMatch struct {
 
 func (x *AnswerMatch) Reset() {
 	*x = AnswerMatch{}
-	mi := &file_api_policy_v1_policy_proto_msgTypes[10]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1140,7 +1426,7 @@ func (x *AnswerMatch) String() string {
 func (*AnswerMatch) ProtoMessage() {}
 
 func (x *AnswerMatch) ProtoReflect() protoreflect.Message {
-	mi := &file_api_policy_v1_policy_proto_msgTypes[10]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1153,7 +1439,7 @@ func (x *AnswerMatch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AnswerMatch.ProtoReflect.Descriptor instead.
 func (*AnswerMatch) Descriptor() ([]byte, []int) {
-	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{10}
+	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *AnswerMatch) GetStatus() []uint32 {
@@ -1228,7 +1514,7 @@ type Action struct {
 
 func (x *Action) Reset() {
 	*x = Action{}
-	mi := &file_api_policy_v1_policy_proto_msgTypes[11]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1240,7 +1526,7 @@ func (x *Action) String() string {
 func (*Action) ProtoMessage() {}
 
 func (x *Action) ProtoReflect() protoreflect.Message {
-	mi := &file_api_policy_v1_policy_proto_msgTypes[11]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1253,7 +1539,7 @@ func (x *Action) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Action.ProtoReflect.Descriptor instead.
 func (*Action) Descriptor() ([]byte, []int) {
-	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{11}
+	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Action) GetRoute() string {
@@ -1372,7 +1658,7 @@ type Fallback struct {
 
 func (x *Fallback) Reset() {
 	*x = Fallback{}
-	mi := &file_api_policy_v1_policy_proto_msgTypes[12]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1384,7 +1670,7 @@ func (x *Fallback) String() string {
 func (*Fallback) ProtoMessage() {}
 
 func (x *Fallback) ProtoReflect() protoreflect.Message {
-	mi := &file_api_policy_v1_policy_proto_msgTypes[12]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1397,7 +1683,7 @@ func (x *Fallback) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Fallback.ProtoReflect.Descriptor instead.
 func (*Fallback) Descriptor() ([]byte, []int) {
-	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{12}
+	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Fallback) GetServer() string {
@@ -1474,7 +1760,7 @@ type Move struct {
 
 func (x *Move) Reset() {
 	*x = Move{}
-	mi := &file_api_policy_v1_policy_proto_msgTypes[13]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1486,7 +1772,7 @@ func (x *Move) String() string {
 func (*Move) ProtoMessage() {}
 
 func (x *Move) ProtoReflect() protoreflect.Message {
-	mi := &file_api_policy_v1_policy_proto_msgTypes[13]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1499,7 +1785,7 @@ func (x *Move) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Move.ProtoReflect.Descriptor instead.
 func (*Move) Descriptor() ([]byte, []int) {
-	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{13}
+	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Move) GetFrom() string {
@@ -1528,7 +1814,7 @@ type BackOff struct {
 
 func (x *BackOff) Reset() {
 	*x = BackOff{}
-	mi := &file_api_policy_v1_policy_proto_msgTypes[14]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1540,7 +1826,7 @@ func (x *BackOff) String() string {
 func (*BackOff) ProtoMessage() {}
 
 func (x *BackOff) ProtoReflect() protoreflect.Message {
-	mi := &file_api_policy_v1_policy_proto_msgTypes[14]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1553,7 +1839,7 @@ func (x *BackOff) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BackOff.ProtoReflect.Descriptor instead.
 func (*BackOff) Descriptor() ([]byte, []int) {
-	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{14}
+	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *BackOff) GetBase() *durationpb.Duration {
@@ -1587,7 +1873,7 @@ type MethodRule struct {
 
 func (x *MethodRule) Reset() {
 	*x = MethodRule{}
-	mi := &file_api_policy_v1_policy_proto_msgTypes[15]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1599,7 +1885,7 @@ func (x *MethodRule) String() string {
 func (*MethodRule) ProtoMessage() {}
 
 func (x *MethodRule) ProtoReflect() protoreflect.Message {
-	mi := &file_api_policy_v1_policy_proto_msgTypes[15]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1612,7 +1898,7 @@ func (x *MethodRule) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MethodRule.ProtoReflect.Descriptor instead.
 func (*MethodRule) Descriptor() ([]byte, []int) {
-	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{15}
+	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *MethodRule) GetId() string {
@@ -1656,7 +1942,7 @@ type RetryBudget struct {
 
 func (x *RetryBudget) Reset() {
 	*x = RetryBudget{}
-	mi := &file_api_policy_v1_policy_proto_msgTypes[16]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1668,7 +1954,7 @@ func (x *RetryBudget) String() string {
 func (*RetryBudget) ProtoMessage() {}
 
 func (x *RetryBudget) ProtoReflect() protoreflect.Message {
-	mi := &file_api_policy_v1_policy_proto_msgTypes[16]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1681,7 +1967,7 @@ func (x *RetryBudget) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RetryBudget.ProtoReflect.Descriptor instead.
 func (*RetryBudget) Descriptor() ([]byte, []int) {
-	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{16}
+	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *RetryBudget) GetPercent() uint32 {
@@ -1745,6 +2031,8 @@ type CallContext struct {
 	// The edge point's span, as a W3C traceparent; empty where the call is not traced. Its flag says
 	// whether the trace is recorded anyway, or only if the call does not go well.
 	Traceparent string `protobuf:"bytes,38,opt,name=traceparent,proto3" json:"traceparent,omitempty"`
+	// Where a good result of the call is remembered; unset: nowhere.
+	Cache *CacheSlot `protobuf:"bytes,45,opt,name=cache,proto3" json:"cache,omitempty"`
 	// The region whose half-open breaker the call tries; empty for almost all calls.
 	TrialRegion   string `protobuf:"bytes,39,opt,name=trial_region,json=trialRegion,proto3" json:"trial_region,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -1753,7 +2041,7 @@ type CallContext struct {
 
 func (x *CallContext) Reset() {
 	*x = CallContext{}
-	mi := &file_api_policy_v1_policy_proto_msgTypes[17]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1765,7 +2053,7 @@ func (x *CallContext) String() string {
 func (*CallContext) ProtoMessage() {}
 
 func (x *CallContext) ProtoReflect() protoreflect.Message {
-	mi := &file_api_policy_v1_policy_proto_msgTypes[17]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1778,7 +2066,7 @@ func (x *CallContext) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CallContext.ProtoReflect.Descriptor instead.
 func (*CallContext) Descriptor() ([]byte, []int) {
-	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{17}
+	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *CallContext) GetPolicy() string {
@@ -1928,11 +2216,161 @@ func (x *CallContext) GetTraceparent() string {
 	return ""
 }
 
+func (x *CallContext) GetCache() *CacheSlot {
+	if x != nil {
+		return x.Cache
+	}
+	return nil
+}
+
 func (x *CallContext) GetTrialRegion() string {
 	if x != nil {
 		return x.TrialRegion
 	}
 	return ""
+}
+
+// CacheSlot is one remembered result of a tool, or room for one.
+type CacheSlot struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// A hash over all that the result depends on.
+	Key           []byte               `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	MaxAge        *durationpb.Duration `protobuf:"bytes,2,opt,name=max_age,json=maxAge,proto3" json:"max_age,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CacheSlot) Reset() {
+	*x = CacheSlot{}
+	mi := &file_api_policy_v1_policy_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CacheSlot) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CacheSlot) ProtoMessage() {}
+
+func (x *CacheSlot) ProtoReflect() protoreflect.Message {
+	mi := &file_api_policy_v1_policy_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CacheSlot.ProtoReflect.Descriptor instead.
+func (*CacheSlot) Descriptor() ([]byte, []int) {
+	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *CacheSlot) GetKey() []byte {
+	if x != nil {
+		return x.Key
+	}
+	return nil
+}
+
+func (x *CacheSlot) GetMaxAge() *durationpb.Duration {
+	if x != nil {
+		return x.MaxAge
+	}
+	return nil
+}
+
+// CachedEntry is a remembered result, as it is kept outside of a processor.
+type CachedEntry struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Server string                 `protobuf:"bytes,1,opt,name=server,proto3" json:"server,omitempty"`
+	Tool   string                 `protobuf:"bytes,2,opt,name=tool,proto3" json:"tool,omitempty"`
+	// The `result` member's bytes.
+	Result []byte `protobuf:"bytes,3,opt,name=result,proto3" json:"result,omitempty"`
+	// When the answer was received.
+	AsOf *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=as_of,json=asOf,proto3" json:"as_of,omitempty"`
+	// As in the CacheSlot.
+	MaxAge *durationpb.Duration `protobuf:"bytes,5,opt,name=max_age,json=maxAge,proto3" json:"max_age,omitempty"`
+	// The CacheSlot's key.
+	Key           []byte `protobuf:"bytes,6,opt,name=key,proto3" json:"key,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CachedEntry) Reset() {
+	*x = CachedEntry{}
+	mi := &file_api_policy_v1_policy_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CachedEntry) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CachedEntry) ProtoMessage() {}
+
+func (x *CachedEntry) ProtoReflect() protoreflect.Message {
+	mi := &file_api_policy_v1_policy_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CachedEntry.ProtoReflect.Descriptor instead.
+func (*CachedEntry) Descriptor() ([]byte, []int) {
+	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *CachedEntry) GetServer() string {
+	if x != nil {
+		return x.Server
+	}
+	return ""
+}
+
+func (x *CachedEntry) GetTool() string {
+	if x != nil {
+		return x.Tool
+	}
+	return ""
+}
+
+func (x *CachedEntry) GetResult() []byte {
+	if x != nil {
+		return x.Result
+	}
+	return nil
+}
+
+func (x *CachedEntry) GetAsOf() *timestamppb.Timestamp {
+	if x != nil {
+		return x.AsOf
+	}
+	return nil
+}
+
+func (x *CachedEntry) GetMaxAge() *durationpb.Duration {
+	if x != nil {
+		return x.MaxAge
+	}
+	return nil
+}
+
+func (x *CachedEntry) GetKey() []byte {
+	if x != nil {
+		return x.Key
+	}
+	return nil
 }
 
 // CallTask is what the ids of tasks in an answer are sealed with. Tasks of a session
@@ -1953,7 +2391,7 @@ type CallTask struct {
 
 func (x *CallTask) Reset() {
 	*x = CallTask{}
-	mi := &file_api_policy_v1_policy_proto_msgTypes[18]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1965,7 +2403,7 @@ func (x *CallTask) String() string {
 func (*CallTask) ProtoMessage() {}
 
 func (x *CallTask) ProtoReflect() protoreflect.Message {
-	mi := &file_api_policy_v1_policy_proto_msgTypes[18]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1978,7 +2416,7 @@ func (x *CallTask) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CallTask.ProtoReflect.Descriptor instead.
 func (*CallTask) Descriptor() ([]byte, []int) {
-	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{18}
+	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *CallTask) GetPrincipal() []byte {
@@ -2030,7 +2468,7 @@ type CallSession struct {
 
 func (x *CallSession) Reset() {
 	*x = CallSession{}
-	mi := &file_api_policy_v1_policy_proto_msgTypes[19]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2042,7 +2480,7 @@ func (x *CallSession) String() string {
 func (*CallSession) ProtoMessage() {}
 
 func (x *CallSession) ProtoReflect() protoreflect.Message {
-	mi := &file_api_policy_v1_policy_proto_msgTypes[19]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2055,7 +2493,7 @@ func (x *CallSession) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CallSession.ProtoReflect.Descriptor instead.
 func (*CallSession) Descriptor() ([]byte, []int) {
-	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{19}
+	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *CallSession) GetToken() string {
@@ -2111,7 +2549,7 @@ type SecondCall struct {
 
 func (x *SecondCall) Reset() {
 	*x = SecondCall{}
-	mi := &file_api_policy_v1_policy_proto_msgTypes[20]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2123,7 +2561,7 @@ func (x *SecondCall) String() string {
 func (*SecondCall) ProtoMessage() {}
 
 func (x *SecondCall) ProtoReflect() protoreflect.Message {
-	mi := &file_api_policy_v1_policy_proto_msgTypes[20]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2136,7 +2574,7 @@ func (x *SecondCall) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SecondCall.ProtoReflect.Descriptor instead.
 func (*SecondCall) Descriptor() ([]byte, []int) {
-	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{20}
+	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *SecondCall) GetServer() string {
@@ -2201,7 +2639,7 @@ type CatalogEntry struct {
 
 func (x *CatalogEntry) Reset() {
 	*x = CatalogEntry{}
-	mi := &file_api_policy_v1_policy_proto_msgTypes[21]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2213,7 +2651,7 @@ func (x *CatalogEntry) String() string {
 func (*CatalogEntry) ProtoMessage() {}
 
 func (x *CatalogEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_api_policy_v1_policy_proto_msgTypes[21]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2226,7 +2664,7 @@ func (x *CatalogEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CatalogEntry.ProtoReflect.Descriptor instead.
 func (*CatalogEntry) Descriptor() ([]byte, []int) {
-	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{21}
+	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *CatalogEntry) GetKey() string {
@@ -2283,7 +2721,7 @@ type Shares struct {
 
 func (x *Shares) Reset() {
 	*x = Shares{}
-	mi := &file_api_policy_v1_policy_proto_msgTypes[22]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2295,7 +2733,7 @@ func (x *Shares) String() string {
 func (*Shares) ProtoMessage() {}
 
 func (x *Shares) ProtoReflect() protoreflect.Message {
-	mi := &file_api_policy_v1_policy_proto_msgTypes[22]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2308,7 +2746,7 @@ func (x *Shares) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Shares.ProtoReflect.Descriptor instead.
 func (*Shares) Descriptor() ([]byte, []int) {
-	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{22}
+	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Shares) GetServer() string {
@@ -2338,7 +2776,7 @@ type RegionShare struct {
 
 func (x *RegionShare) Reset() {
 	*x = RegionShare{}
-	mi := &file_api_policy_v1_policy_proto_msgTypes[23]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2350,7 +2788,7 @@ func (x *RegionShare) String() string {
 func (*RegionShare) ProtoMessage() {}
 
 func (x *RegionShare) ProtoReflect() protoreflect.Message {
-	mi := &file_api_policy_v1_policy_proto_msgTypes[23]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2363,7 +2801,7 @@ func (x *RegionShare) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RegionShare.ProtoReflect.Descriptor instead.
 func (*RegionShare) Descriptor() ([]byte, []int) {
-	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{23}
+	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *RegionShare) GetRegion() string {
@@ -2396,7 +2834,7 @@ type ReportRequest struct {
 
 func (x *ReportRequest) Reset() {
 	*x = ReportRequest{}
-	mi := &file_api_policy_v1_policy_proto_msgTypes[24]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2408,7 +2846,7 @@ func (x *ReportRequest) String() string {
 func (*ReportRequest) ProtoMessage() {}
 
 func (x *ReportRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_api_policy_v1_policy_proto_msgTypes[24]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2421,7 +2859,7 @@ func (x *ReportRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReportRequest.ProtoReflect.Descriptor instead.
 func (*ReportRequest) Descriptor() ([]byte, []int) {
-	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{24}
+	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *ReportRequest) GetEntries() []*CatalogEntry {
@@ -2439,7 +2877,7 @@ type ReportResponse struct {
 
 func (x *ReportResponse) Reset() {
 	*x = ReportResponse{}
-	mi := &file_api_policy_v1_policy_proto_msgTypes[25]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2451,7 +2889,7 @@ func (x *ReportResponse) String() string {
 func (*ReportResponse) ProtoMessage() {}
 
 func (x *ReportResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_api_policy_v1_policy_proto_msgTypes[25]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2464,7 +2902,7 @@ func (x *ReportResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReportResponse.ProtoReflect.Descriptor instead.
 func (*ReportResponse) Descriptor() ([]byte, []int) {
-	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{25}
+	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{31}
 }
 
 var File_api_policy_v1_policy_proto protoreflect.FileDescriptor
@@ -2514,7 +2952,7 @@ const file_api_policy_v1_policy_proto_rawDesc = "" +
 	"\aaddress\x18\x01 \x01(\tR\aaddress\x12\x12\n" +
 	"\x04http\x18\x02 \x01(\bR\x04http\x12#\n" +
 	"\rfollow_parent\x18\x03 \x01(\bR\ffollowParent\x12#\n" +
-	"\rkeep_failures\x18\x04 \x01(\bR\fkeepFailures\"\xc1\x04\n" +
+	"\rkeep_failures\x18\x04 \x01(\bR\fkeepFailures\"\x85\x05\n" +
 	"\x06Server\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12:\n" +
 	"\tendpoints\x18\x02 \x03(\v2\x1c.holdfast.policy.v1.EndpointR\tendpoints\x12\x18\n" +
@@ -2526,8 +2964,14 @@ const file_api_policy_v1_policy_proto_rawDesc = "" +
 	"\x18session_principal_header\x18\b \x01(\tR\x16sessionPrincipalHeader\x12A\n" +
 	"\vconcurrency\x18\n" +
 	" \x01(\v2\x1f.holdfast.policy.v1.ConcurrencyR\vconcurrency\x128\n" +
-	"\bfailover\x18\x14 \x01(\x0e2\x1c.holdfast.policy.v1.FailoverR\bfailover\x12#\n" +
-	"\rverified_path\x18\x0e \x01(\tR\fverifiedPath\"o\n" +
+	"\bfailover\x18\x14 \x01(\x0e2\x1c.holdfast.policy.v1.FailoverR\bfailover\x12B\n" +
+	"\fhealth_check\x18\x19 \x01(\v2\x1f.holdfast.policy.v1.HealthCheckR\vhealthCheck\x12#\n" +
+	"\rverified_path\x18\x0e \x01(\tR\fverifiedPath\"\xb4\x01\n" +
+	"\vHealthCheck\x12\x12\n" +
+	"\x04path\x18\x01 \x01(\tR\x04path\x125\n" +
+	"\binterval\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\binterval\x123\n" +
+	"\atimeout\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\atimeout\x12%\n" +
+	"\x0eaccept_missing\x18\x04 \x01(\bR\racceptMissing\"o\n" +
 	"\vConcurrency\x12\x14\n" +
 	"\x05limit\x18\x01 \x01(\rR\x05limit\x12\x14\n" +
 	"\x05queue\x18\x02 \x01(\rR\x05queue\x124\n" +
@@ -2541,7 +2985,7 @@ const file_api_policy_v1_policy_proto_rawDesc = "" +
 	"\bEndpoint\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\aaddress\x18\x02 \x01(\tR\aaddress\x12\x16\n" +
-	"\x06region\x18\x03 \x01(\tR\x06region\"\xa1\x03\n" +
+	"\x06region\x18\x03 \x01(\tR\x06region\"\xd8\x03\n" +
 	"\bToolRule\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04glob\x18\x02 \x01(\tR\x04glob\x12\x14\n" +
@@ -2553,7 +2997,21 @@ const file_api_policy_v1_policy_proto_rawDesc = "" +
 	"\aok_when\x18\b \x03(\v2\x1f.holdfast.policy.v1.AnswerMatchR\x06okWhen\x12>\n" +
 	"\vrate_limits\x18\n" +
 	" \x03(\v2\x1d.holdfast.policy.v1.RateLimitR\n" +
-	"rateLimits\"O\n" +
+	"rateLimits\x125\n" +
+	"\adegrade\x18\x14 \x01(\v2\x1b.holdfast.policy.v1.DegradeR\adegrade\"\x97\x01\n" +
+	"\aDegrade\x12E\n" +
+	"\rcached_result\x18\x01 \x01(\v2 .holdfast.policy.v1.CachedResultR\fcachedResult\x12E\n" +
+	"\rstatic_answer\x18\x02 \x01(\v2 .holdfast.policy.v1.StaticAnswerR\fstaticAnswer\"\xab\x01\n" +
+	"\fCachedResult\x122\n" +
+	"\amax_age\x18\x01 \x01(\v2\x19.google.protobuf.DurationR\x06maxAge\x12\x16\n" +
+	"\x06shared\x18\x02 \x01(\bR\x06shared\x12\x12\n" +
+	"\x04vary\x18\x03 \x03(\tR\x04vary\x12'\n" +
+	"\x0fbefore_fallback\x18\x04 \x01(\bR\x0ebeforeFallback\x12\x12\n" +
+	"\x04warn\x18\x05 \x01(\bR\x04warn\"l\n" +
+	"\fStaticAnswer\x12\x12\n" +
+	"\x04text\x18\x01 \x01(\tR\x04text\x12-\n" +
+	"\x12structured_content\x18\x02 \x01(\fR\x11structuredContent\x12\x19\n" +
+	"\bis_error\x18\x03 \x01(\bR\aisError\"O\n" +
 	"\rArgumentMatch\x12\x18\n" +
 	"\apointer\x18\x01 \x01(\tR\apointer\x12\x0e\n" +
 	"\x02in\x18\x02 \x03(\tR\x02in\x12\x14\n" +
@@ -2604,7 +3062,7 @@ const file_api_policy_v1_policy_proto_rawDesc = "" +
 	"\x04once\x18\x04 \x01(\v2\x1a.holdfast.policy.v1.ActionR\x04once\"=\n" +
 	"\vRetryBudget\x12\x18\n" +
 	"\apercent\x18\x01 \x01(\rR\apercent\x12\x14\n" +
-	"\x05floor\x18\x02 \x01(\rR\x05floor\"\xf7\x05\n" +
+	"\x05floor\x18\x02 \x01(\rR\x05floor\"\xac\x06\n" +
 	"\vCallContext\x12\x16\n" +
 	"\x06policy\x18\x01 \x01(\tR\x06policy\x12\x16\n" +
 	"\x06server\x18\x02 \x01(\tR\x06server\x12\x16\n" +
@@ -2629,8 +3087,19 @@ const file_api_policy_v1_policy_proto_rawDesc = "" +
 	"\asession\x18\x14 \x01(\v2\x1f.holdfast.policy.v1.CallSessionR\asession\x120\n" +
 	"\x04task\x18\x1a \x01(\v2\x1c.holdfast.policy.v1.CallTaskR\x04task\x126\n" +
 	"\x06second\x18\x1e \x01(\v2\x1e.holdfast.policy.v1.SecondCallR\x06second\x12 \n" +
-	"\vtraceparent\x18& \x01(\tR\vtraceparent\x12!\n" +
-	"\ftrial_region\x18' \x01(\tR\vtrialRegion\"{\n" +
+	"\vtraceparent\x18& \x01(\tR\vtraceparent\x123\n" +
+	"\x05cache\x18- \x01(\v2\x1d.holdfast.policy.v1.CacheSlotR\x05cache\x12!\n" +
+	"\ftrial_region\x18' \x01(\tR\vtrialRegion\"Q\n" +
+	"\tCacheSlot\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\fR\x03key\x122\n" +
+	"\amax_age\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x06maxAge\"\xc8\x01\n" +
+	"\vCachedEntry\x12\x16\n" +
+	"\x06server\x18\x01 \x01(\tR\x06server\x12\x12\n" +
+	"\x04tool\x18\x02 \x01(\tR\x04tool\x12\x16\n" +
+	"\x06result\x18\x03 \x01(\fR\x06result\x12/\n" +
+	"\x05as_of\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x04asOf\x122\n" +
+	"\amax_age\x18\x05 \x01(\v2\x19.google.protobuf.DurationR\x06maxAge\x12\x10\n" +
+	"\x03key\x18\x06 \x01(\fR\x03key\"{\n" +
 	"\bCallTask\x12\x1c\n" +
 	"\tprincipal\x18\x01 \x01(\fR\tprincipal\x12\x14\n" +
 	"\x05token\x18\x02 \x01(\tR\x05token\x12\x1f\n" +
@@ -2695,7 +3164,7 @@ func file_api_policy_v1_policy_proto_rawDescGZIP() []byte {
 }
 
 var file_api_policy_v1_policy_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_api_policy_v1_policy_proto_msgTypes = make([]protoimpl.MessageInfo, 26)
+var file_api_policy_v1_policy_proto_msgTypes = make([]protoimpl.MessageInfo, 32)
 var file_api_policy_v1_policy_proto_goTypes = []any{
 	(ErrorStyle)(0),               // 0: holdfast.policy.v1.ErrorStyle
 	(Failover)(0),                 // 1: holdfast.policy.v1.Failover
@@ -2704,91 +3173,108 @@ var file_api_policy_v1_policy_proto_goTypes = []any{
 	(*Callers)(nil),               // 4: holdfast.policy.v1.Callers
 	(*Traces)(nil),                // 5: holdfast.policy.v1.Traces
 	(*Server)(nil),                // 6: holdfast.policy.v1.Server
-	(*Concurrency)(nil),           // 7: holdfast.policy.v1.Concurrency
-	(*Breaker)(nil),               // 8: holdfast.policy.v1.Breaker
-	(*Endpoint)(nil),              // 9: holdfast.policy.v1.Endpoint
-	(*ToolRule)(nil),              // 10: holdfast.policy.v1.ToolRule
-	(*ArgumentMatch)(nil),         // 11: holdfast.policy.v1.ArgumentMatch
-	(*AnswerMatch)(nil),           // 12: holdfast.policy.v1.AnswerMatch
-	(*Action)(nil),                // 13: holdfast.policy.v1.Action
-	(*Fallback)(nil),              // 14: holdfast.policy.v1.Fallback
-	(*Move)(nil),                  // 15: holdfast.policy.v1.Move
-	(*BackOff)(nil),               // 16: holdfast.policy.v1.BackOff
-	(*MethodRule)(nil),            // 17: holdfast.policy.v1.MethodRule
-	(*RetryBudget)(nil),           // 18: holdfast.policy.v1.RetryBudget
-	(*CallContext)(nil),           // 19: holdfast.policy.v1.CallContext
-	(*CallTask)(nil),              // 20: holdfast.policy.v1.CallTask
-	(*CallSession)(nil),           // 21: holdfast.policy.v1.CallSession
-	(*SecondCall)(nil),            // 22: holdfast.policy.v1.SecondCall
-	(*CatalogEntry)(nil),          // 23: holdfast.policy.v1.CatalogEntry
-	(*Shares)(nil),                // 24: holdfast.policy.v1.Shares
-	(*RegionShare)(nil),           // 25: holdfast.policy.v1.RegionShare
-	(*ReportRequest)(nil),         // 26: holdfast.policy.v1.ReportRequest
-	(*ReportResponse)(nil),        // 27: holdfast.policy.v1.ReportResponse
-	(*durationpb.Duration)(nil),   // 28: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil), // 29: google.protobuf.Timestamp
+	(*HealthCheck)(nil),           // 7: holdfast.policy.v1.HealthCheck
+	(*Concurrency)(nil),           // 8: holdfast.policy.v1.Concurrency
+	(*Breaker)(nil),               // 9: holdfast.policy.v1.Breaker
+	(*Endpoint)(nil),              // 10: holdfast.policy.v1.Endpoint
+	(*ToolRule)(nil),              // 11: holdfast.policy.v1.ToolRule
+	(*Degrade)(nil),               // 12: holdfast.policy.v1.Degrade
+	(*CachedResult)(nil),          // 13: holdfast.policy.v1.CachedResult
+	(*StaticAnswer)(nil),          // 14: holdfast.policy.v1.StaticAnswer
+	(*ArgumentMatch)(nil),         // 15: holdfast.policy.v1.ArgumentMatch
+	(*AnswerMatch)(nil),           // 16: holdfast.policy.v1.AnswerMatch
+	(*Action)(nil),                // 17: holdfast.policy.v1.Action
+	(*Fallback)(nil),              // 18: holdfast.policy.v1.Fallback
+	(*Move)(nil),                  // 19: holdfast.policy.v1.Move
+	(*BackOff)(nil),               // 20: holdfast.policy.v1.BackOff
+	(*MethodRule)(nil),            // 21: holdfast.policy.v1.MethodRule
+	(*RetryBudget)(nil),           // 22: holdfast.policy.v1.RetryBudget
+	(*CallContext)(nil),           // 23: holdfast.policy.v1.CallContext
+	(*CacheSlot)(nil),             // 24: holdfast.policy.v1.CacheSlot
+	(*CachedEntry)(nil),           // 25: holdfast.policy.v1.CachedEntry
+	(*CallTask)(nil),              // 26: holdfast.policy.v1.CallTask
+	(*CallSession)(nil),           // 27: holdfast.policy.v1.CallSession
+	(*SecondCall)(nil),            // 28: holdfast.policy.v1.SecondCall
+	(*CatalogEntry)(nil),          // 29: holdfast.policy.v1.CatalogEntry
+	(*Shares)(nil),                // 30: holdfast.policy.v1.Shares
+	(*RegionShare)(nil),           // 31: holdfast.policy.v1.RegionShare
+	(*ReportRequest)(nil),         // 32: holdfast.policy.v1.ReportRequest
+	(*ReportResponse)(nil),        // 33: holdfast.policy.v1.ReportResponse
+	(*durationpb.Duration)(nil),   // 34: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil), // 35: google.protobuf.Timestamp
 }
 var file_api_policy_v1_policy_proto_depIdxs = []int32{
 	6,  // 0: holdfast.policy.v1.RoutePolicy.servers:type_name -> holdfast.policy.v1.Server
-	10, // 1: holdfast.policy.v1.RoutePolicy.rules:type_name -> holdfast.policy.v1.ToolRule
-	13, // 2: holdfast.policy.v1.RoutePolicy.unmatched_tool:type_name -> holdfast.policy.v1.Action
-	13, // 3: holdfast.policy.v1.RoutePolicy.safe_method:type_name -> holdfast.policy.v1.Action
-	13, // 4: holdfast.policy.v1.RoutePolicy.other_method:type_name -> holdfast.policy.v1.Action
-	13, // 5: holdfast.policy.v1.RoutePolicy.stream:type_name -> holdfast.policy.v1.Action
-	13, // 6: holdfast.policy.v1.RoutePolicy.delete:type_name -> holdfast.policy.v1.Action
+	11, // 1: holdfast.policy.v1.RoutePolicy.rules:type_name -> holdfast.policy.v1.ToolRule
+	17, // 2: holdfast.policy.v1.RoutePolicy.unmatched_tool:type_name -> holdfast.policy.v1.Action
+	17, // 3: holdfast.policy.v1.RoutePolicy.safe_method:type_name -> holdfast.policy.v1.Action
+	17, // 4: holdfast.policy.v1.RoutePolicy.other_method:type_name -> holdfast.policy.v1.Action
+	17, // 5: holdfast.policy.v1.RoutePolicy.stream:type_name -> holdfast.policy.v1.Action
+	17, // 6: holdfast.policy.v1.RoutePolicy.delete:type_name -> holdfast.policy.v1.Action
 	0,  // 7: holdfast.policy.v1.RoutePolicy.errors:type_name -> holdfast.policy.v1.ErrorStyle
-	28, // 8: holdfast.policy.v1.RoutePolicy.stale_list_max_age:type_name -> google.protobuf.Duration
-	13, // 9: holdfast.policy.v1.RoutePolicy.unmatched_tool_once:type_name -> holdfast.policy.v1.Action
-	13, // 10: holdfast.policy.v1.RoutePolicy.safe_method_once:type_name -> holdfast.policy.v1.Action
-	17, // 11: holdfast.policy.v1.RoutePolicy.methods:type_name -> holdfast.policy.v1.MethodRule
+	34, // 8: holdfast.policy.v1.RoutePolicy.stale_list_max_age:type_name -> google.protobuf.Duration
+	17, // 9: holdfast.policy.v1.RoutePolicy.unmatched_tool_once:type_name -> holdfast.policy.v1.Action
+	17, // 10: holdfast.policy.v1.RoutePolicy.safe_method_once:type_name -> holdfast.policy.v1.Action
+	21, // 11: holdfast.policy.v1.RoutePolicy.methods:type_name -> holdfast.policy.v1.MethodRule
 	3,  // 12: holdfast.policy.v1.RoutePolicy.rate_limits:type_name -> holdfast.policy.v1.RateLimit
 	4,  // 13: holdfast.policy.v1.RoutePolicy.callers:type_name -> holdfast.policy.v1.Callers
 	3,  // 14: holdfast.policy.v1.RoutePolicy.discover_limit:type_name -> holdfast.policy.v1.RateLimit
 	5,  // 15: holdfast.policy.v1.RoutePolicy.traces:type_name -> holdfast.policy.v1.Traces
-	28, // 16: holdfast.policy.v1.RateLimit.per:type_name -> google.protobuf.Duration
-	9,  // 17: holdfast.policy.v1.Server.endpoints:type_name -> holdfast.policy.v1.Endpoint
-	8,  // 18: holdfast.policy.v1.Server.breaker:type_name -> holdfast.policy.v1.Breaker
-	18, // 19: holdfast.policy.v1.Server.retry_budget:type_name -> holdfast.policy.v1.RetryBudget
-	28, // 20: holdfast.policy.v1.Server.session_max_age:type_name -> google.protobuf.Duration
-	7,  // 21: holdfast.policy.v1.Server.concurrency:type_name -> holdfast.policy.v1.Concurrency
+	34, // 16: holdfast.policy.v1.RateLimit.per:type_name -> google.protobuf.Duration
+	10, // 17: holdfast.policy.v1.Server.endpoints:type_name -> holdfast.policy.v1.Endpoint
+	9,  // 18: holdfast.policy.v1.Server.breaker:type_name -> holdfast.policy.v1.Breaker
+	22, // 19: holdfast.policy.v1.Server.retry_budget:type_name -> holdfast.policy.v1.RetryBudget
+	34, // 20: holdfast.policy.v1.Server.session_max_age:type_name -> google.protobuf.Duration
+	8,  // 21: holdfast.policy.v1.Server.concurrency:type_name -> holdfast.policy.v1.Concurrency
 	1,  // 22: holdfast.policy.v1.Server.failover:type_name -> holdfast.policy.v1.Failover
-	28, // 23: holdfast.policy.v1.Concurrency.max_wait:type_name -> google.protobuf.Duration
-	28, // 24: holdfast.policy.v1.Breaker.open_for:type_name -> google.protobuf.Duration
-	28, // 25: holdfast.policy.v1.Breaker.max_open_for:type_name -> google.protobuf.Duration
-	11, // 26: holdfast.policy.v1.ToolRule.arguments:type_name -> holdfast.policy.v1.ArgumentMatch
-	13, // 27: holdfast.policy.v1.ToolRule.action:type_name -> holdfast.policy.v1.Action
-	13, // 28: holdfast.policy.v1.ToolRule.once:type_name -> holdfast.policy.v1.Action
-	12, // 29: holdfast.policy.v1.ToolRule.fail_when:type_name -> holdfast.policy.v1.AnswerMatch
-	12, // 30: holdfast.policy.v1.ToolRule.ok_when:type_name -> holdfast.policy.v1.AnswerMatch
-	3,  // 31: holdfast.policy.v1.ToolRule.rate_limits:type_name -> holdfast.policy.v1.RateLimit
-	28, // 32: holdfast.policy.v1.Action.timeout:type_name -> google.protobuf.Duration
-	28, // 33: holdfast.policy.v1.Action.per_try_timeout:type_name -> google.protobuf.Duration
-	28, // 34: holdfast.policy.v1.Action.idle_timeout:type_name -> google.protobuf.Duration
-	16, // 35: holdfast.policy.v1.Action.back_off:type_name -> holdfast.policy.v1.BackOff
-	7,  // 36: holdfast.policy.v1.Action.concurrency:type_name -> holdfast.policy.v1.Concurrency
-	14, // 37: holdfast.policy.v1.Action.fallback:type_name -> holdfast.policy.v1.Fallback
-	15, // 38: holdfast.policy.v1.Fallback.arguments:type_name -> holdfast.policy.v1.Move
-	15, // 39: holdfast.policy.v1.Fallback.result:type_name -> holdfast.policy.v1.Move
-	28, // 40: holdfast.policy.v1.BackOff.base:type_name -> google.protobuf.Duration
-	28, // 41: holdfast.policy.v1.BackOff.max:type_name -> google.protobuf.Duration
-	13, // 42: holdfast.policy.v1.MethodRule.safe:type_name -> holdfast.policy.v1.Action
-	13, // 43: holdfast.policy.v1.MethodRule.once:type_name -> holdfast.policy.v1.Action
-	28, // 44: holdfast.policy.v1.CallContext.per_try_timeout:type_name -> google.protobuf.Duration
-	28, // 45: holdfast.policy.v1.CallContext.idle_timeout:type_name -> google.protobuf.Duration
-	21, // 46: holdfast.policy.v1.CallContext.session:type_name -> holdfast.policy.v1.CallSession
-	20, // 47: holdfast.policy.v1.CallContext.task:type_name -> holdfast.policy.v1.CallTask
-	22, // 48: holdfast.policy.v1.CallContext.second:type_name -> holdfast.policy.v1.SecondCall
-	15, // 49: holdfast.policy.v1.SecondCall.result:type_name -> holdfast.policy.v1.Move
-	29, // 50: holdfast.policy.v1.CatalogEntry.as_of:type_name -> google.protobuf.Timestamp
-	25, // 51: holdfast.policy.v1.Shares.regions:type_name -> holdfast.policy.v1.RegionShare
-	23, // 52: holdfast.policy.v1.ReportRequest.entries:type_name -> holdfast.policy.v1.CatalogEntry
-	26, // 53: holdfast.policy.v1.Catalog.Report:input_type -> holdfast.policy.v1.ReportRequest
-	27, // 54: holdfast.policy.v1.Catalog.Report:output_type -> holdfast.policy.v1.ReportResponse
-	54, // [54:55] is the sub-list for method output_type
-	53, // [53:54] is the sub-list for method input_type
-	53, // [53:53] is the sub-list for extension type_name
-	53, // [53:53] is the sub-list for extension extendee
-	0,  // [0:53] is the sub-list for field type_name
+	7,  // 23: holdfast.policy.v1.Server.health_check:type_name -> holdfast.policy.v1.HealthCheck
+	34, // 24: holdfast.policy.v1.HealthCheck.interval:type_name -> google.protobuf.Duration
+	34, // 25: holdfast.policy.v1.HealthCheck.timeout:type_name -> google.protobuf.Duration
+	34, // 26: holdfast.policy.v1.Concurrency.max_wait:type_name -> google.protobuf.Duration
+	34, // 27: holdfast.policy.v1.Breaker.open_for:type_name -> google.protobuf.Duration
+	34, // 28: holdfast.policy.v1.Breaker.max_open_for:type_name -> google.protobuf.Duration
+	15, // 29: holdfast.policy.v1.ToolRule.arguments:type_name -> holdfast.policy.v1.ArgumentMatch
+	17, // 30: holdfast.policy.v1.ToolRule.action:type_name -> holdfast.policy.v1.Action
+	17, // 31: holdfast.policy.v1.ToolRule.once:type_name -> holdfast.policy.v1.Action
+	16, // 32: holdfast.policy.v1.ToolRule.fail_when:type_name -> holdfast.policy.v1.AnswerMatch
+	16, // 33: holdfast.policy.v1.ToolRule.ok_when:type_name -> holdfast.policy.v1.AnswerMatch
+	3,  // 34: holdfast.policy.v1.ToolRule.rate_limits:type_name -> holdfast.policy.v1.RateLimit
+	12, // 35: holdfast.policy.v1.ToolRule.degrade:type_name -> holdfast.policy.v1.Degrade
+	13, // 36: holdfast.policy.v1.Degrade.cached_result:type_name -> holdfast.policy.v1.CachedResult
+	14, // 37: holdfast.policy.v1.Degrade.static_answer:type_name -> holdfast.policy.v1.StaticAnswer
+	34, // 38: holdfast.policy.v1.CachedResult.max_age:type_name -> google.protobuf.Duration
+	34, // 39: holdfast.policy.v1.Action.timeout:type_name -> google.protobuf.Duration
+	34, // 40: holdfast.policy.v1.Action.per_try_timeout:type_name -> google.protobuf.Duration
+	34, // 41: holdfast.policy.v1.Action.idle_timeout:type_name -> google.protobuf.Duration
+	20, // 42: holdfast.policy.v1.Action.back_off:type_name -> holdfast.policy.v1.BackOff
+	8,  // 43: holdfast.policy.v1.Action.concurrency:type_name -> holdfast.policy.v1.Concurrency
+	18, // 44: holdfast.policy.v1.Action.fallback:type_name -> holdfast.policy.v1.Fallback
+	19, // 45: holdfast.policy.v1.Fallback.arguments:type_name -> holdfast.policy.v1.Move
+	19, // 46: holdfast.policy.v1.Fallback.result:type_name -> holdfast.policy.v1.Move
+	34, // 47: holdfast.policy.v1.BackOff.base:type_name -> google.protobuf.Duration
+	34, // 48: holdfast.policy.v1.BackOff.max:type_name -> google.protobuf.Duration
+	17, // 49: holdfast.policy.v1.MethodRule.safe:type_name -> holdfast.policy.v1.Action
+	17, // 50: holdfast.policy.v1.MethodRule.once:type_name -> holdfast.policy.v1.Action
+	34, // 51: holdfast.policy.v1.CallContext.per_try_timeout:type_name -> google.protobuf.Duration
+	34, // 52: holdfast.policy.v1.CallContext.idle_timeout:type_name -> google.protobuf.Duration
+	27, // 53: holdfast.policy.v1.CallContext.session:type_name -> holdfast.policy.v1.CallSession
+	26, // 54: holdfast.policy.v1.CallContext.task:type_name -> holdfast.policy.v1.CallTask
+	28, // 55: holdfast.policy.v1.CallContext.second:type_name -> holdfast.policy.v1.SecondCall
+	24, // 56: holdfast.policy.v1.CallContext.cache:type_name -> holdfast.policy.v1.CacheSlot
+	34, // 57: holdfast.policy.v1.CacheSlot.max_age:type_name -> google.protobuf.Duration
+	35, // 58: holdfast.policy.v1.CachedEntry.as_of:type_name -> google.protobuf.Timestamp
+	34, // 59: holdfast.policy.v1.CachedEntry.max_age:type_name -> google.protobuf.Duration
+	19, // 60: holdfast.policy.v1.SecondCall.result:type_name -> holdfast.policy.v1.Move
+	35, // 61: holdfast.policy.v1.CatalogEntry.as_of:type_name -> google.protobuf.Timestamp
+	31, // 62: holdfast.policy.v1.Shares.regions:type_name -> holdfast.policy.v1.RegionShare
+	29, // 63: holdfast.policy.v1.ReportRequest.entries:type_name -> holdfast.policy.v1.CatalogEntry
+	32, // 64: holdfast.policy.v1.Catalog.Report:input_type -> holdfast.policy.v1.ReportRequest
+	33, // 65: holdfast.policy.v1.Catalog.Report:output_type -> holdfast.policy.v1.ReportResponse
+	65, // [65:66] is the sub-list for method output_type
+	64, // [64:65] is the sub-list for method input_type
+	64, // [64:64] is the sub-list for extension type_name
+	64, // [64:64] is the sub-list for extension extendee
+	0,  // [0:64] is the sub-list for field type_name
 }
 
 func init() { file_api_policy_v1_policy_proto_init() }
@@ -2802,7 +3288,7 @@ func file_api_policy_v1_policy_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_api_policy_v1_policy_proto_rawDesc), len(file_api_policy_v1_policy_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   26,
+			NumMessages:   32,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

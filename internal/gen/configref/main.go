@@ -14,9 +14,7 @@ import (
 
 // Paths from the root of the repository.
 const (
-	typesPath        = "pkg/config/types.go"
-	routeTypesPath   = "pkg/config/types_route.go"
-	healthTypesPath  = "pkg/config/types_health.go"
+	typesPath        = "pkg/config"
 	examplePath      = "pkg/config/testdata/valid/complete.yaml"
 	referencePath    = "docs/reference/configuration.md"
 	descriptionsPath = "pkg/config/descriptions.go"
@@ -50,13 +48,9 @@ func run(root string) error {
 
 // generate gives the content of every generated file by its path from root.
 func generate(root string) (map[string][]byte, error) {
-	var sources [][]byte
-	for _, path := range []string{typesPath, routeTypesPath, healthTypesPath} {
-		source, err := os.ReadFile(filepath.Join(root, path)) //nolint:gosec // a source file
-		if err != nil {
-			return nil, err
-		}
-		sources = append(sources, source)
+	sources, err := typeSources(filepath.Join(root, typesPath))
+	if err != nil {
+		return nil, err
 	}
 	example, err := os.ReadFile(filepath.Join(root, examplePath)) //nolint:gosec // a source file
 	if err != nil {
@@ -64,7 +58,7 @@ func generate(root string) (map[string][]byte, error) {
 	}
 	types, err := parseTypes(sources...)
 	if err != nil {
-		return nil, fmt.Errorf("reading the types of pkg/config: %w", err)
+		return nil, fmt.Errorf("reading the types in %s: %w", typesPath, err)
 	}
 	reference, err := renderReference(types, example)
 	if err != nil {
@@ -75,4 +69,21 @@ func generate(root string) (map[string][]byte, error) {
 		return nil, err
 	}
 	return map[string][]byte{referencePath: reference, descriptionsPath: descriptions}, nil
+}
+
+// typeSources reads the files of types: types.go, and types_….go in order of their names.
+func typeSources(dir string) ([][]byte, error) {
+	more, err := filepath.Glob(filepath.Join(dir, "types_*.go"))
+	if err != nil {
+		return nil, err
+	}
+	var out [][]byte
+	for _, name := range append([]string{filepath.Join(dir, "types.go")}, more...) {
+		source, err := os.ReadFile(name) //nolint:gosec // a source file
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, source)
+	}
+	return out, nil
 }

@@ -83,6 +83,8 @@ func typeName(types *typeDocs, f fieldDoc) (name string, nested *typeDoc, err er
 		name = "share"
 	case "Percent":
 		name = "percentage"
+	case "Value":
+		name = "any value"
 	case "Scalar":
 		name = "scalar"
 	default:
@@ -109,7 +111,7 @@ func cell(s string) string {
 
 // quantity tells types that are written as one value from those that are only Go's.
 func quantity(name string) bool {
-	return slices.Contains([]string{"Duration", "ByteSize", "Percent", "Objective", "Scalar"}, name)
+	return slices.Contains([]string{"Duration", "ByteSize", "Percent", "Objective", "Scalar", "Value"}, name)
 }
 
 // renderDescriptions writes the Go file from which the JSON schema takes its texts.

@@ -47,6 +47,8 @@ type Backend interface {
 	ListDrains(ctx context.Context, request *adminv1.ListDrainsRequest) (*adminv1.ListDrainsResponse, error)
 	// SetDrain follows the RPC. author is as for Apply.
 	SetDrain(ctx context.Context, request *adminv1.SetDrainRequest, author string) (*adminv1.SetDrainResponse, error)
+	// PurgeCache follows the RPC. author is as for Apply.
+	PurgeCache(ctx context.Context, request *adminv1.PurgeCacheRequest, author string) (*adminv1.PurgeCacheResponse, error)
 }
 
 // Errors of a Backend that belong to no other package; see CodeOf for the others.

@@ -148,3 +148,10 @@ func (f *fake) SetDrain(_ context.Context, r *adminv1.SetDrainRequest, author st
 	f.held = append(f.held, author)
 	return &adminv1.SetDrainResponse{Drains: []*adminv1.Drain{{Region: r.GetTarget(), By: author}}}, f.fail
 }
+
+func (f *fake) PurgeCache(_ context.Context, _ *adminv1.PurgeCacheRequest, author string) (*adminv1.PurgeCacheResponse, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.held = append(f.held, author)
+	return &adminv1.PurgeCacheResponse{Serial: uint64(len(f.held))}, f.fail
+}

@@ -68,6 +68,9 @@ type Options struct {
 	// Save keeps the overrides that are in force, durably; nil keeps nothing. It is
 	// called with one call at a time.
 	Save func([]*outcomev1.Override) error
+	// Purges that were in force when the control plane stopped; SavePurges is as Save.
+	Purges     []*outcomev1.Purge
+	SavePurges func([]*outcomev1.Purge) error
 	// Changed is called when a breaker or an override has changed, by the goroutine that
 	// changed it and with no lock held; nil for nobody.
 	Changed func()
@@ -90,8 +93,9 @@ type Server struct {
 	stopped chan struct{}
 	stop    sync.Once
 
-	// writing is held while overrides are written to disk.
-	writing sync.Mutex
+	// writing is held while overrides or purges are written to disk.
+	writing    sync.Mutex
+	savePurges func([]*outcomev1.Purge) error
 
 	mu      sync.Mutex
 	streams map[*stream]struct{}
@@ -100,6 +104,9 @@ type Server struct {
 	recent    recent
 	windows   windows
 	overrides map[Key]*outcomev1.Override
+	// purges in force; the slice is replaced, never changed. purgeSerial is the highest one given.
+	purges      []*outcomev1.Purge
+	purgeSerial uint64
 	// news is closed, and replaced, when receivers may have to be told something.
 	news chan struct{}
 	// dropped counts entries of summaries that could not be taken.
@@ -117,12 +124,15 @@ var ErrNoOverride = errors.New("no operator holds this breaker")
 // New makes a Server. Overrides that are not usable, or have ended, are left out.
 func New(opts Options) *Server {
 	s := &Server{
-		save: opts.Save, changed: opts.Changed, observe: opts.Observe, now: opts.Now, log: opts.Logger, stopped: make(chan struct{}),
+		save: opts.Save, savePurges: opts.SavePurges, changed: opts.Changed, observe: opts.Observe, now: opts.Now, log: opts.Logger, stopped: make(chan struct{}),
 		streams: make(map[*stream]struct{}), windows: windows{byKey: make(map[countKey]*window)},
 		overrides: make(map[Key]*outcomev1.Override), news: make(chan struct{}),
 	}
 	if s.save == nil {
 		s.save = func([]*outcomev1.Override) error { return nil }
+	}
+	if s.savePurges == nil {
+		s.savePurges = func([]*outcomev1.Purge) error { return nil }
 	}
 	if s.changed == nil {
 		s.changed = func() {}
@@ -136,6 +146,7 @@ func New(opts Options) *Server {
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
+	s.restorePurges(opts.Purges)
 	for _, o := range opts.Overrides {
 		if err := checkOverride(o); err != nil {
 			s.log.Warn("saved breaker override is not usable", "error", err)

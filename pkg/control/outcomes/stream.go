@@ -124,6 +124,9 @@ func (s *Server) take(st *stream, summary *outcomev1.Summary) error {
 		s.tellLocked()
 	}
 	s.mu.Unlock()
+	if outdated := summary.GetOutdated(); len(outdated) > 0 {
+		s.outdate(name, outdated)
+	}
 	if first {
 		s.log.Info("processor shares outcomes", "processor", name)
 	}
@@ -213,7 +216,7 @@ func (s *Server) wait(ctx context.Context, news <-chan struct{}, limit time.Dura
 
 // standing is what of a Fleet is said again: all but the counts, and the breakers that have closed.
 func standing(fleet *outcomev1.Fleet) *outcomev1.Fleet {
-	out := &outcomev1.Fleet{Processors: fleet.GetProcessors(), Overrides: fleet.GetOverrides()}
+	out := &outcomev1.Fleet{Processors: fleet.GetProcessors(), Overrides: fleet.GetOverrides(), Purges: fleet.GetPurges()}
 	for _, b := range fleet.GetBreakers() {
 		if b.GetState() != outcomev1.BreakerState_BREAKER_STATE_CLOSED {
 			out.Breakers = append(out.Breakers, b)
@@ -237,7 +240,7 @@ func (s *Server) compose(st *stream) (fleet *outcomev1.Fleet, news <-chan struct
 		s.mu.Unlock()
 		return nil, news, wake, nil
 	}
-	fleet = &outcomev1.Fleet{Processors: s.processorsLocked(), Breakers: s.foreignLocked(st)}
+	fleet = &outcomev1.Fleet{Processors: s.processorsLocked(), Breakers: s.foreignLocked(st), Purges: s.purges}
 	var next time.Time
 	fleet.Overrides, next = s.inForceLocked(now)
 	if !next.IsZero() {
@@ -257,9 +260,14 @@ func differs(fleet, last *outcomev1.Fleet) bool {
 		return true
 	}
 	same := func(a, b *outcomev1.Breaker) bool { return proto.Equal(a, b) }
+	// Each change of the purges gives one of them a serial that none had.
+	samePurge := func(a, b *outcomev1.Purge) bool {
+		return a.GetSerial() == b.GetSerial() && purgeKeyOf(a) == purgeKeyOf(b)
+	}
 	sameOverride := func(a, b *outcomev1.Override) bool { return proto.Equal(a, b) }
 	return !slices.Equal(fleet.GetProcessors(), last.GetProcessors()) ||
 		!slices.EqualFunc(fleet.GetBreakers(), last.GetBreakers(), same) ||
+		!slices.EqualFunc(fleet.GetPurges(), last.GetPurges(), samePurge) ||
 		!slices.EqualFunc(fleet.GetOverrides(), last.GetOverrides(), sameOverride)
 }
 

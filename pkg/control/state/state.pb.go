@@ -664,6 +664,51 @@ func (x *SavedDrain) GetReason() string {
 	return ""
 }
 
+// SavedPurges is what of the remembered results of tools is not to be given any more.
+type SavedPurges struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Purges        []*v1.Purge            `protobuf:"bytes,1,rep,name=purges,proto3" json:"purges,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SavedPurges) Reset() {
+	*x = SavedPurges{}
+	mi := &file_pkg_control_state_state_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SavedPurges) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SavedPurges) ProtoMessage() {}
+
+func (x *SavedPurges) ProtoReflect() protoreflect.Message {
+	mi := &file_pkg_control_state_state_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SavedPurges.ProtoReflect.Descriptor instead.
+func (*SavedPurges) Descriptor() ([]byte, []int) {
+	return file_pkg_control_state_state_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *SavedPurges) GetPurges() []*v1.Purge {
+	if x != nil {
+		return x.Purges
+	}
+	return nil
+}
+
 // SavedOverrides is what operators say about breakers.
 type SavedOverrides struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -674,7 +719,7 @@ type SavedOverrides struct {
 
 func (x *SavedOverrides) Reset() {
 	*x = SavedOverrides{}
-	mi := &file_pkg_control_state_state_proto_msgTypes[10]
+	mi := &file_pkg_control_state_state_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -686,7 +731,7 @@ func (x *SavedOverrides) String() string {
 func (*SavedOverrides) ProtoMessage() {}
 
 func (x *SavedOverrides) ProtoReflect() protoreflect.Message {
-	mi := &file_pkg_control_state_state_proto_msgTypes[10]
+	mi := &file_pkg_control_state_state_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -699,7 +744,7 @@ func (x *SavedOverrides) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SavedOverrides.ProtoReflect.Descriptor instead.
 func (*SavedOverrides) Descriptor() ([]byte, []int) {
-	return file_pkg_control_state_state_proto_rawDescGZIP(), []int{10}
+	return file_pkg_control_state_state_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *SavedOverrides) GetOverrides() []*v1.Override {
@@ -759,7 +804,9 @@ const file_pkg_control_state_state_proto_rawDesc = "" +
 	"\x05until\x18\x05 \x01(\x03R\x05until\x12%\n" +
 	"\x0esessions_until\x18\x06 \x01(\x03R\rsessionsUntil\x12\x0e\n" +
 	"\x02by\x18\a \x01(\tR\x02by\x12\x16\n" +
-	"\x06reason\x18\b \x01(\tR\x06reason\"M\n" +
+	"\x06reason\x18\b \x01(\tR\x06reason\"A\n" +
+	"\vSavedPurges\x122\n" +
+	"\x06purges\x18\x01 \x03(\v2\x1a.holdfast.outcome.v1.PurgeR\x06purges\"M\n" +
 	"\x0eSavedOverrides\x12;\n" +
 	"\toverrides\x18\x01 \x03(\v2\x1d.holdfast.outcome.v1.OverrideR\toverridesB:Z8github.com/holdfast-mcp/holdfast/pkg/control/state;stateb\x06proto3"
 
@@ -775,7 +822,7 @@ func file_pkg_control_state_state_proto_rawDescGZIP() []byte {
 	return file_pkg_control_state_state_proto_rawDescData
 }
 
-var file_pkg_control_state_state_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
+var file_pkg_control_state_state_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
 var file_pkg_control_state_state_proto_goTypes = []any{
 	(*Saved)(nil),          // 0: holdfast.control.state.Saved
 	(*SavedRevision)(nil),  // 1: holdfast.control.state.SavedRevision
@@ -787,8 +834,10 @@ var file_pkg_control_state_state_proto_goTypes = []any{
 	(*SavedProposal)(nil),  // 7: holdfast.control.state.SavedProposal
 	(*SavedDrains)(nil),    // 8: holdfast.control.state.SavedDrains
 	(*SavedDrain)(nil),     // 9: holdfast.control.state.SavedDrain
-	(*SavedOverrides)(nil), // 10: holdfast.control.state.SavedOverrides
-	(*v1.Override)(nil),    // 11: holdfast.outcome.v1.Override
+	(*SavedPurges)(nil),    // 10: holdfast.control.state.SavedPurges
+	(*SavedOverrides)(nil), // 11: holdfast.control.state.SavedOverrides
+	(*v1.Purge)(nil),       // 12: holdfast.outcome.v1.Purge
+	(*v1.Override)(nil),    // 13: holdfast.outcome.v1.Override
 }
 var file_pkg_control_state_state_proto_depIdxs = []int32{
 	1,  // 0: holdfast.control.state.Saved.revisions:type_name -> holdfast.control.state.SavedRevision
@@ -802,12 +851,13 @@ var file_pkg_control_state_state_proto_depIdxs = []int32{
 	4,  // 8: holdfast.control.state.SavedGroup.resources:type_name -> holdfast.control.state.SavedResource
 	5,  // 9: holdfast.control.state.SavedResource.body:type_name -> holdfast.control.state.Record
 	9,  // 10: holdfast.control.state.SavedDrains.drains:type_name -> holdfast.control.state.SavedDrain
-	11, // 11: holdfast.control.state.SavedOverrides.overrides:type_name -> holdfast.outcome.v1.Override
-	12, // [12:12] is the sub-list for method output_type
-	12, // [12:12] is the sub-list for method input_type
-	12, // [12:12] is the sub-list for extension type_name
-	12, // [12:12] is the sub-list for extension extendee
-	0,  // [0:12] is the sub-list for field type_name
+	12, // 11: holdfast.control.state.SavedPurges.purges:type_name -> holdfast.outcome.v1.Purge
+	13, // 12: holdfast.control.state.SavedOverrides.overrides:type_name -> holdfast.outcome.v1.Override
+	13, // [13:13] is the sub-list for method output_type
+	13, // [13:13] is the sub-list for method input_type
+	13, // [13:13] is the sub-list for extension type_name
+	13, // [13:13] is the sub-list for extension extendee
+	0,  // [0:13] is the sub-list for field type_name
 }
 
 func init() { file_pkg_control_state_state_proto_init() }
@@ -821,7 +871,7 @@ func file_pkg_control_state_state_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_pkg_control_state_state_proto_rawDesc), len(file_pkg_control_state_state_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   11,
+			NumMessages:   12,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

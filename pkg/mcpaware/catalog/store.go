@@ -9,6 +9,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/go-json-experiment/json/jsontext"
+
 	policyv1 "github.com/holdfast-mcp/holdfast/api/policy/v1"
 	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/method"
 )
@@ -22,13 +24,18 @@ type Options struct {
 	MaxBytes   int
 	// Now is the clock; default time.Now.
 	Now func() time.Time
+	// Changed is told of tools that a list defines differently than the one before of the same key, or has no
+	// more; nil for nobody. It must not block, nor call the Store.
+	Changed func(server, tool string)
 }
 
 // Store holds CatalogEntries by key. It is safe for concurrent use. Entries are shared
 // with their givers and takers and are not to be changed.
 type Store struct {
-	now   func() time.Time
-	tools toolNames
+	now     func() time.Time
+	changed func(server, tool string)
+	tools   toolNames
+	fits    fits
 
 	mu      sync.Mutex
 	byKey   map[string]*list.Element
@@ -62,11 +69,17 @@ func New(o Options) *Store {
 	part := func() segment {
 		return segment{order: list.New(), maxEntries: o.MaxEntries, maxBytes: o.MaxBytes}
 	}
-	return &Store{now: o.Now, byKey: map[string]*list.Element{}, shared: part(), private: part()}
+	return &Store{now: o.Now, changed: o.Changed, byKey: map[string]*list.Element{}, shared: part(), private: part()}
 }
 
 // HasTool says whether a server has listed a tool, to anybody, since the Store began.
 func (s *Store) HasTool(server, tool string) bool { return s.tools.has(server, tool) }
+
+// OutputSchema of a tool as its server last listed it, to anybody; nil where it has none. known is
+// false for a tool that was not listed since the Store began.
+func (s *Store) OutputSchema(server, tool string) (schema []byte, known bool) {
+	return s.tools.outputSchema(server, tool)
+}
 
 // Tools is how many tools a server has listed.
 func (s *Store) Tools(server string) int { return s.tools.count(server) }
@@ -83,27 +96,44 @@ func (s *Store) Put(entry *policyv1.CatalogEntry) bool {
 	if now := s.now(); asOf.After(now) {
 		asOf = now
 	}
-	took, changed := s.put(entry, asOf)
+	took, changed, before := s.put(entry, asOf)
 	if changed && entry.GetMethod() == method.ToolsList {
 		s.tools.learn(entry.GetServer(), entry.GetResult())
+		s.tellChanges(before, entry)
 	}
 	return took
 }
 
-// put says whether it took the entry, and whether its result differs from what was known.
-func (s *Store) put(entry *policyv1.CatalogEntry, asOf time.Time) (took, changed bool) {
+// tellChanges tells of the tools that were defined otherwise before.
+func (s *Store) tellChanges(before, now *policyv1.CatalogEntry) {
+	if s.changed == nil || before == nil {
+		return
+	}
+	defined := map[string][]byte{}
+	eachTool(now.GetResult(), func(name string, _, whole jsontext.Value) { defined[name] = bytes.Clone(whole) })
+	eachTool(before.GetResult(), func(name string, _, whole jsontext.Value) {
+		if !bytes.Equal(defined[name], whole) {
+			s.changed(now.GetServer(), name)
+		}
+	})
+}
+
+// put says whether it took the entry, and whether its result differs from what was known, which
+// it gives.
+func (s *Store) put(entry *policyv1.CatalogEntry, asOf time.Time) (took, changed bool, before *policyv1.CatalogEntry) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	changed = true
 	part := s.part(entry.GetKey())
 	if size(entry) > part.maxBytes {
-		return false, false
+		return false, false, nil
 	}
 	if known, ok := s.byKey[entry.GetKey()]; ok {
 		if !asOf.After(known.Value.(*item).asOf) {
-			return false, false
+			return false, false, nil
 		}
-		changed = !bytes.Equal(known.Value.(*item).entry.GetResult(), entry.GetResult())
+		before = known.Value.(*item).entry
+		changed = !bytes.Equal(before.GetResult(), entry.GetResult())
 		s.drop(known)
 	}
 	s.byKey[entry.GetKey()] = part.order.PushFront(&item{entry: entry, asOf: asOf})
@@ -111,7 +141,7 @@ func (s *Store) put(entry *policyv1.CatalogEntry, asOf time.Time) (took, changed
 	for part.order.Len() > part.maxEntries || part.bytes > part.maxBytes {
 		s.drop(part.order.Back())
 	}
-	return true, changed
+	return true, changed, before
 }
 
 // Get returns the entry of a key and its age, if it is at most maxAge old. A maxAge of

@@ -170,6 +170,7 @@ func (d *Decision) describe(r *Request, info method.Info) {
 	d.SetHeaders = []HeaderValue{
 		{Name: names.HeaderRoute, Value: d.Action.GetRoute()},
 	}
+	d.rememberResult(r)
 	d.offerFallback(r.Body)
 	d.cleanHeaders(r.Header, info)
 }

@@ -43,6 +43,8 @@ type Route struct {
 	// mappings of the arguments for second providers.
 	mappings map[*policyv1.Fallback]fallback.Mapping
 	meters   meters
+	// degrades is what stands in for answers, by the id of the rule.
+	degrades map[string]*policyv1.Degrade
 }
 
 // Policy returns the policy that the Route was compiled from; it is not to be changed.
@@ -113,7 +115,7 @@ func Compile(policies []*policyv1.RoutePolicy) (*Table, error) {
 			problems = append(problems, fmt.Errorf("policy %d: name: is empty", i))
 			continue
 		}
-		c := compiler{policy: name, answers: map[string]*AnswerTests{}}
+		c := compiler{policy: name, answers: map[string]*AnswerTests{}, degrades: map[string]*policyv1.Degrade{}}
 		route := c.route(policy)
 		if _, taken := table.byName[name]; taken {
 			c.problem("name", "is that of two policies")
@@ -139,6 +141,7 @@ type compiler struct {
 	servers  map[string]*policyv1.Server
 	answers  map[string]*AnswerTests
 	mappings map[*policyv1.Fallback]fallback.Mapping
+	degrades map[string]*policyv1.Degrade
 	problems []error
 }
 
@@ -173,7 +176,7 @@ func (c *compiler) route(p *policyv1.RoutePolicy) *Route {
 	rules := c.rules(p.GetRules())
 	return &Route{
 		policy: p, rules: rules, methods: c.methods(p.GetMethods()), servers: c.servers, answers: c.answers, mappings: c.mappings, limited: limited(p),
-		meters: c.meters(p), once: onceByServer(p, rules.rules),
+		degrades: c.degrades, meters: c.meters(p), once: onceByServer(p, rules.rules),
 	}
 }
 

@@ -89,6 +89,8 @@ type Decision struct {
 	once bool
 	// onlySecond: the call goes to its second provider alone.
 	onlySecond bool
+	// uncached says why the result is not remembered although its rule says so.
+	uncached string
 }
 
 // Values of Decision.Rule other than tool rule ids.

@@ -64,6 +64,8 @@ type Explanation struct {
 	Limits []string
 	// Fallback is where the call goes when its server cannot answer, in words; empty: nowhere.
 	Fallback string
+	// StandIns are what the caller gets, in this order, when its server cannot answer, in words.
+	StandIns []string
 	Rank     string
 	// Rates are the rate limits that the message counts for, in words.
 	Rates []string
@@ -83,7 +85,7 @@ type Explanation struct {
 
 	// Refused is what the message gets at once; nil where it goes to a server.
 	Refused *degrade.Answer
-	// Degraded is what it would get if all endpoints of the server were down and
+	// Degraded is what it would get if all endpoints of the server, and of a second provider, were down and
 	// nothing remembered; nil where it is refused. DegradedText is its text.
 	Degraded     *degrade.Answer
 	DegradedText string
@@ -125,6 +127,7 @@ func (t *Table) Explain(r *Request) Explanation {
 	e.Timeout = decision.Action.GetTimeout().AsDuration()
 	e.explainTries(&decision)
 	e.Fallback = decision.explainFallback()
+	e.StandIns = decision.explainDegraded()
 	e.Sessions = decision.explainSessions()
 	e.Unread = decision.mayGoUnread()
 	e.Limits, e.Rank = decision.explainAdmission()
@@ -149,6 +152,11 @@ func (d *Decision) allDown(requestID string) (*degrade.Answer, string) {
 		call = &policyv1.CallContext{Server: d.Action.GetServer(), Safe: true}
 	}
 	cause := degrade.FromEnvoy(down, call, requestID)
+	if static := d.Static(); static != nil && degrade.StaticMayStandIn(call, &cause) {
+		if answer, err := degrade.Static(call, static, cause); err == nil {
+			return &answer, staticText(static)
+		}
+	}
 	answer := degrade.Render(call, cause, d.Route.policy.GetErrors())
 	if len(d.Batch) > 0 {
 		causes := make([]degrade.Cause, len(d.Batch))

@@ -53,13 +53,26 @@ func TestExplainGolden(t *testing.T) {
 	}
 	sessions.Callers = &policyv1.Callers{Header: "authorization", Verified: true}
 	cases["session"] = post(`{"jsonrpc":"2.0","id":1,"method":"ping"}`)
-	plain, withLimits, withSessions := table(t), table(t, limited), table(t, sessions)
+	degraded := shopmax()
+	degraded.Rules[1].Action.Fallback = limited.Rules[0].Action.GetFallback()
+	degraded.Rules[1].Degrade = &policyv1.Degrade{
+		CachedResult: &policyv1.CachedResult{MaxAge: durationpb.New(time.Hour), Vary: []string{"x-tenant"}, BeforeFallback: true, Warn: true},
+		StaticAnswer: &policyv1.StaticAnswer{StructuredContent: []byte(`{"status":"UNKNOWN"}`)},
+	}
+	degraded.Rules[4].Arguments = nil
+	degraded.Rules[4].Degrade = &policyv1.Degrade{StaticAnswer: &policyv1.StaticAnswer{Text: "Come back at nine.", IsError: true}}
+	cases["stand-ins"] = toolCall("get_order", `{"id":1}`)
+	cases["stand-ins-next-leg"] = modern("tools/call", `"name":"get_order","requestState":"s"`, "get_order")
+	cases["stand-ins-unsafe"] = toolCall("create_order", `{}`)
+	plain, withLimits, withSessions, withStandIns := table(t), table(t, limited), table(t, sessions), table(t, degraded)
 	for name, request := range cases {
 		t.Run(name, func(t *testing.T) {
 			rules := plain
 			switch name {
 			case "limited":
 				rules = withLimits
+			case "stand-ins", "stand-ins-next-leg", "stand-ins-unsafe":
+				rules = withStandIns
 			case "session":
 				rules = withSessions
 			}

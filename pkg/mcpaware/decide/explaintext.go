@@ -70,6 +70,13 @@ func (e Explanation) String() string {
 	if e.Fallback != "" {
 		line("fallback", "%s", e.Fallback)
 	}
+	for i, standIn := range e.StandIns {
+		label := ""
+		if i == 0 {
+			label = "stand-ins"
+		}
+		line(label, "%d. %s", i+1, standIn)
+	}
 	if e.Rank != "" {
 		line("priority", "%s", e.Rank)
 	}

@@ -120,6 +120,9 @@ func (c *compiler) rules(rules []*policyv1.ToolRule) ruleSet {
 		for j, match := range r.GetArguments() {
 			compiled.arguments = append(compiled.arguments, c.argument(fmt.Sprintf("%s.arguments[%d]", field, j), match))
 		}
+		if d := c.degrade(field, r); d != nil {
+			c.degrades[r.GetId()] = d
+		}
 		if tests := c.answerTests(field, r); tests != nil {
 			c.answers[r.GetId()] = tests
 		}

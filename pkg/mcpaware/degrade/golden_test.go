@@ -3,6 +3,7 @@ package degrade_test
 import (
 	"flag"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -91,6 +92,7 @@ func TestAnswersGolden(t *testing.T) {
 			Data: []byte(`"supported":["x"]`), Headers: []degrade.HeaderValue{{Name: "allow", Value: "POST"}},
 		}),
 	}
+	maps.Copy(answers, standIns(t))
 	for name, answer := range answers {
 		t.Run(name, func(t *testing.T) {
 			if !jsontext.Value(answer.Body).IsValid() {

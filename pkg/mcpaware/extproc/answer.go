@@ -215,9 +215,9 @@ func (a *attempt) judgeJSON(last bool) error {
 
 func (a *attempt) weighEvents(chunk []byte, ended, last bool) error {
 	e := a.held.events
-	e.feed(chunk, a.call.GetCatalogKey() != "")
+	e.feed(chunk, a.keeps())
 	if ended {
-		e.end(a.call.GetCatalogKey() != "")
+		e.end(a.keeps())
 	}
 	switch {
 	case e.final != nil:
@@ -254,6 +254,7 @@ func (a *attempt) finish(f *final, last bool) error {
 	}
 	if verdict == outcome.Good {
 		a.remember(f)
+		a.rememberResult(f)
 		if f.failure == "" {
 			a.rememberReplayed()
 		}

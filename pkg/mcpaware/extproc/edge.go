@@ -190,6 +190,7 @@ func (e *edge) onBodyAs(body []byte, as func(*extprocv3.CommonResponse) *extproc
 		e.request.Tasks = e
 	}
 	e.decision = e.table.Body(&e.request)
+	e.findSlot()
 	e.offer()
 	return e.settle(as)
 }
@@ -379,23 +380,6 @@ func (e *edge) code(report outcome.Report) degrade.Code {
 		return degrade.ServiceUnavailable
 	}
 	return degrade.DependencyFailed
-}
-
-// instead gives the answer that takes the place of a broken or failing one: the
-// last good list where there is one, else, where it is broken, an error. nil
-// leaves the answer as it is.
-func (e *edge) instead(cause degrade.Cause, broken, failing bool) *degrade.Answer {
-	if !broken && !failing {
-		return nil
-	}
-	if stale := e.stale(cause); stale != nil {
-		return stale
-	}
-	if !broken {
-		return nil
-	}
-	answer := degrade.Render(e.call(), cause, e.decision.Route.Policy().GetErrors())
-	return &answer
 }
 
 func (e *edge) stale(cause degrade.Cause) *degrade.Answer {

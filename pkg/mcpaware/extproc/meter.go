@@ -85,7 +85,13 @@ func (e *edge) tooMany(charges []limit.Charge, results []limit.Result) {
 		}
 		answer = degrade.RenderBatch(e.decision.Batch, causes, e.decision.Route.Policy().GetErrors())
 	} else {
-		answer = *e.instead(degrade.Limited(told, call, id), true, false)
+		cause := degrade.Limited(told, call, id)
+		if stale := e.stale(cause); stale != nil {
+			answer = *stale
+		} else {
+			// Who asks too often is told so, and given nothing that was remembered of a tool.
+			answer = *e.refusal(cause)
+		}
 	}
 	answer.Headers = append(answer.Headers, e.quota.headers()...)
 	e.decision.Answer = &answer

@@ -39,6 +39,7 @@ func (e *edge) answered(answer *degrade.Answer, region string) {
 	e.trace.replaced(answer)
 	status := telemetry.Degraded
 	switch {
+	case answer.Source == degrade.SourceCache, answer.Source == degrade.SourceStatic:
 	case answer.Code == degrade.RateLimited:
 		status = telemetry.Limited
 	case answer.Source == "":

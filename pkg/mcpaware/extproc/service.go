@@ -31,6 +31,7 @@ import (
 	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/decide"
 	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/limit"
 	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/outcome"
+	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/results"
 	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/session"
 	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/share"
 	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/telemetry"
@@ -56,6 +57,11 @@ type Options struct {
 	// endpoints that answer nothing; nil makes one on the system clock.
 	Budget  *budget.Budget
 	Silence *budget.Silence
+	// Results remembers results of tools; nil remembers none.
+	Results *results.Store
+	// Fits says why an operator's answer cannot stand in for a tool's, nil where it can. It must not
+	// block. Without the function all can.
+	Fits func(server, tool string, answer *policyv1.StaticAnswer) error
 	// Report takes catalog entries that callers may share; it must not block. nil
 	// drops them.
 	Report func(*policyv1.CatalogEntry)
@@ -104,6 +110,8 @@ type Service struct {
 	absent  absences
 	// failures bounds the lines about calls that did not go well.
 	failures failureLog
+	// misfits bounds the lines about answers of operators that do not fit.
+	misfits sayings
 }
 
 var _ extprocv3.ExternalProcessorServer = (*Service)(nil)
@@ -139,6 +147,9 @@ func New(opts Options) *Service {
 	}
 	if opts.Silence == nil {
 		opts.Silence = budget.NewSilence(nil)
+	}
+	if opts.Fits == nil {
+		opts.Fits = func(string, string, *policyv1.StaticAnswer) error { return nil }
 	}
 	if opts.Report == nil {
 		opts.Report = func(*policyv1.CatalogEntry) {}

@@ -50,8 +50,7 @@ func (e *edge) steer() {
 	}
 	if choice := e.working(server, possible); choice.None {
 		if !e.decision.OnlyFallback() {
-			answer := degrade.Render(call, nowhere(call, choice, e.request.RequestID), e.decision.Route.Policy().GetErrors())
-			e.decision.Answer = &answer
+			e.decision.Answer = e.instead(nowhere(call, choice, e.request.RequestID), true, false)
 		}
 		return
 	} else if choice.Good != nil {

@@ -15,7 +15,7 @@ import (
 )
 
 const (
-	// overridesFile has what operators said: a checksum, and a Fleet with overrides alone.
+	// overridesFile has what operators said: a checksum, and a Fleet with overrides and purges alone.
 	overridesFile = "overrides.pb"
 	// maxFileBytes bounds what is read back.
 	maxFileBytes = maxFleetBytes
@@ -23,8 +23,8 @@ const (
 
 // save writes the overrides, so that a crash leaves the old file or the new one. A machine that
 // loses its power may lose the newest: the control plane says them again.
-func save(dir string, overrides []*outcomev1.Override) (err error) {
-	body, err := proto.MarshalOptions{Deterministic: true}.Marshal(&outcomev1.Fleet{Overrides: overrides})
+func save(dir string, said *outcomev1.Fleet) (err error) {
+	body, err := proto.MarshalOptions{Deterministic: true}.Marshal(said)
 	if err != nil {
 		return fmt.Errorf("encoding breaker overrides: %w", err)
 	}
@@ -44,7 +44,7 @@ func save(dir string, overrides []*outcomev1.Override) (err error) {
 }
 
 // load reads them back; none where nothing was saved.
-func load(dir string) ([]*outcomev1.Override, error) {
+func load(dir string) (*outcomev1.Fleet, error) {
 	f, err := os.Open(filepath.Join(dir, overridesFile)) //nolint:gosec // the operator's state directory
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, nil
@@ -67,5 +67,5 @@ func load(dir string) ([]*outcomev1.Override, error) {
 	if err := proto.Unmarshal(body, saved); err != nil {
 		return nil, fmt.Errorf("loading breaker overrides: %w", err)
 	}
-	return saved.GetOverrides(), nil
+	return saved, nil
 }

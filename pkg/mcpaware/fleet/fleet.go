@@ -50,6 +50,14 @@ type Breakers interface {
 	Override(overrides []*outcomev1.Override)
 }
 
+// Results are those that are remembered here; see results.Store.
+type Results interface {
+	// Outdated gives what is out of date here and in no purge of the fleet yet.
+	Outdated() []*outcomev1.Outdated
+	// Adopt takes the purges in force.
+	Adopt(purges []*outcomev1.Purge)
+}
+
 // Options of a Client. Conn, Processor, Windows and Breakers are required.
 type Options struct {
 	// Conn leads to the control plane; it may be down.
@@ -58,6 +66,8 @@ type Options struct {
 	Processor string
 	Windows   Windows
 	Breakers  Breakers
+	// Results may be nil: none are remembered.
+	Results Results
 	// StateDir keeps what operators said, for a processor that starts while the control plane
 	// is away; empty keeps nothing.
 	StateDir string
@@ -78,6 +88,7 @@ type Client struct {
 	connected atomic.Bool
 	// overrides are those on disk; they belong to Run's goroutine.
 	overrides []*outcomev1.Override
+	purges    []*outcomev1.Purge
 	// processors there are, by the last word of the fleet.
 	processors atomic.Int64
 	// place is this one's index among them, -1 where it is not among them.
@@ -99,14 +110,18 @@ func New(opts Options) (*Client, error) {
 	if opts.Counted == nil {
 		opts.Counted = func([]*outcomev1.Count) {}
 	}
+	if opts.Results == nil {
+		opts.Results = noResults{}
+	}
 	c := &Client{opts: opts, api: outcomev1.NewOutcomesClient(opts.Conn), log: opts.Logger}
 	if opts.StateDir != "" {
 		saved, err := load(opts.StateDir)
 		if err != nil {
 			c.log.Warn("saved breaker overrides are not usable", "error", err)
 		}
-		c.overrides = saved
-		opts.Breakers.Override(saved)
+		c.overrides, c.purges = saved.GetOverrides(), saved.GetPurges()
+		opts.Breakers.Override(c.overrides)
+		opts.Results.Adopt(c.purges)
 	}
 	return c, nil
 }
@@ -201,14 +216,14 @@ func (r *run) summarise() {
 		return
 	}
 	now := time.Now()
-	next := &outcomev1.Summary{Processor: r.opts.Processor, Counts: counts, Breakers: breakers, Loads: loads, Calls: calls}
+	next := &outcomev1.Summary{Processor: r.opts.Processor, Counts: counts, Breakers: breakers, Loads: loads, Calls: calls, Outdated: r.opts.Results.Outdated()}
 	if r.pending != nil {
 		// The network is slow. Counts that it did not take are late already.
 		next.Breakers = joined(r.pending.GetBreakers(), breakers)
 		told.Join(r.pending, next)
 	}
 	same := slices.EqualFunc(next.GetBreakers(), r.breakers, func(a, b *outcomev1.Breaker) bool { return proto.Equal(a, b) })
-	if len(counts)+len(loads)+len(calls) == 0 && same && r.pending == nil && now.Sub(r.said) < signInterval {
+	if len(counts)+len(loads)+len(calls)+len(next.GetOutdated()) == 0 && same && r.pending == nil && now.Sub(r.said) < signInterval {
 		return
 	}
 	select {
@@ -246,21 +261,23 @@ func (r *run) take(fleet *outcomev1.Fleet) {
 	r.attempt, r.told = 0, false
 	r.opts.Windows.Merge(fleet.GetCounts())
 	r.opts.Breakers.Override(fleet.GetOverrides())
-	r.keep(fleet.GetOverrides())
+	r.opts.Results.Adopt(fleet.GetPurges())
+	r.keep(fleet)
 	r.opts.Breakers.Adopt(fleet)
 }
 
-// keep writes down what operators say where that has changed.
-func (c *Client) keep(overrides []*outcomev1.Override) {
+// keep writes down what operators say, and what was purged, where that has changed.
+func (c *Client) keep(fleet *outcomev1.Fleet) {
 	same := func(a, b *outcomev1.Override) bool { return proto.Equal(a, b) }
-	if c.opts.StateDir == "" || slices.EqualFunc(overrides, c.overrides, same) {
+	samePurge := func(a, b *outcomev1.Purge) bool { return proto.Equal(a, b) }
+	if c.opts.StateDir == "" || slices.EqualFunc(fleet.GetOverrides(), c.overrides, same) && slices.EqualFunc(fleet.GetPurges(), c.purges, samePurge) {
 		return
 	}
-	if err := save(c.opts.StateDir, overrides); err != nil {
-		c.log.Warn("breaker overrides are in force but not on disk", "error", err)
+	if err := save(c.opts.StateDir, &outcomev1.Fleet{Overrides: fleet.GetOverrides(), Purges: fleet.GetPurges()}); err != nil {
+		c.log.Warn("breaker overrides and purges are in force but not on disk", "error", err)
 		return
 	}
-	c.overrides = overrides
+	c.overrides, c.purges = fleet.GetOverrides(), fleet.GetPurges()
 }
 
 // lost goes on alone. What operators have said stays in force until it ends by itself.
@@ -331,3 +348,9 @@ func receive(ctx context.Context, stream grpc.BidiStreamingClient[outcomev1.Summ
 		}
 	}
 }
+
+// noResults is for a processor that remembers none.
+type noResults struct{}
+
+func (noResults) Outdated() []*outcomev1.Outdated { return nil }
+func (noResults) Adopt([]*outcomev1.Purge)        {}

@@ -63,6 +63,8 @@ const (
 	AdminListDrainsProcedure = "/holdfast.admin.v1.Admin/ListDrains"
 	// AdminSetDrainProcedure is the fully-qualified name of the Admin's SetDrain RPC.
 	AdminSetDrainProcedure = "/holdfast.admin.v1.Admin/SetDrain"
+	// AdminPurgeCacheProcedure is the fully-qualified name of the Admin's PurgeCache RPC.
+	AdminPurgeCacheProcedure = "/holdfast.admin.v1.Admin/PurgeCache"
 )
 
 // AdminClient is a client for the holdfast.admin.v1.Admin service.
@@ -119,6 +121,10 @@ type AdminClient interface {
 	//	                    nothing is drained,
 	//	RESOURCE_EXHAUSTED  1024 are drained already, or the disk is full.
 	SetDrain(context.Context, *v1.SetDrainRequest) (*v1.SetDrainResponse, error)
+	// PurgeCache has all processors forget the results that they remember of tools. It is
+	// kept before any of them hears of it, and all of them have within about two seconds.
+	// The error is NOT_FOUND where there is no such server or tool.
+	PurgeCache(context.Context, *v1.PurgeCacheRequest) (*v1.PurgeCacheResponse, error)
 }
 
 // NewAdminClient constructs a client for the holdfast.admin.v1.Admin service. By default, it uses
@@ -210,6 +216,12 @@ func NewAdminClient(httpClient connect.HTTPClient, baseURL string, opts ...conne
 			connect.WithSchema(adminMethods.ByName("SetDrain")),
 			connect.WithClientOptions(opts...),
 		),
+		purgeCache: connect.NewClient[v1.PurgeCacheRequest, v1.PurgeCacheResponse](
+			httpClient,
+			baseURL+AdminPurgeCacheProcedure,
+			connect.WithSchema(adminMethods.ByName("PurgeCache")),
+			connect.WithClientOptions(opts...),
+		),
 	}
 }
 
@@ -228,6 +240,7 @@ type adminClient struct {
 	setBreaker   *connect.Client[v1.SetBreakerRequest, v1.SetBreakerResponse]
 	listDrains   *connect.Client[v1.ListDrainsRequest, v1.ListDrainsResponse]
 	setDrain     *connect.Client[v1.SetDrainRequest, v1.SetDrainResponse]
+	purgeCache   *connect.Client[v1.PurgeCacheRequest, v1.PurgeCacheResponse]
 }
 
 // Apply calls holdfast.admin.v1.Admin.Apply.
@@ -343,6 +356,15 @@ func (c *adminClient) SetDrain(ctx context.Context, req *v1.SetDrainRequest) (*v
 	return nil, err
 }
 
+// PurgeCache calls holdfast.admin.v1.Admin.PurgeCache.
+func (c *adminClient) PurgeCache(ctx context.Context, req *v1.PurgeCacheRequest) (*v1.PurgeCacheResponse, error) {
+	response, err := c.purgeCache.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
 // AdminHandler is an implementation of the holdfast.admin.v1.Admin service.
 type AdminHandler interface {
 	// Apply makes a revision out of the newest one and the given documents. With
@@ -397,6 +419,10 @@ type AdminHandler interface {
 	//	                    nothing is drained,
 	//	RESOURCE_EXHAUSTED  1024 are drained already, or the disk is full.
 	SetDrain(context.Context, *v1.SetDrainRequest) (*v1.SetDrainResponse, error)
+	// PurgeCache has all processors forget the results that they remember of tools. It is
+	// kept before any of them hears of it, and all of them have within about two seconds.
+	// The error is NOT_FOUND where there is no such server or tool.
+	PurgeCache(context.Context, *v1.PurgeCacheRequest) (*v1.PurgeCacheResponse, error)
 }
 
 // NewAdminHandler builds an HTTP handler from the service implementation. It returns the path on
@@ -484,6 +510,12 @@ func NewAdminHandler(svc AdminHandler, opts ...connect.HandlerOption) (string, h
 		connect.WithSchema(adminMethods.ByName("SetDrain")),
 		connect.WithHandlerOptions(opts...),
 	)
+	adminPurgeCacheHandler := connect.NewUnaryHandlerSimple(
+		AdminPurgeCacheProcedure,
+		svc.PurgeCache,
+		connect.WithSchema(adminMethods.ByName("PurgeCache")),
+		connect.WithHandlerOptions(opts...),
+	)
 	return "/holdfast.admin.v1.Admin/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case AdminApplyProcedure:
@@ -512,6 +544,8 @@ func NewAdminHandler(svc AdminHandler, opts ...connect.HandlerOption) (string, h
 			adminListDrainsHandler.ServeHTTP(w, r)
 		case AdminSetDrainProcedure:
 			adminSetDrainHandler.ServeHTTP(w, r)
+		case AdminPurgeCacheProcedure:
+			adminPurgeCacheHandler.ServeHTTP(w, r)
 		default:
 			http.NotFound(w, r)
 		}
@@ -571,4 +605,8 @@ func (UnimplementedAdminHandler) ListDrains(context.Context, *v1.ListDrainsReque
 
 func (UnimplementedAdminHandler) SetDrain(context.Context, *v1.SetDrainRequest) (*v1.SetDrainResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("holdfast.admin.v1.Admin.SetDrain is not implemented"))
+}
+
+func (UnimplementedAdminHandler) PurgeCache(context.Context, *v1.PurgeCacheRequest) (*v1.PurgeCacheResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("holdfast.admin.v1.Admin.PurgeCache is not implemented"))
 }
