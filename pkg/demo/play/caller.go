@@ -4,15 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
-	"strconv"
-	"strings"
-	"sync"
 	"time"
 
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 
-	"github.com/holdfast-mcp/holdfast/pkg/names"
+	"github.com/holdfast-mcp/holdfast/pkg/agents"
 )
 
 // Outcome is one call and what came of it.
@@ -43,94 +39,29 @@ type Outcome struct {
 // Took is the time from the beginning of the call to its answer.
 func (o Outcome) Took() time.Duration { return o.Ended.Sub(o.Begun) }
 
-// callTimeout bounds one call, as an agent's own patience does.
-const callTimeout = 10 * time.Second
-
-// caller is one MCP client with one session on connections of its own. It makes
-// one call at a time.
-type caller struct {
-	endpoint  string
-	version   string
-	transport *http.Transport
-	seen      *responseHeaders
-	session   *mcp.ClientSession
-}
-
-func newCaller(endpoint, version string) *caller {
-	transport := &http.Transport{MaxIdleConnsPerHost: 2, IdleConnTimeout: time.Minute}
-	return &caller{endpoint: endpoint, version: version, transport: transport, seen: &responseHeaders{next: transport}}
-}
-
-// close ends the session and its connections.
-func (c *caller) close() {
-	c.drop()
-	c.transport.CloseIdleConnections()
-}
-
-func (c *caller) drop() {
-	if c.session != nil {
-		_ = c.session.Close() // a session without state on the server
-		c.session = nil
-	}
-}
-
-func (c *caller) connect(ctx context.Context) error {
-	if c.session != nil {
-		return nil
-	}
-	client := mcp.NewClient(&mcp.Implementation{Name: "holdfast-demo", Version: c.version}, nil)
-	session, err := client.Connect(ctx, &mcp.StreamableClientTransport{
-		Endpoint: c.endpoint, HTTPClient: &http.Client{Transport: c.seen}, MaxRetries: -1, DisableStandaloneSSE: true,
-	}, nil)
-	if err != nil {
-		return fmt.Errorf("connecting to %s: %w", c.endpoint, err)
-	}
-	c.session = session
-	return nil
-}
-
-// getOrder calls get_order once. A session that an error has ended is replaced
-// before the next call.
-func (c *caller) getOrder(ctx context.Context, order Order) Outcome {
-	o := Outcome{Tool: toolName, OrderID: order.ID, Begun: time.Now()}
-	return c.call(ctx, o, map[string]any{"order_id": order.ID}, order.check)
+// getOrder calls get_order once; its time counts from when it was due.
+func getOrder(ctx context.Context, c *agents.Caller, order Order, due time.Time) Outcome {
+	return call(ctx, c, Outcome{Tool: toolName, OrderID: order.ID, Begun: due}, map[string]any{"order_id": order.ID}, order.check)
 }
 
 // listOrders calls list_orders once, as getOrder does.
-func (c *caller) listOrders(ctx context.Context) Outcome {
-	o := Outcome{Tool: neighbourName, Begun: time.Now()}
-	return c.call(ctx, o, map[string]any{}, checkList)
+func listOrders(ctx context.Context, c *agents.Caller, due time.Time) Outcome {
+	return call(ctx, c, Outcome{Tool: neighbourName, Begun: due}, map[string]any{}, checkList)
 }
 
 // call makes one call of a tool; check reads a result that is not an error into the outcome.
-func (c *caller) call(ctx context.Context, o Outcome, arguments map[string]any, check func(*mcp.CallToolResult, *Outcome) (bool, error)) Outcome {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
-	defer cancel()
-	if o.Err = c.connect(ctx); o.Err != nil {
-		o.Ended = time.Now()
+func call(ctx context.Context, c *agents.Caller, o Outcome, arguments map[string]any, check func(*mcp.CallToolResult, *Outcome) (bool, error)) Outcome {
+	a := c.Call(ctx, &mcp.CallToolParams{Name: o.Tool, Arguments: arguments})
+	o.Ended, o.Err = a.Ended, a.Err
+	if o.Err != nil {
 		return o
 	}
-	result, err := c.session.CallTool(ctx, &mcp.CallToolParams{Name: o.Tool, Arguments: arguments})
-	o.Ended = time.Now()
-	if err != nil {
-		o.Err = err
-		c.drop()
+	o.Via, o.Attempts, o.Degraded = a.Via, a.Attempts, a.Degraded != ""
+	if a.Result.IsError || o.Degraded {
+		o.Text = a.Text()
 		return o
 	}
-	headers := c.seen.last()
-	o.Via, _ = result.Meta[names.MetaVia].(string)
-	if o.Via == "" {
-		o.Via = headers.Get(names.HeaderVia)
-	}
-	if n, err := strconv.Atoi(headers.Get(names.HeaderAttempts)); err == nil {
-		o.Attempts = n
-	}
-	_, o.Degraded = result.Meta[names.MetaDegraded]
-	if result.IsError || o.Degraded {
-		o.Text = textOf(result)
-		return o
-	}
-	o.Good, o.Err = check(result, &o)
+	o.Good, o.Err = check(a.Result, &o)
 	return o
 }
 
@@ -171,43 +102,4 @@ func checkList(result *mcp.CallToolResult, o *Outcome) (bool, error) {
 		return false, errors.New("the answer has no orders")
 	}
 	return true, nil
-}
-
-func textOf(result *mcp.CallToolResult) string {
-	var parts []string
-	for _, content := range result.Content {
-		if text, ok := content.(*mcp.TextContent); ok {
-			parts = append(parts, text.Text)
-		}
-	}
-	return strings.Join(parts, " ")
-}
-
-// responseHeaders remembers the headers of the last answer to a POST. The SDK's
-// client does not hand them out.
-type responseHeaders struct {
-	next http.RoundTripper
-
-	mu      sync.Mutex
-	headers http.Header
-}
-
-// RoundTrip implements http.RoundTripper.
-func (r *responseHeaders) RoundTrip(req *http.Request) (*http.Response, error) {
-	resp, err := r.next.RoundTrip(req)
-	if err != nil {
-		return nil, err //nolint:wrapcheck // a RoundTripper hands errors on as they are
-	}
-	if req.Method == http.MethodPost {
-		r.mu.Lock()
-		r.headers = resp.Header.Clone()
-		r.mu.Unlock()
-	}
-	return resp, nil
-}
-
-func (r *responseHeaders) last() http.Header {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.headers
 }

@@ -11,6 +11,8 @@ import (
 	"io"
 	"sync"
 	"time"
+
+	"github.com/holdfast-mcp/holdfast/pkg/agents"
 )
 
 // Servers kills and starts demo servers by name. Both methods return the moment
@@ -73,8 +75,8 @@ var (
 type play struct {
 	opts     Options
 	print    *printer
-	load     *load
-	narrator *caller
+	load     *agents.Load[Outcome]
+	narrator *agents.Caller
 	times    moments
 }
 
@@ -89,13 +91,10 @@ type moments struct {
 func Run(ctx context.Context, opts Options) (Summary, error) {
 	opts = opts.withDefaults()
 	p := &play{
-		opts: opts, print: newPrinter(opts.Out, opts.Colors), narrator: newCaller(opts.Endpoint, opts.Version),
-		load: &load{
-			endpoint: opts.Endpoint, version: opts.Version, callers: opts.Callers, rate: opts.Rate,
-			orders: []Order{shippedOrder, confirmedOrder},
-		},
+		opts: opts, print: newPrinter(opts.Out, opts.Colors), narrator: agents.NewCaller(opts.client()),
+		load: newLoad(opts, false),
 	}
-	defer p.narrator.close()
+	defer p.narrator.Close()
 	p.print.note(fmt.Sprintf("%d callers, %d calls a second; %s is killed, then %s, then both come back",
 		p.opts.Callers, p.opts.Rate, p.opts.Primary, p.opts.Standby))
 	if err := p.awaitPrimary(ctx); err != nil {
@@ -104,7 +103,7 @@ func Run(ctx context.Context, opts Options) (Summary, error) {
 	loadCtx, stopLoad := context.WithCancel(ctx)
 	defer stopLoad()
 	var loading sync.WaitGroup
-	loading.Go(func() { p.load.run(loadCtx) })
+	loading.Go(func() { p.load.Run(loadCtx) })
 	err := p.acts(ctx)
 	stopLoad()
 	loading.Wait()
@@ -113,7 +112,7 @@ func Run(ctx context.Context, opts Options) (Summary, error) {
 		return Summary{}, err
 	}
 	p.times.ended = time.Now()
-	summary := summarise(opts, p.times, p.load.all())
+	summary := summarise(opts, p.times, p.load.All())
 	p.print.summary(summary)
 	return summary, nil
 }
@@ -124,7 +123,7 @@ func (p *play) awaitPrimary(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	for said := false; ; {
-		o := p.narrator.getOrder(ctx, shippedOrder)
+		o := getOrder(ctx, p.narrator, shippedOrder, time.Now())
 		if o.Good && o.Via == p.opts.Primary {
 			return nil
 		}
@@ -157,10 +156,10 @@ func describe(o Outcome) string {
 // acts plays the acts, each after the one before has lasted.
 func (p *play) acts(ctx context.Context) error {
 	p.times.began = time.Now()
-	if _, err := p.load.await(ctx, func(o Outcome) bool { return o.Good }); err != nil {
+	if _, err := p.load.Await(ctx, func(o Outcome) bool { return o.Good }); err != nil {
 		return fmt.Errorf("waiting for the load's first answer: %w", err)
 	}
-	p.print.call(p.narrator.getOrder(ctx, shippedOrder))
+	p.print.call(getOrder(ctx, p.narrator, shippedOrder, time.Now()))
 	if err := pause(ctx, p.opts.Act); err != nil {
 		return err
 	}
@@ -208,7 +207,7 @@ func (p *play) killStandby(ctx context.Context) error {
 	}
 	p.times.bothKilled = at
 	p.print.event(p.opts.Standby + " killed")
-	p.print.call(p.narrator.getOrder(ctx, shippedOrder))
+	p.print.call(getOrder(ctx, p.narrator, shippedOrder, time.Now()))
 	return nil
 }
 
@@ -229,7 +228,7 @@ func (p *play) startBoth(ctx context.Context) error {
 func (p *play) awaitLoad(ctx context.Context, wanted func(Outcome) bool) (Outcome, error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	return p.load.await(ctx, wanted)
+	return p.load.Await(ctx, wanted)
 }
 
 func (p *play) startAll(ctx context.Context) error {

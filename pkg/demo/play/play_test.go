@@ -15,6 +15,7 @@ import (
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 	"go.uber.org/goleak"
 
+	"github.com/holdfast-mcp/holdfast/pkg/agents"
 	"github.com/holdfast-mcp/holdfast/pkg/names"
 )
 
@@ -257,7 +258,7 @@ func TestSummarise(t *testing.T) {
 		"an error while both are down":   {Err: errors.New("x"), Begun: at(2500), Ended: at(2501)},
 		"an isError while one is up":     {Text: "x", Begun: at(1500), Ended: at(1501)},
 		"another order than asked for":   {Err: errWrongOrder, Begun: at(10), Ended: at(11)},
-		"a call that was never made":     {Err: errOverrun, Begun: at(10), Ended: at(11)},
+		"a call that was never made":     {Err: agents.ErrOverrun, Begun: at(10), Ended: at(11)},
 		"an isError while both are gone": {Text: "x", Begun: at(2500), Ended: at(2501)},
 	} {
 		s := summarise(opts, times, append(played[:len(played):len(played)], bad))

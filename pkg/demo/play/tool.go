@@ -7,6 +7,8 @@ import (
 	"io"
 	"sync"
 	"time"
+
+	"github.com/holdfast-mcp/holdfast/pkg/agents"
 )
 
 // ToolOptions of a play in which one tool fails and the server does not.
@@ -56,13 +58,10 @@ func RunTool(ctx context.Context, opts ToolOptions) (ToolSummary, error) {
 	}.withDefaults()
 	opts.Callers, opts.Rate, opts.Act = whole.Callers, whole.Rate, whole.Act
 	p := &toolPlay{opts: opts, play: play{
-		opts: whole, print: newPrinter(opts.Out, opts.Colors), narrator: newCaller(opts.Endpoint, opts.Version),
-		load: &load{
-			endpoint: opts.Endpoint, version: opts.Version, callers: opts.Callers, rate: opts.Rate,
-			orders: []Order{shippedOrder, confirmedOrder}, neighbours: true,
-		},
+		opts: whole, print: newPrinter(opts.Out, opts.Colors), narrator: agents.NewCaller(whole.client()),
+		load: newLoad(whole, true),
 	}}
-	defer p.narrator.close()
+	defer p.narrator.Close()
 	p.print.note(fmt.Sprintf("%d callers, %d calls a second, half of %s and half of %s; %s breaks in %s and is mended, %s works throughout",
 		opts.Callers, opts.Rate, toolName, neighbourName, toolName, opts.Primary, neighbourName))
 	if err := p.awaitPrimary(ctx); err != nil {
@@ -71,7 +70,7 @@ func RunTool(ctx context.Context, opts ToolOptions) (ToolSummary, error) {
 	loadCtx, stopLoad := context.WithCancel(ctx)
 	defer stopLoad()
 	var loading sync.WaitGroup
-	loading.Go(func() { p.load.run(loadCtx) })
+	loading.Go(func() { p.load.Run(loadCtx) })
 	err := p.acts(ctx)
 	stopLoad()
 	loading.Wait()
@@ -79,7 +78,7 @@ func RunTool(ctx context.Context, opts ToolOptions) (ToolSummary, error) {
 		return ToolSummary{}, err
 	}
 	p.times.ended = time.Now()
-	summary := summariseTool(opts, p.times, p.load.all())
+	summary := summariseTool(opts, p.times, p.load.All())
 	if p.ejected {
 		summary.Broken = append(summary.Broken, opts.Primary+" was taken out of rotation for one tool")
 	}
@@ -89,7 +88,7 @@ func RunTool(ctx context.Context, opts ToolOptions) (ToolSummary, error) {
 
 func (p *toolPlay) acts(ctx context.Context) error {
 	p.times.began = time.Now()
-	if _, err := p.load.await(ctx, func(o Outcome) bool { return o.Good }); err != nil {
+	if _, err := p.load.Await(ctx, func(o Outcome) bool { return o.Good }); err != nil {
 		return fmt.Errorf("waiting for the load's first answer: %w", err)
 	}
 	p.both(ctx)
@@ -114,8 +113,8 @@ func (p *toolPlay) acts(ctx context.Context) error {
 
 // both shows a call of either tool.
 func (p *toolPlay) both(ctx context.Context) {
-	p.print.call(p.narrator.getOrder(ctx, shippedOrder))
-	p.print.call(p.narrator.listOrders(ctx))
+	p.print.call(getOrder(ctx, p.narrator, shippedOrder, time.Now()))
+	p.print.call(listOrders(ctx, p.narrator, time.Now()))
 }
 
 // breakTool shows the first answer that came from the standby after the primary had failed,
@@ -166,7 +165,7 @@ func (p *toolPlay) heal(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, toolPatience)
 	defer cancel()
 	row := 0
-	back, err := p.load.await(ctx, func(o Outcome) bool {
+	back, err := p.load.Await(ctx, func(o Outcome) bool {
 		if o.Tool != toolName || o.Ended.Before(p.times.healed) {
 			return false
 		}

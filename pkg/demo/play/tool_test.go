@@ -14,6 +14,7 @@ import (
 
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 
+	"github.com/holdfast-mcp/holdfast/pkg/agents"
 	"github.com/holdfast-mcp/holdfast/pkg/names"
 )
 
@@ -190,7 +191,7 @@ func TestSummariseTool(t *testing.T) {
 		"an error":                  {Tool: toolName, Err: errors.New("x"), Begun: at(1500), Ended: at(1501)},
 		"a neighbour that strayed":  good(neighbourName, "b", 1500, 1),
 		"a degraded answer":         {Tool: toolName, Degraded: true, Begun: at(1500), Ended: at(1501)},
-		"a call that was not made":  {Tool: toolName, Err: errOverrun, Begun: at(10), Ended: at(11)},
+		"a call that was not made":  {Tool: toolName, Err: agents.ErrOverrun, Begun: at(10), Ended: at(11)},
 		"the broken tool's failure": {Tool: toolName, Text: "internal_error", Begun: at(1500), Ended: at(1501)},
 	} {
 		if s := summariseTool(opts, times, append(played[:len(played):len(played)], bad)); len(s.Broken) != 1 {
