@@ -20,6 +20,7 @@ processor (extproc), and this command line.
   holdfast breaker   which tools are broken where; open or close one by hand
   holdfast limits    who is near a rate limit or over it
   holdfast trace     the way of a call, try by try
+  holdfast drill     break something on purpose, and see what callers get
   holdfast doctor    what is wrong with a set-up, and what to do about it
 
 Exit codes: 0 all went well, 1 it failed, 2 the command was not understood; diff: 0 no
@@ -35,7 +36,8 @@ func newRoot(env *environment) *cobra.Command {
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
 	root.AddCommand(
 		newUp(env), newDemo(env), newStatus(env), newWatch(env), newValidate(env), newExplain(env),
-		newApply(env), newDiff(env), newGet(env), newHistory(env), newRollback(env), newBreaker(env), newCache(env), newDrain(env), newUndrain(env), newLimits(env), newTrace(env), newDoctor(env),
+		newApply(env), newDiff(env), newGet(env), newHistory(env), newRollback(env), newBreaker(env), newCache(env), newDrain(env), newUndrain(env), newLimits(env), newTrace(env),
+		newDrill(env), newDoctor(env),
 		newParts(env), newVersion(env), newDemoServer(env), newHealth(env),
 	)
 	return root

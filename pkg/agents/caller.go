@@ -129,9 +129,10 @@ func (c *Caller) Call(ctx context.Context, params *mcp.CallToolParams) Answer {
 	if via, _ := a.Result.Meta[names.MetaVia].(string); via != "" {
 		a.Via = via
 	}
-	if degraded, ok := a.Result.Meta[names.MetaDegraded]; ok {
+	if said, ok := a.Result.Meta[names.MetaDegraded]; ok {
 		a.Degraded = "unknown"
-		if source, ok := degraded.(map[string]any)["source"].(string); ok {
+		degraded, _ := said.(map[string]any)
+		if source, ok := degraded["source"].(string); ok {
 			a.Degraded = source
 		}
 	}

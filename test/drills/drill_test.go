@@ -70,18 +70,34 @@ func mixed(n int) (string, map[string]any) {
 func safe(c testbed.Call) bool   { return c.Tool != "create_order" }
 func unsafe(c testbed.Call) bool { return c.Tool == "create_order" }
 
-// drill is a Bed under load, and what is to be written of it.
-type drill struct {
-	*testbed.Bed
+// ledger is what is to be written of a drill.
+type ledger struct {
 	t    *testing.T
+	page section
+}
+
+// newLedger goes to the page when the test is over.
+func newLedger(t *testing.T, name string) *ledger {
+	t.Helper()
+	l := &ledger{t: t, page: section{name: name, calibration: 1}}
+	t.Cleanup(func() {
+		l.page.failed = t.Failed()
+		addToPage(l.page)
+	})
+	return l
+}
+
+// exercise is a Bed under load.
+type exercise struct {
+	*testbed.Bed
+	*ledger
 	load *testbed.Agents
 	// began is when the load was steady, before what is played.
 	began time.Time
-	page  section
 }
 
 // start runs a Bed for the drill of that name and measures what the machine is worth.
-func start(t *testing.T, name string, opts testbed.Options) *drill {
+func start(t *testing.T, name string, opts testbed.Options) *exercise {
 	t.Helper()
 	if opts.Config == "" {
 		opts.Config = testbed.DefaultConfig
@@ -91,16 +107,11 @@ func start(t *testing.T, name string, opts testbed.Options) *drill {
 	} else {
 		opts.Config = testbed.Hasty(opts.Config)
 	}
-	d := &drill{Bed: testbed.Start(t, opts), t: t, page: section{name: name, calibration: 1}}
-	t.Cleanup(func() {
-		d.page.failed = t.Failed()
-		addToPage(d.page)
-	})
-	return d
+	return &exercise{Bed: testbed.Start(t, opts), ledger: newLedger(t, name)}
 }
 
 // calibrate measures what the machine is worth at the moment; it is 1 where nothing in absolute time is asserted.
-func (d *drill) calibrate() {
+func (d *exercise) calibrate() {
 	d.t.Helper()
 	if *absolute {
 		d.page.calibration = d.Calibration(primary, rate(), testbed.GetOrder)
@@ -108,7 +119,7 @@ func (d *drill) calibrate() {
 }
 
 // begin calibrates, puts the load on and returns when it is steady: the primary has answered for a while.
-func (d *drill) begin(tool testbed.Tool) {
+func (d *exercise) begin(tool testbed.Tool) {
 	d.t.Helper()
 	d.calibrate()
 	d.load = d.StartAgents("/mcp", rate(), tool)
@@ -119,7 +130,7 @@ func (d *drill) begin(tool testbed.Tool) {
 
 // last lets the load go on for a time, which is cut short to the given number of seconds
 // where nothing in absolute time is asserted, and until as many calls are answered as are due in it.
-func (d *drill) last(long time.Duration, short int) {
+func (d *exercise) last(long time.Duration, short int) {
 	d.t.Helper()
 	if !*absolute {
 		long = time.Duration(short) * time.Second
@@ -131,7 +142,7 @@ func (d *drill) last(long time.Duration, short int) {
 }
 
 // served returns when n good answers came from an endpoint for calls that were due after a moment.
-func (d *drill) served(name string, after time.Time, n int) {
+func (d *exercise) served(name string, after time.Time, n int) {
 	d.t.Helper()
 	d.Until(patience, name+" answers", func() bool { return count(d.load.Since(after), via(name)) >= n })
 }
@@ -194,7 +205,7 @@ func firstGood(calls []testbed.Call, at time.Time) time.Duration {
 }
 
 // safeHold asserts that no safe call failed.
-func (d *drill) safeHold(calls []testbed.Call) {
+func (d *exercise) safeHold(calls []testbed.Call) {
 	d.t.Helper()
 	failed := 0
 	for _, c := range calls {
@@ -208,7 +219,7 @@ func (d *drill) safeHold(calls []testbed.Call) {
 }
 
 // unsafeHold asserts by the servers' journals that no call ran twice, and that each says of itself what it may.
-func (d *drill) unsafeHold(calls []testbed.Call) {
+func (d *exercise) unsafeHold(calls []testbed.Call) {
 	d.t.Helper()
 	runs := d.RunsByCall()
 	twice, lost, untold, unsure, own := 0, 0, 0, 0, 0
@@ -250,41 +261,41 @@ func refused(c testbed.Call) bool {
 }
 
 // atMost asserts a count.
-func (d *drill) atMost(what string, got, most int, more string) {
-	d.t.Helper()
-	d.row(what, fmt.Sprintf("≤ %d", most), strings.TrimSpace(fmt.Sprintf("%d %s", got, more)), got <= most)
+func (l *ledger) atMost(what string, got, most int, more string) {
+	l.t.Helper()
+	l.row(what, fmt.Sprintf("≤ %d", most), strings.TrimSpace(fmt.Sprintf("%d %s", got, more)), got <= most)
 }
 
 // holds asserts anything else that needs no clock.
-func (d *drill) holds(what, bound, got string, held bool) {
-	d.t.Helper()
-	d.row(what, bound, got, held)
+func (l *ledger) holds(what, bound, got string, held bool) {
+	l.t.Helper()
+	l.row(what, bound, got, held)
 }
 
 // within asserts that got is at most fixed and a slack, which the calibration stretches; only where absolute times count.
 // A negative time is one that never came.
-func (d *drill) within(what string, got, fixed, slack time.Duration) {
-	d.t.Helper()
-	bound := fixed + time.Duration(float64(slack)*d.page.calibration)
+func (l *ledger) within(what string, got, fixed, slack time.Duration) {
+	l.t.Helper()
+	bound := fixed + time.Duration(float64(slack)*l.page.calibration)
 	if got < 0 {
-		d.row(what, "≤ "+show(bound), "never", false)
+		l.row(what, "≤ "+show(bound), "never", false)
 		return
 	}
 	if !*absolute {
-		d.t.Logf("%s: %s (bound %s, not asserted)", what, show(got), show(bound))
+		l.t.Logf("%s: %s (bound %s, not asserted)", what, show(got), show(bound))
 		return
 	}
-	d.row(what, "≤ "+show(bound), show(got), got <= bound)
+	l.row(what, "≤ "+show(bound), show(got), got <= bound)
 }
 
-func (d *drill) row(what, bound, got string, held bool) {
-	d.t.Helper()
-	d.page.rows = append(d.page.rows, row{what, bound, got, held})
+func (l *ledger) row(what, bound, got string, held bool) {
+	l.t.Helper()
+	l.page.rows = append(l.page.rows, row{what, bound, got, held})
 	if !held {
-		d.t.Errorf("%s: %s, want %s (calibration %.2f)", what, got, bound, d.page.calibration)
+		l.t.Errorf("%s: %s, want %s (calibration %.2f)", what, got, bound, l.page.calibration)
 		return
 	}
-	d.t.Logf("%s: %s (%s)", what, got, bound)
+	l.t.Logf("%s: %s (%s)", what, got, bound)
 }
 
 func show(d time.Duration) string {

@@ -13,12 +13,12 @@ import (
 func TestFailing(t *testing.T) {
 	for _, c := range []struct {
 		test, name string
-		harm       func(*drill)
+		harm       func(*exercise)
 	}{
-		{"crash", crashDrill, func(d *drill) { d.Kill(primary) }},
-		{"500", statusDrill, func(d *drill) { d.Fault(primary, demo.Faults{Mode: demo.FaultHTTP500}) }},
-		{"events", eventsDrill, func(d *drill) { d.Fault(primary, demo.Faults{Mode: demo.FaultRPCError}) }},
-		{"json", jsonDrill, func(d *drill) { d.Fault(primary, demo.Faults{Mode: demo.FaultRPCError, JSON: true}) }},
+		{"crash", crashDrill, func(d *exercise) { d.Kill(primary) }},
+		{"500", statusDrill, func(d *exercise) { d.Fault(primary, demo.Faults{Mode: demo.FaultHTTP500}) }},
+		{"events", eventsDrill, func(d *exercise) { d.Fault(primary, demo.Faults{Mode: demo.FaultRPCError}) }},
+		{"json", jsonDrill, func(d *exercise) { d.Fault(primary, demo.Faults{Mode: demo.FaultRPCError, JSON: true}) }},
 	} {
 		t.Run(c.test, func(t *testing.T) {
 			d := start(t, c.name, testbed.Options{})

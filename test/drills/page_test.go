@@ -148,6 +148,7 @@ const (
 	extprocHung    = "One of two processors hangs"
 	redisDrill     = "Redis is killed, and comes back"
 	reopenDrill    = "A region with 200 open sessions is lost, with reinitialize"
+	newcomerDrill  = "A newcomer plays `holdfast drill region-loss` on a fresh `make up`"
 	lostDrill      = "A region with 200 open sessions is lost, without reinitialize"
 )
 
@@ -156,5 +157,5 @@ const (
 //nolint:gochecknoglobals // a table
 var order = []string{
 	crashDrill, statusDrill, eventsDrill, jsonDrill, hangDrill, vanishDrill, slowDrill, toolDrill, flapDrill, allDownDrill,
-	planeKillDrill, planeAwayDrill, extprocKilled, extprocHung, redisDrill, reopenDrill, lostDrill,
+	planeKillDrill, planeAwayDrill, extprocKilled, extprocHung, redisDrill, reopenDrill, lostDrill, newcomerDrill,
 }

@@ -40,7 +40,7 @@ func TestControlPlane(t *testing.T) {
 }
 
 // allHold asserts that nothing at all failed.
-func (d *drill) allHold(calls []testbed.Call) {
+func (d *exercise) allHold(calls []testbed.Call) {
 	d.t.Helper()
 	failed := 0
 	for _, c := range calls {

@@ -27,7 +27,7 @@ func policed(n int) (string, map[string]any) {
 func free(c testbed.Call) bool { return c.Tool != "list_orders" }
 
 // unpoliced asserts that the limited tool ran no more often than it may.
-func (d *drill) unpoliced() {
+func (d *exercise) unpoliced() {
 	d.t.Helper()
 	ran := 0
 	for _, name := range []string{primary, standby} {
@@ -83,7 +83,7 @@ func TestProcessors(t *testing.T) {
 	})
 }
 
-func (d *drill) failures(calls []testbed.Call, harmed time.Time) int {
+func (d *exercise) failures(calls []testbed.Call, harmed time.Time) int {
 	failed := 0
 	for _, c := range calls {
 		if free(c) && !c.Good() {

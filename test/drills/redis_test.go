@@ -44,7 +44,7 @@ func TestRedis(t *testing.T) {
 }
 
 // shared returns when both processors know of each other, and say that Redis counts for them (1) or does not (0).
-func (d *drill) shared(state string) {
+func (d *exercise) shared(state string) {
 	d.t.Helper()
 	d.Until(patience, "both processors say that Redis is shared: "+state, func() bool {
 		for _, name := range []string{testbed.Extproc1, testbed.Extproc2} {

@@ -40,7 +40,7 @@ func TestSessions(t *testing.T) {
 }
 
 // startSessions runs servers that keep sessions, and opens some.
-func startSessions(t *testing.T, name, spec string, args ...string) (*drill, []string) {
+func startSessions(t *testing.T, name, spec string, args ...string) (*exercise, []string) {
 	t.Helper()
 	servers := testbed.OrdersServers()
 	for i := range servers {
@@ -90,7 +90,7 @@ func open(b *testbed.Bed) (string, error) {
 }
 
 // askAll makes one call in each session and counts the answers that are as wanted.
-func (d *drill) askAll(ids []string, wanted func(testbed.Answer) bool) (n int) {
+func (d *exercise) askAll(ids []string, wanted func(testbed.Answer) bool) (n int) {
 	d.t.Helper()
 	var mu sync.Mutex
 	began := time.Now()

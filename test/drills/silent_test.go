@@ -37,7 +37,7 @@ func TestSilent(t *testing.T) {
 	})
 }
 
-func (d *drill) silent(harmed time.Time) {
+func (d *exercise) silent(harmed time.Time) {
 	d.t.Helper()
 	d.served(standby, harmed, rate())
 	taken := time.Now()

@@ -18,7 +18,7 @@ const (
 // Health is how an Envoy sees one endpoint of a cluster.
 type Health struct {
 	Cluster, Region string
-	// Address is host:port.
+	// Address is host:port, or unix:///path.
 	Address string
 	// State is one of the constants; By says who found so, empty when it is healthy.
 	State, By string
@@ -43,6 +43,9 @@ type clusters struct {
 					Address string `json:"address"`
 					Port    uint16 `json:"port_value"`
 				} `json:"socket_address"`
+				Pipe struct {
+					Path string `json:"path"`
+				} `json:"pipe"`
 			} `json:"address"`
 			Health   hostHealth `json:"health_status"`
 			Locality struct {
@@ -70,6 +73,9 @@ func (c clusters) health() []Health {
 			h := Health{
 				Cluster: status.Name, Region: host.Locality.Region,
 				Address: net.JoinHostPort(host.Address.Socket.Address, strconv.Itoa(int(host.Address.Socket.Port))),
+			}
+			if path := host.Address.Pipe.Path; path != "" {
+				h.Address = "unix://" + path
 			}
 			h.State, h.By = host.Health.state()
 			out = append(out, h)

@@ -23,6 +23,13 @@ const (
 	firstConfig = 30 * time.Second
 )
 
+// Names of children.
+const (
+	envoyName = "envoy"
+	// XDSName is the control plane.
+	XDSName = "xds"
+)
+
 // XDSOptions is a control plane.
 type XDSOptions struct {
 	// Config is the folder that it watches.
@@ -59,7 +66,7 @@ func XDS(path string, o XDSOptions) supervise.Spec {
 		args = append(args, "--envoy", o.Envoy)
 	}
 	return supervise.Spec{
-		Name: "xds", Path: path, Args: append(args, o.Args...), Restart: supervise.RestartAlways,
+		Name: XDSName, Path: path, Args: append(args, o.Args...), Restart: supervise.RestartAlways,
 		Ready: []supervise.Probe{supervise.ReadyProbe("http://" + o.Admin + health.PathReady)}, Grace: xdsGrace,
 	}
 }
@@ -125,7 +132,7 @@ type EnvoyOptions struct {
 // machine to each other.
 func Envoy(path string, o EnvoyOptions) supervise.Spec {
 	if o.Name == "" {
-		o.Name = "envoy"
+		o.Name = envoyName
 	}
 	if o.LogLevel == "" {
 		o.LogLevel = "warning"

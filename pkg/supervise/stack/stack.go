@@ -149,7 +149,7 @@ func (s *Stack) start(ctx context.Context) error {
 		return err
 	}
 	s.opts.State = s.state.path
-	s.info = RunInfo{PID: os.Getpid(), Started: time.Now().UTC(), Version: s.opts.Version, Config: s.opts.Config, Demo: map[string]DemoInfo{}}
+	s.info = RunInfo{PID: os.Getpid(), Started: time.Now().UTC(), Version: s.opts.Version, Config: s.opts.Config, Redis: s.opts.Redis, Demo: map[string]DemoInfo{}}
 	if s.info.RunDir, err = makeRunDir(s.opts.State, s.opts.Temp); err != nil {
 		return err
 	}
@@ -225,7 +225,7 @@ func (s *Stack) report(step Step) {
 	}
 }
 
-// serveControl lets `holdfast demo` and tests act on the demo servers.
+// serveControl lets `holdfast demo`, `holdfast drill` and tests act on everything but Envoy, which nothing stands in for.
 func (s *Stack) serveControl() error {
 	s.info.Control = filepath.Join(s.info.RunDir, "control.sock")
 	listener, err := net.Listen("unix", s.info.Control) //nolint:noctx // returns at once
@@ -235,9 +235,11 @@ func (s *Stack) serveControl() error {
 	if err := os.Chmod(s.info.Control, 0o600); err != nil {
 		return errors.Join(fmt.Errorf("closing the control socket to others: %w", err), listener.Close())
 	}
-	names := make([]string, 0, len(s.places))
-	for _, place := range s.places {
-		names = append(names, place.Name)
+	var names []string
+	for _, child := range s.supervisor.Children() {
+		if child.Name() != envoyName {
+			names = append(names, child.Name())
+		}
 	}
 	s.control = &http.Server{Handler: supervise.Control(s.supervisor, names), ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second}
 	s.controlled = make(chan struct{})

@@ -39,6 +39,8 @@ type RunInfo struct {
 	Demo map[string]DemoInfo `json:"demo,omitzero"`
 	// Tracing is where traces are; nil: nowhere.
 	Tracing *TracingInfo `json:"tracing,omitzero"`
+	// Redis is host:port of the one that the processors share; empty: none.
+	Redis string `json:"redis,omitzero"`
 	// Moved are the addresses that were busy, with those used instead.
 	Moved map[string]string `json:"moved,omitzero"`
 	// Control is the path of the supervisor's unix socket.
