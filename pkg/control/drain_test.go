@@ -36,7 +36,7 @@ metadata: {name: shop}
 spec: {servers: [{name: orders}, {name: mail}]}
 `
 
-const draining = "DRAINING 0"
+const draining = "DRAINING"
 
 func (p *plane) setDrain(r *adminv1.SetDrainRequest) ([]*adminv1.Drain, error) {
 	p.t.Helper()

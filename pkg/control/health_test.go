@@ -30,7 +30,7 @@ func (e *peer) states() map[string]string {
 		}
 		for _, group := range assignment.GetEndpoints() {
 			for _, one := range group.GetLbEndpoints() {
-				out[snapshot.EndpointName(one)] = fmt.Sprintf("%s %d", one.GetHealthStatus(), one.GetLoadBalancingWeight().GetValue())
+				out[snapshot.EndpointName(one)] = one.GetHealthStatus().String()
 			}
 		}
 	}
@@ -48,9 +48,9 @@ func stateOf(name string, state model.HealthState) model.Health {
 }
 
 const (
-	fine     = "UNKNOWN 0"
-	sick     = "UNHEALTHY 0"
-	degraded = "DEGRADED 0"
+	fine     = "UNKNOWN"
+	sick     = "UNHEALTHY"
+	degraded = "DEGRADED"
 )
 
 func TestHealthReachesEnvoysWithoutARevision(t *testing.T) {

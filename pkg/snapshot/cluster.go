@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"strconv"
+	"time"
 
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
@@ -26,6 +27,12 @@ const httpProtocolOptions = "envoy.extensions.upstreams.http.v3.HttpProtocolOpti
 // bufferSlack is what fits into Envoy's buffers beside a body of the largest size.
 const bufferSlack = 64 << 10
 
+// An endpoint that a health check has found well again begins with slowStartPercent of its part.
+const (
+	slowStart        = 30 * time.Second
+	slowStartPercent = 10
+)
+
 // serverCluster is one cluster a server, its regions priorities of the same
 // cluster, so that Envoy's own retries and priority failover move calls.
 func serverCluster(s model.Server, maxBody uint32) (*clusterv3.Cluster, error) {
@@ -39,6 +46,12 @@ func serverCluster(s model.Server, maxBody uint32) (*clusterv3.Cluster, error) {
 		ConnectTimeout:                duration(s.ConnectTimeout),
 		PerConnectionBufferLimitBytes: u32(maxBody + bufferSlack),
 		LbPolicy:                      clusterv3.Cluster_LEAST_REQUEST,
+		// An endpoint that is back gets its full part of a region's calls little by little.
+		LbConfig: &clusterv3.Cluster_LeastRequestLbConfig_{LeastRequestLbConfig: &clusterv3.Cluster_LeastRequestLbConfig{
+			SlowStartConfig: &clusterv3.Cluster_SlowStartConfig{
+				SlowStartWindow: duration(slowStart), MinWeightPercent: &typev3.Percent{Value: slowStartPercent},
+			},
+		}},
 		// A region takes no calls at all once its endpoints are down; the panic
 		// threshold of 50 % would keep sending to dead hosts.
 		CommonLbConfig: &clusterv3.Cluster_CommonLbConfig{
@@ -164,6 +177,7 @@ func loadAssignment(s model.Server, service string) *endpointv3.ClusterLoadAssig
 			out.Endpoints = append(out.Endpoints, group)
 		}
 	}
+	weigh(out, nil)
 	return out
 }
 

@@ -17,8 +17,8 @@ import (
 // detection go on: an endpoint gets calls where none of the three says otherwise. Neither
 // argument is changed; the same arguments give the same bytes.
 func Overlay(base *endpointv3.ClusterLoadAssignment, h model.Health) *endpointv3.ClusterLoadAssignment {
-	all, weighted := healths(base, h)
-	if !weighted && !anyBut(all, model.Healthy) {
+	all := healths(base, h)
+	if !weighted(base, all) && !anyBut(all, model.Healthy) {
 		return base
 	}
 	out := proto.CloneOf(base)
@@ -26,21 +26,44 @@ func Overlay(base *endpointv3.ClusterLoadAssignment, h model.Health) *endpointv3
 	for _, group := range out.GetEndpoints() {
 		for _, e := range group.GetLbEndpoints() {
 			e.HealthStatus = healthStatus(all[i].State)
-			if weighted {
-				// One that has no weight counts as 1.
-				e.LoadBalancingWeight = u32(uint32(all[i].Part())) //nolint:gosec // 1 to 100
+			i++
+		}
+	}
+	weigh(out, all)
+	return out
+}
+
+// weightUnit is what one hundredth of an endpoint's full part weighs; what is below it tells endpoints apart.
+const weightUnit = 10_000
+
+// weigh gives endpoints that share a priority weights by their part, none of them quite the same: Envoy then
+// takes endpoints in turn by their weight and by what is under way at each of them. With equal weights it takes
+// the less busy of two at random, which is even only in the long run. health is in the order of the
+// endpoints; nil: all of them have their full part.
+func weigh(a *endpointv3.ClusterLoadAssignment, health []model.EndpointHealth) {
+	of := map[uint32]int{}
+	for _, group := range a.GetEndpoints() {
+		of[group.GetPriority()] += len(group.GetLbEndpoints())
+	}
+	i := 0
+	for _, group := range a.GetEndpoints() {
+		for _, e := range group.GetLbEndpoints() {
+			part := model.MaxWeight
+			if health != nil {
+				part = health[i].Part()
+			}
+			if of[group.GetPriority()] > 1 {
+				e.LoadBalancingWeight = u32(uint32(part*weightUnit + i%weightUnit)) //nolint:gosec // at most 4096 endpoints
 			}
 			i++
 		}
 	}
-	return out
 }
 
-// healths gives those of all endpoints in order, and whether weights differ within a priority,
-// which is all that weights mean.
-func healths(base *endpointv3.ClusterLoadAssignment, h model.Health) (all []model.EndpointHealth, weighted bool) {
+// healths gives those of all endpoints in order.
+func healths(base *endpointv3.ClusterLoadAssignment, h model.Health) []model.EndpointHealth {
+	var all []model.EndpointHealth
 	ordered, left := false, false
-	first := map[uint32]int{}
 	for _, group := range base.GetEndpoints() {
 		region := h.Regions[group.GetLocality().GetRegion()]
 		for _, e := range group.GetLbEndpoints() {
@@ -50,11 +73,6 @@ func healths(base *endpointv3.ClusterLoadAssignment, h model.Health) (all []mode
 			}
 			ordered = ordered || is.Ordered
 			left = left || !is.Ordered && is.State < model.Draining
-			if part, ok := first[group.GetPriority()]; !ok {
-				first[group.GetPriority()] = is.Part()
-			} else if part != is.Part() {
-				weighted = true
-			}
 			all = append(all, is)
 		}
 	}
@@ -65,7 +83,23 @@ func healths(base *endpointv3.ClusterLoadAssignment, h model.Health) (all []mode
 			}
 		}
 	}
-	return all, weighted
+	return all
+}
+
+// weighted says whether weights differ within a priority, which is all that weights mean.
+func weighted(base *endpointv3.ClusterLoadAssignment, all []model.EndpointHealth) bool {
+	first, i := map[uint32]int{}, 0
+	for _, group := range base.GetEndpoints() {
+		for range group.GetLbEndpoints() {
+			if part, ok := first[group.GetPriority()]; !ok {
+				first[group.GetPriority()] = all[i].Part()
+			} else if part != all[i].Part() {
+				return true
+			}
+			i++
+		}
+	}
+	return false
 }
 
 func anyBut(all []model.EndpointHealth, state model.HealthState) bool {
