@@ -201,7 +201,7 @@ func (p *process) health() (grpc_health_v1.HealthCheckResponse_ServingStatus, er
 // becomes waits for a health status on the health service's own stream.
 func (p *process) becomes(want grpc_health_v1.HealthCheckResponse_ServingStatus) {
 	p.t.Helper()
-	ctx, cancel := context.WithTimeout(p.t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(p.t.Context(), time.Minute)
 	defer cancel()
 	watch, err := grpc_health_v1.NewHealthClient(p.conn).Watch(ctx, &grpc_health_v1.HealthCheckRequest{}, grpc.WaitForReady(true))
 	if err != nil {

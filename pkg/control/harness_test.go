@@ -24,7 +24,9 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const (
 	// soon is how long anything that must happen may take.
-	soon = 5 * time.Second
+	soon = time.Minute
+	// late is when a node counts as late.
+	late = 5 * time.Second
 	// quiet is how long nothing must happen to count as nothing.
 	quiet = 200 * time.Millisecond
 )
@@ -43,7 +45,7 @@ type site struct {
 
 func newSite(t *testing.T) *site {
 	t.Helper()
-	s := &site{t: t, config: filepath.Join(t.TempDir(), "conf"), state: filepath.Join(t.TempDir(), "state"), limit: soon}
+	s := &site{t: t, config: filepath.Join(t.TempDir(), "conf"), state: filepath.Join(t.TempDir(), "state"), limit: late}
 	if err := os.Mkdir(s.config, 0o700); err != nil {
 		t.Fatal(err)
 	}

@@ -325,7 +325,7 @@ func TestCanariesGetItFirst(t *testing.T) {
 // revision must not give it to everybody when it starts.
 func TestCanariesSurviveARestart(t *testing.T) {
 	s := newSite(t)
-	s.limit = soon
+	s.limit = late
 	s.write(shop{}.yaml())
 	p := s.start()
 	p.settled("")

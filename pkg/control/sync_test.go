@@ -129,10 +129,13 @@ func TestNackKeepsTheLastGoodAndIsNotSentAgain(t *testing.T) {
 	}})
 	good := p.envoy("good", peerOptions{})
 	x := p.processor("x1", peerOptions{})
+	connected := time.Now()
 	for _, e := range []*peer{bad, good} {
 		waitFor(t, "routes", func() bool { return len(e.stamps()) > 0 })
 	}
 	waitFor(t, "policies", func() bool { return len(x.versions()[names.TypeURLRoutePolicy]) == 1 })
+	// What is shown within a second takes longer where everything does.
+	within := time.Second + 10*time.Since(connected)
 	policies := x.versions()[names.TypeURLRoutePolicy]
 	had, hadStamps := good.versions(), good.stamps()
 	clusters, routes := bad.received(resourcev3.ClusterType), bad.received(resourcev3.RouteType)
@@ -141,8 +144,8 @@ func TestNackKeepsTheLastGoodAndIsNotSentAgain(t *testing.T) {
 	s.write(shop{servers: []string{"stock"}, to: "stock"}.yaml())
 	started := time.Now()
 	st := p.until("rejection", func(s status.Status) bool { return s.Rejected != nil })
-	if took := time.Since(started); took > time.Second {
-		t.Errorf("it took %s", took)
+	if took := time.Since(started); took > within {
+		t.Errorf("it took %s, more than %s", took, within)
 	}
 	if st.Rejected.Node != "bad" || st.Rejected.Type != "clusters" || st.Rejected.Detail != said || st.Rejected.Version == first {
 		t.Fatalf("rejected %+v", st.Rejected)

@@ -80,7 +80,7 @@ func newPatient(t *testing.T) *patient {
 	p.setup = &doctor.Setup{
 		Gateway: host(gateway), Envoys: []*envoyadmin.Client{admin}, PlaneAddress: host(program), Processors: []string{host(program)},
 		Plane:  func(context.Context) (*adminv1.StatusResponse, error) { return p.status, p.refused },
-		Traces: jaeger.URL, HTTP: &http.Client{Transport: transport, Timeout: 5 * time.Second}, Now: time.Now,
+		Traces: jaeger.URL, HTTP: &http.Client{Transport: transport, Timeout: time.Minute}, Now: time.Now,
 	}
 	return p
 }

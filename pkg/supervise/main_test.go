@@ -134,7 +134,7 @@ func (e *events) add(one supervise.Event) {
 // await returns the first event of the kind for the child, waiting for it.
 func (e *events) await(t *testing.T, child string, kind supervise.Kind) supervise.Event {
 	t.Helper()
-	deadline := time.After(20 * time.Second)
+	deadline := time.After(time.Minute)
 	for {
 		e.mu.Lock()
 		for _, one := range e.list {

@@ -27,7 +27,7 @@ spec:
       endpoints: [{name: mumbai, address: "MUMBAI"}]
     - name: asia-south2
       endpoints: [{name: delhi, address: "DELHI"}]
-  healthCheck: {interval: 300ms, timeout: 250ms}
+  healthCheck: {interval: 1s, timeout: 1s}
   sessions: reinitialize
 ---
 kind: MCPRoute

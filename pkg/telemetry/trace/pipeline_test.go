@@ -40,7 +40,7 @@ func (l *log) count(words string) int {
 
 func closeIt(t *testing.T, p *Pipeline) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	if err := p.Close(ctx); err != nil {
 		t.Errorf("closing: %v", err)
