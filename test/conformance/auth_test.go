@@ -113,14 +113,12 @@ func TestAuthorization(t *testing.T) {
 	client := dialled(t)
 	control := serveFront(t, &front{t: t, bed: bed, base: authGateway, each: authConfig, path: "/mcp"})
 	between := strings.Join([]string{thirdparty.Program(t, "./test/conformance/front"), "-same", control, client}, " ")
-	var all []pairOfResults
-	for _, s := range clientScenarios(t, true) {
-		p := pairOfResults{revision: s.revision, direct: clientRun(t, s, client), through: clientRun(t, s, between)}
+	all := clientRuns(t, clientScenarios(t, true), client, between)
+	for _, p := range all {
 		if p.through.failed > p.direct.failed || p.through.passed < p.direct.passed {
-			t.Errorf("%s in %s: %d checks passed and %d failed without Holdfast, %d and %d through it", s.name, s.revision,
+			t.Errorf("%s in %s: %d checks passed and %d failed without Holdfast, %d and %d through it", p.through.scenario, p.revision,
 				p.direct.passed, p.direct.failed, p.through.passed, p.through.failed)
 		}
-		all = append(all, p)
 	}
 	if len(all) == 0 {
 		t.Fatal("the suite has no scenario of authorization")

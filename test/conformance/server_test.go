@@ -21,12 +21,14 @@ metadata: {name: stateless}
 spec:
   path: /
   regions: [{name: local, endpoints: [{name: stateless, address: "STATELESS"}]}]
+  healthCheck: {interval: 3s, timeout: 3s}
 ---
 kind: MCPServer
 metadata: {name: sessions}
 spec:
   path: /
   regions: [{name: local, endpoints: [{name: sessions, address: "SESSIONS"}]}]
+  healthCheck: {interval: 3s, timeout: 3s}
 ---
 kind: MCPRoute
 metadata: {name: stateless}
