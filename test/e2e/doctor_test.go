@@ -13,6 +13,7 @@ import (
 
 // TestDoctorOnTheRealThing: of a running set-up nothing fails, and of what is killed the right part does.
 func TestDoctorOnTheRealThing(t *testing.T) {
+	t.Parallel()
 	bed := testbed.Start(t, testbed.Options{Config: testbed.QuickChecks(testbed.DefaultConfig)})
 	examine := func() (failed map[string]string, code int) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)

@@ -125,6 +125,7 @@ func processorsSay(bed *testbed.Bed, line string) {
 // TestRedisDies: the Redis of both processors is killed while a limit is in use, and started again without its memory.
 // All the time calls are answered, and not one more than the limit is admitted.
 func TestRedisDies(t *testing.T) {
+	t.Parallel()
 	const requests = 40
 	redis, child := stacktest.StartRedis(t)
 	config := strings.Replace(testbed.DefaultConfig, "\n  timeout: 31s", fmt.Sprintf("\n  timeout: 31s\n  rateLimits: [{requests: %d, per: 1h, by: [principal]}]", requests), 1)

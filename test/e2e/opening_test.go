@@ -14,6 +14,7 @@ import (
 // nothing. Callers wait for the first; the others leave a bare 404, never a 5xx, and
 // the session goes on by itself once its server opens sessions again.
 func TestServersThatOpenSlowlyOrNotAtAll(t *testing.T) {
+	t.Parallel()
 	refuse := func(status int, body string) func(http.ResponseWriter, *http.Request, http.Handler) {
 		return func(w http.ResponseWriter, _ *http.Request, _ http.Handler) {
 			w.Header().Set("Content-Type", "application/json")

@@ -161,6 +161,7 @@ func resumeHeaders(session, revision, last string) http.Header {
 // once, with the bytes that the server itself would have sent. With the endpoint gone
 // the session is.
 func TestResumption(t *testing.T) {
+	t.Parallel()
 	st := newSteps()
 	s := startSessionsWith(t, st.add, "activeActive", "")
 	defer close(st.over)
@@ -269,6 +270,7 @@ func (b *cutBody) Read(p []byte) (int, error) {
 // TestClientsResume: the official SDK's client, whose connection breaks in the middle of an
 // answer, gets the whole of it.
 func TestClientsResume(t *testing.T) {
+	t.Parallel()
 	st := newSteps()
 	s := startSessionsWith(t, st.add, "activeActive", "")
 	defer close(st.over)
@@ -316,6 +318,7 @@ func TestClientsResume(t *testing.T) {
 // region dies. The ids that they come back with mean nothing to the endpoint that has
 // their sessions now; they get a new stream all the same, and their connections live on.
 func TestStreamsOfMovedSessions(t *testing.T) {
+	t.Parallel()
 	st := newSteps()
 	s := startSessionsWith(t, st.add, "activePassive", "  sessions: reinitialize")
 	clients := make([]*legacyClient, 10)

@@ -84,6 +84,7 @@ func shown(t *testing.T, bed *testbed.Bed, collector *tracetest.Collector) map[s
 // TestSecretsStayWithTheirCaller: what a caller sends in arguments, tokens, headers and session ids stands in no log at any
 // level, no metric, no span and no page; and the lines about calls that did not go well say which they were.
 func TestSecretsStayWithTheirCaller(t *testing.T) {
+	t.Parallel()
 	collector := tracetest.Start(t)
 	bed := testbed.Start(t, testbed.Options{Config: testbed.QuickChecks(limitedConfig("ratio: 100%")), Traces: collector.GRPC, ExtprocArgs: []string{"--log-level", "debug"}})
 	secretCalls(t, bed)

@@ -94,6 +94,7 @@ func limitedConfig(settings string) string {
 // TestEveryOutcomeHasItsTrace: whatever becomes of a call, its trace is whole, and its spans have the names, kinds, attributes
 // and errors of the conventions.
 func TestEveryOutcomeHasItsTrace(t *testing.T) {
+	t.Parallel()
 	collector := tracetest.Start(t)
 	b := testbed.Start(t, testbed.Options{Config: limitedConfig("ratio: 0%"), Traces: collector.GRPC})
 	create := testbed.CallTool("1", "create_order", `{"customer_id":"C-1201","total_rs":100}`)
@@ -205,6 +206,7 @@ func anotherRevision(t *testing.T, b *testbed.Bed, collector *tracetest.Collecto
 
 // TestTracesByHTTP: OTLP over HTTP does what gRPC does, for Envoy and for the processors.
 func TestTracesByHTTP(t *testing.T) {
+	t.Parallel()
 	collector := tracetest.Start(t)
 	config := strings.Replace(tracedConfig("ratio: 0%, protocol: http"), "${traces}", collector.HTTP, 1)
 	b := testbed.Start(t, testbed.Options{Config: config, Traces: collector.GRPC})
@@ -221,6 +223,7 @@ func TestTracesByHTTP(t *testing.T) {
 // TestSampling: what a caller traces is traced whatever the ratio, what it does not trace is not; of the rest
 // a share is; and calls that do not go well leave the processors' spans in any case.
 func TestSampling(t *testing.T) {
+	t.Parallel()
 	collector := tracetest.Start(t)
 	b := testbed.Start(t, testbed.Options{Config: tracedConfig("ratio: 50%"), Traces: collector.GRPC})
 	get := testbed.CallTool("1", "get_order", `{"order_id":"ORD-7701"}`)
@@ -279,6 +282,7 @@ func TestSampling(t *testing.T) {
 // TestHungReceiverCostsNothing: with a receiver that takes connections and never answers all calls are answered, and
 // the spans that are lost are counted.
 func TestHungReceiverCostsNothing(t *testing.T) {
+	t.Parallel()
 	hung, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

@@ -203,6 +203,7 @@ func taskMethods(modern bool) []string {
 // TestTasks: what is said about a task reaches the process that has it, in both revisions
 // that have tasks, over regions and servers; nobody else's task is there for a caller.
 func TestTasks(t *testing.T) {
+	t.Parallel()
 	mumbai, delhi, reports := newTaskServer(t, "mumbai"), newTaskServer(t, "delhi"), newTaskServer(t, "reports")
 	servers := []*taskServer{mumbai, delhi, reports}
 	bed := testbed.Start(t, testbed.Options{Servers: []demo.Place{}, Config: strings.NewReplacer(

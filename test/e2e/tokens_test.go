@@ -114,6 +114,7 @@ func (g *tokenGateway) call(path, token string, more ...string) testbed.Answer {
 // TestTokens: only tokens that the issuer has signed for this gateway are let in, their subject is who the caller is,
 // whatever else the caller says, and neither token nor subject goes to a server.
 func TestTokens(t *testing.T) {
+	t.Parallel()
 	issuer := newSigner(t, "one")
 	served := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(issuer.set())) }))
 	t.Cleanup(served.Close)

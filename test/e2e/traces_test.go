@@ -119,6 +119,7 @@ const getOrderSpan = "tools/call get_order"
 // TestFailoverIsOneTrace: a caller that sends HTTP trace context finds the failed try in one
 // region, the good one in the other and both servers' own spans in its trace.
 func TestFailoverIsOneTrace(t *testing.T) {
+	t.Parallel()
 	backend := stacktest.StartJaeger(t)
 	client := &jaeger.Client{URL: "http://" + backend.Query}
 	b := testbed.Start(t, testbed.Options{Config: tracedConfig("ratio: 0%"), Traces: backend.OTLPGRPC})
@@ -172,6 +173,7 @@ func TestFailoverIsOneTrace(t *testing.T) {
 // TestMetaIsTheParent: where only _meta carries trace context, edge, tries and servers
 // form that trace by themselves, and Envoy's spans are links.
 func TestMetaIsTheParent(t *testing.T) {
+	t.Parallel()
 	backend := stacktest.StartJaeger(t)
 	client := &jaeger.Client{URL: "http://" + backend.Query}
 	b := testbed.Start(t, testbed.Options{Config: tracedConfig("ratio: 100%"), Traces: backend.OTLPGRPC})

@@ -223,7 +223,7 @@ func (b *Bed) Restart(name string) {
 func (b *Bed) Eventually(limit time.Duration, what string, condition func() error) {
 	b.t.Helper()
 	deadline := time.Now().Add(limit)
-	tick := time.NewTicker(20 * time.Millisecond)
+	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	for {
 		err := condition()
