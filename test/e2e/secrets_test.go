@@ -87,6 +87,8 @@ func TestSecretsStayWithTheirCaller(t *testing.T) {
 	t.Parallel()
 	collector := tracetest.Start(t)
 	bed := testbed.Start(t, testbed.Options{Config: testbed.QuickChecks(limitedConfig("ratio: 100%")), Traces: collector.GRPC, ExtprocArgs: []string{"--log-level", "debug"}})
+	// Without each other's word each of them would keep the whole limit.
+	processorsSay(bed, "holdfast_fleet_processors 2")
 	secretCalls(t, bed)
 	bed.Until(testbed.Patience, "spans have come, and the log has lines", func() bool {
 		return len(collector.Spans("")) > 5 && strings.Contains(logsOf(t, bed), `"rate_limited"`)

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -97,6 +98,8 @@ func TestEveryOutcomeHasItsTrace(t *testing.T) {
 	t.Parallel()
 	collector := tracetest.Start(t)
 	b := testbed.Start(t, testbed.Options{Config: limitedConfig("ratio: 0%"), Traces: collector.GRPC})
+	// Each has its share of limits then, and sixteen calls use up both.
+	processorsSay(b, "holdfast_fleet_processors 2")
 	create := testbed.CallTool("1", "create_order", `{"customer_id":"C-1201","total_rs":100}`)
 	get := testbed.CallTool(`"a"`, "get_order", `{"order_id":"ORD-7701"}`)
 	unknown := testbed.CallTool("2", "get_order", `{"order_id":"ORD-0"}`)
@@ -133,7 +136,7 @@ func TestEveryOutcomeHasItsTrace(t *testing.T) {
 			edge: map[string]string{"holdfast.degraded.source": "error", "holdfast.reason": "service_unavailable", "error.type": "tool_error"}, failed: true,
 		},
 		{
-			name: "a refusal", method: "tools/call", tool: "create_order", body: create, before: []string{create, create, create, create}, spans: map[string]int{edgeSpan: 1, trySpan: 0, ownSpan: 0},
+			name: "a refusal", method: "tools/call", tool: "create_order", body: create, before: slices.Repeat([]string{create}, 16), spans: map[string]int{edgeSpan: 1, trySpan: 0, ownSpan: 0},
 			edge: map[string]string{"holdfast.limit": "orders tools[3].rateLimits[0]", "holdfast.reason": "rate_limited", "error.type": "tool_error", "holdfast.attempts": ""}, failed: true,
 		},
 	} {
