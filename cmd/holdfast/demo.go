@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"os/signal"
 	"slices"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -18,11 +21,11 @@ import (
 const demoHelp = `Plays a disaster on the ShopMax that 'holdfast up' runs: under the load of 16 MCP
 clients the orders server in Mumbai is killed, then the one in Delhi too, and then
 both come back. Each line is a real call; the figures at the end are measured in
-this run. The servers are restored at the end, and on Ctrl-C.
+this run. The servers are restored at the end, and however else the play ends.
 
 With --tool no server dies: get_order begins to fail in Mumbai, as tools do, inside HTTP
 200. Its calls move to Delhi alone, list_orders stays in Mumbai, and when get_order is
-mended it comes back.
+mended it comes back. On Ctrl-C the play waits until it has; a second Ctrl-C ends it at once.
 
 Exit codes: 0 the play went as Holdfast promises (no safe call failed while a
 server was left, and callers were told so when none was; with --tool: the broken tool
@@ -92,19 +95,48 @@ func playDemo(ctx context.Context, env *environment, flags demoFlags) error {
 	if len(orders) != 2 {
 		return errors.New("the play needs both demo servers of orders, and 'holdfast up' runs them only for a configuration that names their addresses")
 	}
+	// Whoever reads may have seen enough ('holdfast demo | head'): that ends the play, but not the process on the spot.
+	signal.Ignore(syscall.SIGPIPE)
+	defer signal.Reset(syscall.SIGPIPE)
+	ctx, unread := context.WithCancelCause(ctx)
+	defer unread(nil)
+	out := &watchedOutput{to: env.Stdout, unread: unread}
 	remote := supervise.Remote{Socket: info.Control}
 	if err := revive(ctx, remote, orders); err != nil {
 		return err
 	}
+	for _, name := range orders {
+		release, err := remote.Lend(ctx, name)
+		if err != nil {
+			return fmt.Errorf("borrowing %s: %w", name, err)
+		}
+		defer release()
+	}
 	if flags.tool {
-		return playTool(ctx, env, flags, info, endpoint, orders)
+		return playTool(ctx, env, flags, out, info, endpoint, orders)
 	}
 	summary, err := play.Run(ctx, play.Options{
 		Endpoint: endpoint, Servers: remoteServers{remote},
 		Primary: orders[0], Standby: orders[1], Callers: flags.callers, Rate: flags.rate, Act: flags.act,
-		Out: env.Stdout, Colors: env.colors(env.Stdout), Version: version(),
+		Out: out, Colors: env.colors(env.Stdout), Version: version(),
 	})
 	return played(ctx, env, err, summary.Broken, "the servers that were killed are running again")
+}
+
+// watchedOutput ends a play that nobody reads any more.
+type watchedOutput struct {
+	to     io.Writer
+	unread context.CancelCauseFunc
+}
+
+var errUnread = errors.New("nobody reads what it says")
+
+func (o *watchedOutput) Write(data []byte) (int, error) {
+	n, err := o.to.Write(data)
+	if err != nil {
+		o.unread(errUnread)
+	}
+	return n, err //nolint:wrapcheck // as it came
 }
 
 // played is how a play ended; restored says what was put right when it was stopped.

@@ -174,6 +174,7 @@ func TestUpAndDemo(t *testing.T) {
 			}
 		}
 	})
+	t.Run("demos that end early", func(t *testing.T) { demoEnds(t, programs.Holdfast, state, info) })
 	t.Run("a second up", func(t *testing.T) {
 		said, failed := &output{}, &output{}
 		if code := run(t.Context(), []string{"up", "--state", state, "--config", filepath.Join(root, "examples", "shopmax")}, inside(said, failed)); code != 1 {

@@ -114,6 +114,8 @@ func (f Faults) inMCP() bool { return f.Mode == FaultRPCError || f.Mode == Fault
 type faultPlan struct {
 	mu     sync.Mutex
 	faults Faults
+	// version counts the changes.
+	version int
 	// random draws the calls that fail; nil before the first set.
 	random *rand.Rand
 }
@@ -128,18 +130,33 @@ func (p *faultPlan) current() Faults {
 	return f
 }
 
-// set validates f and puts it in force; the draws begin again.
-func (p *faultPlan) set(f Faults) error {
+// set validates f and puts it in force; the draws begin again. It gives the number of the change.
+func (p *faultPlan) set(f Faults) (version int, err error) {
 	if err := f.Validate(); err != nil {
-		return err
+		return 0, err
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.put(f)
+	return p.version, nil
+}
+
+// takeBack ends the faults of a change where nobody has changed them since.
+func (p *faultPlan) takeBack(version int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.version == version {
+		p.put(Faults{})
+	}
+}
+
+// put is set with the lock held.
+func (p *faultPlan) put(f Faults) {
+	p.version++
 	if f.Mode == "" {
 		f.Mode = FaultNone
 	}
 	p.faults, p.random = f, rand.New(rand.NewPCG(faultSeed, faultSeed)) //nolint:gosec // the same in every run
-	return nil
 }
 
 // draw takes a call of tool for the attachment point that asks (inside the MCP

@@ -6,6 +6,7 @@ import (
 	"io"
 	"math"
 	"net/http"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -211,5 +212,39 @@ func TestOversizedBody(t *testing.T) {
 	r := serve(t, demo.Orders)
 	if got := post(t, r.url, `{"jsonrpc":"2.0","id":1,"method":"`+strings.Repeat("x", 5<<20)+`"}`); got.status != http.StatusRequestEntityTooLarge {
 		t.Errorf("status %d", got.status)
+	}
+}
+
+// TestHeldFaults end with who holds them, unless others have been put in force meanwhile.
+func TestHeldFaults(t *testing.T) {
+	r := serve(t, demo.Orders)
+	broken := demo.Faults{Mode: demo.FaultIsError, Tools: []string{"get_order"}}
+	release, err := demo.HoldFaults(t.Context(), r.control, broken)
+	if err != nil || r.Faults().Mode != demo.FaultIsError {
+		t.Fatalf("%+v, %v", r.Faults(), err)
+	}
+	release()
+	for deadline := time.Now().Add(30 * time.Second); r.Faults().Mode != demo.FaultNone; {
+		if time.Now().After(deadline) {
+			t.Fatalf("nobody holds %+v any more", r.Faults())
+		}
+		runtime.Gosched()
+	}
+	if release, err = demo.HoldFaults(t.Context(), r.control, broken); err != nil {
+		t.Fatal(err)
+	}
+	hang := demo.Faults{Mode: demo.FaultHang, Tools: []string{"get_order"}}
+	if err := demo.PutFaults(t.Context(), r.control, hang); err != nil {
+		t.Fatal(err)
+	}
+	release()
+	// Connections are served in turn: when this one has been, the end of the other one has been seen.
+	if again, err := demo.HoldFaults(t.Context(), r.control, hang); err != nil || r.Faults().Mode != demo.FaultHang {
+		t.Errorf("%+v, %v", r.Faults(), err)
+	} else {
+		again()
+	}
+	if _, err := demo.HoldFaults(t.Context(), r.control, demo.Faults{Mode: "explode"}); err == nil {
+		t.Error("a fault that there is not is held")
 	}
 }

@@ -36,7 +36,9 @@ type Controlled struct {
 }
 
 // Control lets whoever reaches it act on the named children of s: GET
-// /v1/children lists all children, POST /v1/children/{name}/{action} acts on one.
+// /v1/children lists all children, POST /v1/children/{name}/{action} acts on one, and POST
+// /v1/children/{name}/lend answers at once, and when its caller has gone, however that ended, starts the child where
+// it is not running and continues it where it is paused.
 // It is meant for a unix socket that only the operator can open.
 func Control(s *Supervisor, names []string) http.Handler {
 	mux := http.NewServeMux()
@@ -47,11 +49,23 @@ func Control(s *Supervisor, names []string) http.Handler {
 		}
 		writeJSON(w, all)
 	})
-	mux.HandleFunc("POST /v1/children/{name}/{action}", func(w http.ResponseWriter, r *http.Request) {
+	controlled := func(w http.ResponseWriter, r *http.Request) (*Child, bool) {
 		name := r.PathValue("name")
 		child, ok := s.Child(name)
 		if !ok || !slices.Contains(names, name) {
 			http.Error(w, fmt.Sprintf("there is no child %q that can be controlled", name), http.StatusNotFound)
+			return nil, false
+		}
+		return child, true
+	}
+	mux.HandleFunc("POST /v1/children/{name}/lend", func(w http.ResponseWriter, r *http.Request) {
+		if child, ok := controlled(w, r); ok {
+			lend(w, r, child)
+		}
+	})
+	mux.HandleFunc("POST /v1/children/{name}/{action}", func(w http.ResponseWriter, r *http.Request) {
+		child, ok := controlled(w, r)
+		if !ok {
 			return
 		}
 		at, err := act(r.Context(), child, Action(r.PathValue("action")))
@@ -62,6 +76,31 @@ func Control(s *Supervisor, names []string) http.Handler {
 		writeJSON(w, Controlled{At: at, Child: child.Status()})
 	})
 	return mux
+}
+
+// lend waits for the caller's end, and puts right what it has left behind.
+func lend(w http.ResponseWriter, r *http.Request, child *Child) {
+	control := http.NewResponseController(w)
+	// The server's bound on reading a request would end the wait.
+	if err := errors.Join(control.SetReadDeadline(time.Time{}), control.Flush()); err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	<-r.Context().Done()
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), remoteTimeout)
+	defer cancel()
+	var err error
+	switch child.Status().State {
+	case StateStopped, StateDead:
+		err = child.Start(ctx)
+	case StatePaused:
+		err = child.Continue()
+	case StateStarting, StateReady, StateWaiting:
+		return
+	}
+	if err != nil && !errors.Is(err, ErrClosed) && !errors.Is(err, ErrRunning) {
+		child.emit(Event{Kind: RestartFailed, Err: err})
+	}
 }
 
 func act(ctx context.Context, child *Child, action Action) (time.Time, error) {
@@ -120,15 +159,46 @@ func (r Remote) Do(ctx context.Context, name string, action Action) (Controlled,
 	return out, r.ask(ctx, http.MethodPost, path, &out)
 }
 
-func (r Remote) ask(ctx context.Context, method, path string, into any) error {
-	ctx, cancel := context.WithTimeout(ctx, remoteTimeout)
-	defer cancel()
-	transport := &http.Transport{
+// Lend has the child of that name put right, as Control's lend does, when release is called or the process ends,
+// in whatever way.
+func (r Remote) Lend(ctx context.Context, name string) (release func(), err error) {
+	held, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	transport := r.transport()
+	release = func() {
+		cancel()
+		transport.CloseIdleConnections()
+	}
+	transport.ResponseHeaderTimeout = remoteTimeout
+	req, err := http.NewRequestWithContext(held, http.MethodPost, "http://control/v1/children/"+url.PathEscape(name)+"/lend", http.NoBody)
+	if err != nil {
+		release()
+		return nil, fmt.Errorf("asking the supervisor: %w", err)
+	}
+	resp, err := transport.RoundTrip(req) //nolint:bodyclose // it is held until release, which ends it
+	if err != nil {
+		release()
+		return nil, fmt.Errorf("asking the supervisor: %w", err)
+	}
+	if resp.StatusCode != http.StatusOK {
+		release()
+		return nil, fmt.Errorf("the supervisor %w to lend %s: status %d", ErrRefused, name, resp.StatusCode)
+	}
+	return release, nil
+}
+
+func (r Remote) transport() *http.Transport {
+	return &http.Transport{
 		DisableKeepAlives: true,
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			return new(net.Dialer).DialContext(ctx, "unix", r.Socket)
 		},
 	}
+}
+
+func (r Remote) ask(ctx context.Context, method, path string, into any) error {
+	ctx, cancel := context.WithTimeout(ctx, remoteTimeout)
+	defer cancel()
+	transport := r.transport()
 	defer transport.CloseIdleConnections()
 	req, err := http.NewRequestWithContext(ctx, method, "http://control"+path, http.NoBody)
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/http"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -46,6 +47,28 @@ func TestControl(t *testing.T) {
 	}
 	if done, err = remote.Do(t.Context(), "open", supervise.ActionContinue); err != nil || done.Child.State != supervise.StateReady {
 		t.Errorf("continue: %+v, %v", done, err)
+	}
+	for _, action := range []supervise.Action{supervise.ActionKill, supervise.ActionPause, supervise.ActionStop} {
+		release, err := remote.Lend(t.Context(), "open")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if done, err = remote.Do(t.Context(), "open", supervise.ActionStart); err == nil {
+			t.Errorf("it was not running before %s", action)
+		}
+		if done, err = remote.Do(t.Context(), "open", action); err != nil || done.Child.State == supervise.StateReady {
+			t.Errorf("%s: %+v, %v", action, done, err)
+		}
+		release()
+		child, _ := s.Child("open")
+		for deadline := time.Now().Add(30 * time.Second); child.Status().State != supervise.StateReady; runtime.Gosched() {
+			if time.Now().After(deadline) {
+				t.Fatalf("it is %s after %s", child.Status().State, action)
+			}
+		}
+	}
+	if _, err := remote.Lend(t.Context(), "shut"); !errors.Is(err, supervise.ErrRefused) {
+		t.Errorf("lending what is not to be controlled: %v", err)
 	}
 	if done, err = remote.Do(t.Context(), "open", supervise.ActionStop); err != nil || done.Child.State != supervise.StateStopped {
 		t.Errorf("stop: %+v, %v", done, err)

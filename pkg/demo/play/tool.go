@@ -25,6 +25,8 @@ type ToolOptions struct {
 	// Ejected tells whether Envoy has taken the primary out of rotation; nil where it cannot
 	// be asked.
 	Ejected func(ctx context.Context) (bool, error)
+	// Linger bounds the wait for the tool's calls to come back in a play that was broken off; nil: there is none.
+	Linger func(context.Context) (context.Context, context.CancelFunc)
 	// Out gets the play.
 	Out io.Writer
 }
@@ -32,6 +34,10 @@ type ToolOptions struct {
 // toolPatience is how long the play waits for the tool's return: a breaker that has opened
 // a few times in a row takes its time.
 const toolPatience = 90 * time.Second
+
+// lingerPace is the time between two calls of linger: as many as settled take longer than processors to tell each
+// other that a breaker has closed.
+const lingerPace = 150 * time.Millisecond
 
 // settled is how many calls of the tool in a row the primary answers when it is back.
 const settled = 20
@@ -75,7 +81,7 @@ func RunTool(ctx context.Context, opts ToolOptions) (ToolSummary, error) {
 	stopLoad()
 	loading.Wait()
 	if err = errors.Join(err, p.mend(ctx)); err != nil {
-		return ToolSummary{}, err
+		return ToolSummary{WasBroken: !p.times.broken.IsZero(), Back: p.linger(context.WithoutCancel(ctx))}, err
 	}
 	p.times.ended = time.Now()
 	summary := summariseTool(opts, p.times, p.load.All())
@@ -179,6 +185,28 @@ func (p *toolPlay) heal(ctx context.Context) error {
 	}
 	p.print.call(back)
 	return nil
+}
+
+// linger makes calls until the primary answers them again, as its breaker closes by calls alone. It says
+// whether that has come about.
+func (p *toolPlay) linger(ctx context.Context) bool {
+	if p.times.broken.IsZero() || p.failing || p.opts.Linger == nil {
+		return false
+	}
+	ctx, stop := p.opts.Linger(ctx)
+	defer stop()
+	ctx, cancel := context.WithTimeout(ctx, toolPatience)
+	defer cancel()
+	p.print.note(fmt.Sprintf("%s is mended; calling it until its breaker closes (Ctrl-C: leave that to others)", toolName))
+	for row := 0; row < settled; {
+		if row++; p.narrator.getOrder(ctx, shippedOrder).Via != p.opts.Primary {
+			row = 0
+		}
+		if pause(ctx, lingerPace) != nil {
+			return false
+		}
+	}
+	return true
 }
 
 // mend lets the tool work again where it does not.

@@ -23,6 +23,8 @@ import (
 type toolGateway struct {
 	// strays moves the neighbour too; gone has the server ejected.
 	strays, gone bool
+	// stays is how many calls go to the standby though the tool is mended.
+	stays int
 
 	mu     sync.Mutex
 	broken bool
@@ -40,7 +42,7 @@ func (g *toolGateway) set(_ context.Context, tool string, broken bool) error {
 	if broken {
 		word = "break"
 	}
-	g.log, g.broken, g.tried = append(g.log, word), broken, 0
+	g.log, g.broken = append(g.log, word), broken
 	return nil
 }
 
@@ -48,7 +50,11 @@ func (g *toolGateway) set(_ context.Context, tool string, broken bool) error {
 func (g *toolGateway) place(tool string) (via, attempts string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if !g.broken || (tool == neighbourName && !g.strays) {
+	switch {
+	case !g.broken && g.tried > 0 && g.stays > 0 && tool == toolName:
+		g.stays--
+		return "b", "1"
+	case !g.broken, tool == neighbourName && !g.strays:
 		return "a", "1"
 	}
 	if g.tried++; g.tried <= 3 {
@@ -160,13 +166,41 @@ func TestToolBrokenOff(t *testing.T) {
 			var out bytes.Buffer
 			opts := toolOptions(t, g, &out)
 			opts.Out = &watcher{to: &out, word: after, found: cancel}
-			if _, err := RunTool(ctx, opts); !errors.Is(err, context.Canceled) {
+			s, err := RunTool(ctx, opts)
+			if !errors.Is(err, context.Canceled) {
 				t.Errorf("it went on: %v", err)
 			}
-			if g.broken {
-				t.Errorf("the tool is left broken, after %q", g.log)
+			if g.broken || !s.WasBroken || s.Back {
+				t.Errorf("the tool is left broken, after %q: %+v", g.log, s)
 			}
 		})
+	}
+}
+
+// TestToolBrokenOffAndWaitedFor: a play that is broken off says that the tool's calls are back when they are, and
+// not when nobody waited for them.
+func TestToolBrokenOffAndWaitedFor(t *testing.T) {
+	for _, patient := range []bool{true, false} {
+		g := &toolGateway{stays: 5}
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		var out bytes.Buffer
+		opts := toolOptions(t, g, &out)
+		opts.Out = &watcher{to: &out, word: "breaker open", found: cancel}
+		opts.Linger = func(ctx context.Context) (context.Context, context.CancelFunc) {
+			ctx, stop := context.WithCancel(ctx)
+			if !patient {
+				stop()
+			}
+			return ctx, stop
+		}
+		s, err := RunTool(ctx, opts)
+		if !errors.Is(err, context.Canceled) || g.broken || !s.WasBroken || s.Back != patient {
+			t.Errorf("patient %v: %+v, %v", patient, s, err)
+		}
+		if patient && g.stays != 0 {
+			t.Errorf("it said that calls are back %d calls before they were", g.stays)
+		}
 	}
 }
 

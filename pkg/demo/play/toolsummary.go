@@ -27,6 +27,9 @@ type ToolSummary struct {
 	P50, P99 time.Duration
 	// FirstFailures and Broken are as in Summary.
 	FirstFailures, Broken []string
+	// WasBroken and Back tell of a play that was broken off: the tool had been broken, and its calls go to
+	// the primary again.
+	WasBroken, Back bool
 }
 
 // maxStrayed is the share of the neighbours' calls, in percent, that may leave the primary.

@@ -180,12 +180,13 @@ func (s *Stack) start(ctx context.Context) error {
 func (s *Stack) Close(ctx context.Context) error {
 	var errs []error
 	s.jaeger.close()
+	if s.supervisor != nil {
+		errs = append(errs, s.supervisor.Close(ctx))
+	}
+	// Not before: the end of a connection may be that of somebody for whom a child has to be started again.
 	if s.control != nil {
 		errs = append(errs, s.control.Close())
 		<-s.controlled
-	}
-	if s.supervisor != nil {
-		errs = append(errs, s.supervisor.Close(ctx))
 	}
 	s.ports.ReleaseAll()
 	if s.info.RunDir != "" {
