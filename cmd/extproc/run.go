@@ -104,10 +104,10 @@ func serve(ctx context.Context, s settings, logger *slog.Logger, conn *grpc.Clie
 		return errors.Join(err, kept.close(), grpcListener.Close(), httpListener.Close())
 	}
 	gate, pressure := admit.NewGate(nil), &admit.Pressure{}
-	verifier := newVerifier(policies, logger)
+	verifier, prober := newVerifier(policies, logger), newProber(policies, logger)
 	service := extproc.New(extproc.Options{
 		Table: policies.Table, Keyring: policies.Keyring, Reopener: session.NewReopener(kept.store, nil), Catalog: lists, Window: outcomes.window, Breakers: outcomes.breakers, Shares: shares,
-		Limits: limits.engine, Metered: limits.metrics.Count, Budget: outcomes.budget, Report: reporter.Offer, Results: remembered.store, Fits: lists.Fits, Gate: gate, Pressure: pressure, Live: outcomes.fleet.Processors, Logger: logger,
+		Limits: limits.engine, Metered: limits.metrics.Count, Budget: outcomes.budget, Report: reporter.Offer, Results: remembered.store, Fits: lists.Fits, Reach: prober, Gate: gate, Pressure: pressure, Live: outcomes.fleet.Processors, Logger: logger,
 		Calls: mcptelemetry.NewCalls(registry, mcptelemetry.CallOptions{Known: known, Native: s.nativeHistograms}), Region: s.region, Told: outcomes.told,
 		Verified: verifier.Verified, Traces: spans.Pipeline, Revision: policies.Version,
 	})
@@ -130,6 +130,7 @@ func serve(ctx context.Context, s settings, logger *slog.Logger, conn *grpc.Clie
 	group.Go(func() error { return remembered.store.Run(background) })
 	group.Go(func() error { pressure.Run(background); return nil })
 	group.Go(func() error { verifier.Run(background); return nil })
+	group.Go(func() error { return prober.Run(background) })
 	group.Go(func() error { return state.follow(background) })
 	group.Go(func() error { return serveHTTP(background, httpListener, pages) })
 	group.Go(func() error { return server.Serve(grpcListener) })

@@ -5,6 +5,7 @@ import (
 
 	policyv1 "github.com/holdfast-mcp/holdfast/api/policy/v1"
 	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/policy"
+	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/reach"
 	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/verify"
 )
 
@@ -16,4 +17,17 @@ func newVerifier(policies *policy.Client, logger *slog.Logger) *verify.Checker {
 		}
 		return nil
 	}})
+}
+
+// newProber looks at the servers behind tools, for lists of tools.
+func newProber(policies *policy.Client, logger *slog.Logger) *reach.Prober {
+	return reach.New(reach.Options{
+		Servers: func() []*policyv1.Server {
+			if table := policies.Table(); table != nil {
+				return table.Behind()
+			}
+			return nil
+		},
+		Logger: logger,
+	})
 }

@@ -22,9 +22,11 @@ func degrade(rule model.Rule) *policyv1.Degrade {
 	return out
 }
 
-// policyHealthCheck is Envoy's, for processors that have to know whether endpoints are there.
-func policyHealthCheck(h *model.HealthCheck) *policyv1.HealthCheck {
-	if h == nil {
+// policyHealthCheck is Envoy's, for processors that have to know whether endpoints are there. Where it
+// speaks TLS they only connect.
+func policyHealthCheck(s model.Server) *policyv1.HealthCheck {
+	h := s.HealthCheck
+	if h == nil || s.TLS != nil {
 		return nil
 	}
 	return &policyv1.HealthCheck{Path: h.Path, Interval: duration(h.Interval), Timeout: duration(h.Timeout), AcceptMissing: h.AcceptMissing}

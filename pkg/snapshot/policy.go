@@ -73,7 +73,7 @@ func policyServer(m *model.Model, name string) *policyv1.Server {
 		out.SessionMaxAge, out.SessionPrincipalHeader = duration(s.Sessions.MaxAge), s.Sessions.PrincipalHeader
 		out.Breaker = breaker(s.Breaker)
 		out.ReinitializeSessions = s.Sessions.Reinitialize
-		out.HealthCheck = policyHealthCheck(s.HealthCheck)
+		out.HealthCheck = policyHealthCheck(s)
 		if s.VerifiesHeaders {
 			out.VerifiedPath = s.Path
 		}

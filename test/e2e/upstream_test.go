@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -21,6 +22,8 @@ type upstream struct {
 	mu     sync.Mutex
 	seen   []seen
 	answer http.HandlerFunc
+	// sick: its health check fails.
+	sick atomic.Bool
 }
 
 // seen is one recorded request.
@@ -40,6 +43,9 @@ func newUpstream(t *testing.T, answer http.HandlerFunc) *upstream {
 
 func (u *upstream) serve(w http.ResponseWriter, r *http.Request) {
 	if r.URL.Path == "/health" {
+		if u.sick.Load() {
+			w.WriteHeader(http.StatusServiceUnavailable)
+		}
 		return
 	}
 	body, err := io.ReadAll(r.Body)

@@ -18,9 +18,9 @@ const staleTTL = 5 * time.Second
 // Stale answers call with a remembered result: the entry's bytes with the caller's id,
 // _meta["holdfast/degraded"] spliced in, and in the modern revision a ttlMs of 5 s at
 // most, so that clients soon ask again. age is the time since the entry's as_of; reason
-// is why the server's own answer is missing. It fails where the call has no id or the
+// is why the server's own answer is missing; withheld are tools that were taken out of the entry. It fails where the call has no id or the
 // entry's result is not an object.
-func Stale(call *policyv1.CallContext, entry *policyv1.CatalogEntry, age time.Duration, reason Code) (Answer, error) {
+func Stale(call *policyv1.CallContext, entry *policyv1.CatalogEntry, age time.Duration, reason Code, withheld ...string) (Answer, error) {
 	if len(call.GetId()) == 0 {
 		return Answer{}, errors.New("answering with a stale list: the request has no id")
 	}
@@ -39,7 +39,7 @@ func Stale(call *policyv1.CallContext, entry *policyv1.CatalogEntry, age time.Du
 	body = append(body, `,"result":`...)
 	body = append(body, result...)
 	body = append(body, '}')
-	body, err := wire.SpliceMeta(body, names.MetaDegraded, staleMark(entry, age, reason))
+	body, err := wire.SpliceMeta(body, names.MetaDegraded, staleMark(entry, age, reason, withheld))
 	if err != nil {
 		return Answer{}, fmt.Errorf("answering %q with a stale list: %w", entry.GetKey(), err)
 	}
@@ -53,7 +53,7 @@ func Stale(call *policyv1.CallContext, entry *policyv1.CatalogEntry, age time.Du
 }
 
 // staleMark gives the age in whole seconds.
-func staleMark(entry *policyv1.CatalogEntry, age time.Duration, reason Code) []byte {
+func staleMark(entry *policyv1.CatalogEntry, age time.Duration, reason Code, withheld []string) []byte {
 	mark := append([]byte(`{"reason":`), appendString(nil, string(reason))...)
 	mark = append(mark, `,"source":`...)
 	mark = appendString(mark, SourceStale)
@@ -61,7 +61,7 @@ func staleMark(entry *policyv1.CatalogEntry, age time.Duration, reason Code) []b
 	mark = appendString(mark, entry.GetAsOf().AsTime().UTC().Format(time.RFC3339))
 	mark = append(mark, `,"age":`...)
 	mark = strconv.AppendInt(mark, int64(max(age, 0)/time.Second), 10)
-	return append(mark, '}')
+	return append(appendWithheld(mark, withheld), '}')
 }
 
 // shortTTL is the result's own ttlMs where that is shorter than staleTTL.

@@ -43,6 +43,8 @@ type answer struct {
 	refusal bool
 	// spliced: body was changed, and length with it.
 	spliced bool
+	// reduced: it is a list of which tools were taken out.
+	reduced bool
 }
 
 // onHeaders decides whether the answer is judged by its headers or held.
@@ -53,6 +55,7 @@ func (a *attempt) onHeaders(m *extprocv3.HttpHeaders) error {
 	a.over = m.GetEndOfStream() || !a.duplex
 	a.heard()
 	a.held.retryAfter = h.first("retry-after")
+	a.reduces = a.lists()
 	a.load(h)
 	if a.sessionForgotten() {
 		return a.forgetSession()
@@ -88,13 +91,13 @@ func (a *attempt) onHeaders(m *extprocv3.HttpHeaders) error {
 		return a.refusal(h)
 	case a.over, !isJSON && !isEvents:
 		return a.pass()
-	case isJSON && a.held.length > maxHeldBytes:
+	case isJSON && a.held.length > int64(a.holdLimit()):
 		return a.passLarge()
 	}
 	if isEvents {
 		a.held.events = &events{
 			stream: wire.NewEventStream(maxEventBytes), id: a.call.GetId(), tests: &a.tests,
-			unread: unread(a.call), hurried: a.call.GetProgress() || streams(a.call.GetMethod()), modern: a.call.GetRevision() == degrade.ModernRevision,
+			unread: unread(a.call), hurried: a.call.GetProgress() && !a.reduces || streams(a.call.GetMethod()), modern: a.call.GetRevision() == degrade.ModernRevision,
 			batch: newBatchEvents(a.call.GetBatchIds()), keepID: a.call.GetSession().GetReinitialize(),
 		}
 	}
@@ -174,7 +177,7 @@ func (a *attempt) weigh(chunk []byte, ended, last bool) error {
 		return a.judged(a.observeBroken(), false, false)
 	case size > maxHeldBytes && a.held.refusal:
 		return a.release(nil, last)
-	case size > maxHeldBytes:
+	case size > int64(a.holdLimit()):
 		return a.passLarge()
 	}
 	return nil
@@ -228,7 +231,7 @@ func (a *attempt) weighEvents(chunk []byte, ended, last bool) error {
 		return a.release(nil, last)
 	case ended:
 		return a.judged(a.observe(outcome.Failed), false, last)
-	case e.commit, e.lost, len(a.held.body) > maxHeldBytes, e.resumable && a.call.GetSession() != nil:
+	case e.commit, e.lost, len(a.held.body) > a.holdLimit(), e.resumable && a.call.GetSession() != nil && !a.reduces:
 		// The last: nobody else can be asked in a session, and a client whose connection breaks
 		// comes back only if it has been given an event's id.
 		if handled, err := a.tooLong(); handled {
@@ -261,6 +264,9 @@ func (a *attempt) finish(f *final, last bool) error {
 	}
 	if !a.translate(f) {
 		return a.judged(outcome.ToolFailed, false, last)
+	}
+	if verdict == outcome.Good {
+		a.reduce(f)
 	}
 	if f.usable {
 		a.sealTasks(f)

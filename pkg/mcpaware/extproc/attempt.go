@@ -52,6 +52,10 @@ type attempt struct {
 	started  time.Time
 	// failedAddress and failedRegion are where the try before failed.
 	failedAddress, failedRegion string
+	// route of the policies in force; nil where they do not know it any more. reduces: the answer is a list
+	// of tools that may have to lack some.
+	route   *decide.Route
+	reduces bool
 	// tests of the operator, for answers to this call.
 	tests tests
 	// trace is nil where the call is not traced.

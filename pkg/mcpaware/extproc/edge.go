@@ -391,7 +391,8 @@ func (e *edge) stale(cause degrade.Cause) *degrade.Answer {
 	if !ok {
 		return nil
 	}
-	answer, err := degrade.Stale(e.decision.Call, entry, age, cause.Code)
+	entry, withheld := e.reduceStale(entry)
+	answer, err := degrade.Stale(e.decision.Call, entry, age, cause.Code, withheld...)
 	if err != nil {
 		e.service.log.Warn("a remembered list cannot be served", "key", entry.GetKey(), "error", err)
 		return nil

@@ -31,7 +31,7 @@ func (a *attempt) locate(attrs attributes) {
 	e.name = e.address
 	if table := a.service.opts.Table(); table != nil && a.call != nil {
 		if route, ok := table.Policy(a.call.GetPolicy()); ok {
-			a.stamp = route.Policy().GetStampVia()
+			a.stamp, a.route = route.Policy().GetStampVia(), route
 			e.called(route, a.call.GetServer())
 			if rule := a.call.GetRule(); rule != "" {
 				a.tests.rule = route.AnswerTests(rule)

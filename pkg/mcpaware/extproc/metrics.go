@@ -62,7 +62,7 @@ func (e *edge) passed(h headers, cause degrade.Cause) {
 	if status == telemetry.Failed {
 		e.logFailure(status, c.Error, c.Region)
 	}
-	if source := h.first(names.HeaderDegraded); source == degrade.SourceFallback && status == telemetry.OK {
+	if source := h.first(names.HeaderDegraded); (source == degrade.SourceFallback || source == degrade.SourceReduced) && status == telemetry.OK {
 		c.Status, c.Source = telemetry.Degraded, source
 	}
 	e.count(c)

@@ -37,6 +37,9 @@ func (a *attempt) release(set []*corev3.HeaderValueOption, last bool) error {
 	if a.second != nil {
 		set = append(set, setHeader(names.HeaderDegraded, degrade.SourceFallback))
 	}
+	if a.held.reduced {
+		set = append(set, setHeader(names.HeaderDegraded, degrade.SourceReduced))
+	}
 	if a.held.spliced {
 		set = append(set, setHeader("content-length", strconv.FormatInt(a.held.length, 10)))
 	}

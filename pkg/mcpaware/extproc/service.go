@@ -31,6 +31,7 @@ import (
 	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/decide"
 	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/limit"
 	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/outcome"
+	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/reach"
 	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/results"
 	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/session"
 	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/share"
@@ -62,6 +63,8 @@ type Options struct {
 	// Fits says why an operator's answer cannot stand in for a tool's, nil where it can. It must not
 	// block. Without the function all can.
 	Fits func(server, tool string, answer *policyv1.StaticAnswer) error
+	// Reach knows which servers behind tools are down; nil knows of none.
+	Reach *reach.Prober
 	// Report takes catalog entries that callers may share; it must not block. nil
 	// drops them.
 	Report func(*policyv1.CatalogEntry)
@@ -112,6 +115,8 @@ type Service struct {
 	failures failureLog
 	// misfits bounds the lines about answers of operators that do not fit.
 	misfits sayings
+	// reductions are the tools that lists lack.
+	reductions reductions
 }
 
 var _ extprocv3.ExternalProcessorServer = (*Service)(nil)
