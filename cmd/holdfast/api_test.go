@@ -39,7 +39,9 @@ type apiLine struct {
 	args  []string
 }
 
-func allAPILines() []apiLine { return slices.Concat(apiLines, breakerLines, drainLines, cacheLines) }
+func allAPILines() []apiLine {
+	return slices.Concat(apiLines, breakerLines, drainLines, cacheLines, measuredLines)
+}
 
 var apiLines = []apiLine{
 	{"apply", func() *plane { return &plane{apply: madeRevision12()} }, "", []string{"apply", "testdata/valid"}},

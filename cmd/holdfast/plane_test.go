@@ -40,6 +40,9 @@ type plane struct {
 	drains    []*adminv1.Drain
 	drained   []*adminv1.SetDrainRequest
 	purged    []*adminv1.PurgeCacheRequest
+	health    *adminv1.GetHealthResponse
+	report    *adminv1.GetReportResponse
+	reported  []*adminv1.GetReportRequest
 	// statuses are sent one after the other to who watches; the first one to who asks.
 	statuses []*adminv1.StatusResponse
 	// refuse every call.
@@ -229,6 +232,21 @@ func writeFile(t *testing.T, name, text string) string {
 		t.Fatal(err)
 	}
 	return path
+}
+
+func (p *plane) GetHealth(_ context.Context, req *adminv1.GetHealthRequest) (*adminv1.GetHealthResponse, error) {
+	if p.health == nil {
+		return nil, connect.NewError(connect.CodeFailedPrecondition, errors.New("nothing is measured"))
+	}
+	if req.GetServer() != p.health.GetServer() {
+		return nil, connect.NewError(connect.CodeNotFound, errors.New("no such server"))
+	}
+	return p.health, nil
+}
+
+func (p *plane) GetReport(_ context.Context, req *adminv1.GetReportRequest) (*adminv1.GetReportResponse, error) {
+	p.reported = append(p.reported, req)
+	return p.report, p.refuse
 }
 
 func (p *plane) ListDrains(context.Context, *adminv1.ListDrainsRequest) (*adminv1.ListDrainsResponse, error) {

@@ -18,7 +18,9 @@ import (
 const statusHelp = `Shows on one screen how things are, what is wrong first: the newest revision and how
 far its rollout is; tools that are broken in a region; each Envoy and external processor with what it acknowledged, or
 refuses, in its own words; each server's endpoints, as the Envoys see them whose admin
-interface can be asked; the routes. With SERVER, only that server and the routes to it.
+interface can be asked; the routes. With SERVER, only that server and the routes to it, and what
+the control plane measures of it: each endpoint's score with its parts, the layer that is bad, the tier and since
+when, what was done by whom, and what callers saw.
 
 Exit codes: 0 everybody has what they should, 1 the control plane cannot be asked,
 or something is refused, silent, not healthy, broken or otherwise wrong, 2 the command was not understood.`
@@ -80,6 +82,10 @@ func showStatus(ctx context.Context, env *environment, flags *statusFlags, args 
 		if err := only(status, args[0]); err != nil {
 			return err
 		}
+		// A control plane that measures nothing, or an older one, has nothing to add.
+		if health, err := client.GetHealth(ctx, &adminv1.GetHealthRequest{Server: args[0]}); err == nil {
+			status.Health = health
+		}
 	}
 	if flags.format != formatTable {
 		if err := writeMessage(env.Stdout, flags.format, status); err != nil {
@@ -92,7 +98,7 @@ func showStatus(ctx context.Context, env *environment, flags *statusFlags, args 
 		}
 		say(env.Stdout, "%s", view.text())
 	}
-	if !healthy(status) || len(sick(status)) > 0 || len(brokenTools(status)) > 0 {
+	if !healthy(status) || unwell(status.GetHealth()) || len(sick(status)) > 0 || len(brokenTools(status)) > 0 {
 		return errSilent
 	}
 	return nil
@@ -119,6 +125,13 @@ func healthy(s *adminv1.StatusResponse) bool {
 	}
 	return !slices.ContainsFunc(s.GetNodes(), func(n *adminv1.Node) bool {
 		return n.GetSync() == apiclient.SyncRejected || n.GetSync() == apiclient.SyncSilent
+	})
+}
+
+// unwell: an endpoint is not as it should be, or callers leave a region.
+func unwell(h *adminv1.GetHealthResponse) bool {
+	return slices.ContainsFunc(h.GetRegions(), func(r *adminv1.RegionHealth) bool {
+		return r.GetAway() > 0 || slices.ContainsFunc(r.GetEndpoints(), func(e *adminv1.MeasuredEndpoint) bool { return e.GetTier() != tierSteady })
 	})
 }
 

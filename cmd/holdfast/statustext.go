@@ -40,6 +40,7 @@ func (v *statusView) text() string {
 	v.drains()
 	v.nodes()
 	v.servers()
+	v.measured()
 	v.routes()
 	return strings.TrimRight(v.out.String(), "\n") + "\n"
 }

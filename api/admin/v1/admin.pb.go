@@ -1180,8 +1180,10 @@ type StatusResponse struct {
 	Servers []*Server      `protobuf:"bytes,12,rep,name=servers,proto3" json:"servers,omitempty"`
 	Routes  []*Route       `protobuf:"bytes,13,rep,name=routes,proto3" json:"routes,omitempty"`
 	// As ListBreakers gives them, without what tools answered.
-	Breakers      []*Breaker `protobuf:"bytes,14,rep,name=breakers,proto3" json:"breakers,omitempty"`
-	Drains        []*Drain   `protobuf:"bytes,15,rep,name=drains,proto3" json:"drains,omitempty"`
+	Breakers []*Breaker `protobuf:"bytes,14,rep,name=breakers,proto3" json:"breakers,omitempty"`
+	Drains   []*Drain   `protobuf:"bytes,15,rep,name=drains,proto3" json:"drains,omitempty"`
+	// Where one server is asked for, what GetHealth gives of it. The control plane itself leaves it out.
+	Health        *GetHealthResponse `protobuf:"bytes,16,opt,name=health,proto3" json:"health,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1317,6 +1319,13 @@ func (x *StatusResponse) GetBreakers() []*Breaker {
 func (x *StatusResponse) GetDrains() []*Drain {
 	if x != nil {
 		return x.Drains
+	}
+	return nil
+}
+
+func (x *StatusResponse) GetHealth() *GetHealthResponse {
+	if x != nil {
+		return x.Health
 	}
 	return nil
 }
@@ -3335,6 +3344,1076 @@ func (x *PurgeCacheResponse) GetProcessors() []string {
 	return nil
 }
 
+type GetHealthRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Server        string                 `protobuf:"bytes,1,opt,name=server,proto3" json:"server,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetHealthRequest) Reset() {
+	*x = GetHealthRequest{}
+	mi := &file_api_admin_v1_admin_proto_msgTypes[45]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetHealthRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetHealthRequest) ProtoMessage() {}
+
+func (x *GetHealthRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_api_admin_v1_admin_proto_msgTypes[45]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetHealthRequest.ProtoReflect.Descriptor instead.
+func (*GetHealthRequest) Descriptor() ([]byte, []int) {
+	return file_api_admin_v1_admin_proto_rawDescGZIP(), []int{45}
+}
+
+func (x *GetHealthRequest) GetServer() string {
+	if x != nil {
+		return x.Server
+	}
+	return ""
+}
+
+// GetHealthResponse is the health of one server.
+type GetHealthResponse struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Server string                 `protobuf:"bytes,1,opt,name=server,proto3" json:"server,omitempty"`
+	// In the order in which they are written.
+	Regions []*RegionHealth `protobuf:"bytes,2,rep,name=regions,proto3" json:"regions,omitempty"`
+	// What was done lately, the newest last; at most 50.
+	Actions []*HealthAction `protobuf:"bytes,3,rep,name=actions,proto3" json:"actions,omitempty"`
+	// Those that are not over.
+	Incidents []*Incident `protobuf:"bytes,4,rep,name=incidents,proto3" json:"incidents,omitempty"`
+	// This month's.
+	Report        *MonthReport `protobuf:"bytes,5,opt,name=report,proto3" json:"report,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetHealthResponse) Reset() {
+	*x = GetHealthResponse{}
+	mi := &file_api_admin_v1_admin_proto_msgTypes[46]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetHealthResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetHealthResponse) ProtoMessage() {}
+
+func (x *GetHealthResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_api_admin_v1_admin_proto_msgTypes[46]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetHealthResponse.ProtoReflect.Descriptor instead.
+func (*GetHealthResponse) Descriptor() ([]byte, []int) {
+	return file_api_admin_v1_admin_proto_rawDescGZIP(), []int{46}
+}
+
+func (x *GetHealthResponse) GetServer() string {
+	if x != nil {
+		return x.Server
+	}
+	return ""
+}
+
+func (x *GetHealthResponse) GetRegions() []*RegionHealth {
+	if x != nil {
+		return x.Regions
+	}
+	return nil
+}
+
+func (x *GetHealthResponse) GetActions() []*HealthAction {
+	if x != nil {
+		return x.Actions
+	}
+	return nil
+}
+
+func (x *GetHealthResponse) GetIncidents() []*Incident {
+	if x != nil {
+		return x.Incidents
+	}
+	return nil
+}
+
+func (x *GetHealthResponse) GetReport() *MonthReport {
+	if x != nil {
+		return x.Report
+	}
+	return nil
+}
+
+// RegionHealth is that of one region.
+type RegionHealth struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// Hundredths of callers that go to another region, and why.
+	Away uint32 `protobuf:"varint,2,opt,name=away,proto3" json:"away,omitempty"`
+	Why  string `protobuf:"bytes,3,opt,name=why,proto3" json:"why,omitempty"`
+	// Calls of the last five seconds, and the time within which 95 of 100 of them were answered, 0 without calls.
+	Calls      uint64  `protobuf:"varint,4,opt,name=calls,proto3" json:"calls,omitempty"`
+	P95Seconds float64 `protobuf:"fixed64,5,opt,name=p95_seconds,json=p95Seconds,proto3" json:"p95_seconds,omitempty"`
+	// The same of the five minutes before.
+	UsualP95Seconds float64 `protobuf:"fixed64,6,opt,name=usual_p95_seconds,json=usualP95Seconds,proto3" json:"usual_p95_seconds,omitempty"`
+	// Tools whose calls failed in the last minute, and how many callers that hurt at least.
+	FailingTools  []string            `protobuf:"bytes,7,rep,name=failing_tools,json=failingTools,proto3" json:"failing_tools,omitempty"`
+	HurtAgents    uint32              `protobuf:"varint,8,opt,name=hurt_agents,json=hurtAgents,proto3" json:"hurt_agents,omitempty"`
+	Endpoints     []*MeasuredEndpoint `protobuf:"bytes,9,rep,name=endpoints,proto3" json:"endpoints,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RegionHealth) Reset() {
+	*x = RegionHealth{}
+	mi := &file_api_admin_v1_admin_proto_msgTypes[47]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RegionHealth) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RegionHealth) ProtoMessage() {}
+
+func (x *RegionHealth) ProtoReflect() protoreflect.Message {
+	mi := &file_api_admin_v1_admin_proto_msgTypes[47]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RegionHealth.ProtoReflect.Descriptor instead.
+func (*RegionHealth) Descriptor() ([]byte, []int) {
+	return file_api_admin_v1_admin_proto_rawDescGZIP(), []int{47}
+}
+
+func (x *RegionHealth) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *RegionHealth) GetAway() uint32 {
+	if x != nil {
+		return x.Away
+	}
+	return 0
+}
+
+func (x *RegionHealth) GetWhy() string {
+	if x != nil {
+		return x.Why
+	}
+	return ""
+}
+
+func (x *RegionHealth) GetCalls() uint64 {
+	if x != nil {
+		return x.Calls
+	}
+	return 0
+}
+
+func (x *RegionHealth) GetP95Seconds() float64 {
+	if x != nil {
+		return x.P95Seconds
+	}
+	return 0
+}
+
+func (x *RegionHealth) GetUsualP95Seconds() float64 {
+	if x != nil {
+		return x.UsualP95Seconds
+	}
+	return 0
+}
+
+func (x *RegionHealth) GetFailingTools() []string {
+	if x != nil {
+		return x.FailingTools
+	}
+	return nil
+}
+
+func (x *RegionHealth) GetHurtAgents() uint32 {
+	if x != nil {
+		return x.HurtAgents
+	}
+	return 0
+}
+
+func (x *RegionHealth) GetEndpoints() []*MeasuredEndpoint {
+	if x != nil {
+		return x.Endpoints
+	}
+	return nil
+}
+
+// MeasuredEndpoint is what is known of one endpoint.
+type MeasuredEndpoint struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Name    string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Address string                 `protobuf:"bytes,2,opt,name=address,proto3" json:"address,omitempty"`
+	// 0 to 100, and its four parts.
+	Score float64      `protobuf:"fixed64,3,opt,name=score,proto3" json:"score,omitempty"`
+	Parts []*ScorePart `protobuf:"bytes,4,rep,name=parts,proto3" json:"parts,omitempty"`
+	// steady, watched, shedding, ejected or abandoned, and since when; unset where it has always been so.
+	Tier      string                 `protobuf:"bytes,5,opt,name=tier,proto3" json:"tier,omitempty"`
+	TierSince *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=tier_since,json=tierSince,proto3" json:"tier_since,omitempty"`
+	// The lowest layer that is bad (tcp, tls, http, handshake, list, query, metrics or score), how, and since when; empty
+	// where none is.
+	Layer      string                 `protobuf:"bytes,7,opt,name=layer,proto3" json:"layer,omitempty"`
+	Detail     string                 `protobuf:"bytes,8,opt,name=detail,proto3" json:"detail,omitempty"`
+	LayerSince *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=layer_since,json=layerSince,proto3" json:"layer_since,omitempty"`
+	// What it is given: healthy, degraded, unhealthy, and hundredths of its calls.
+	Given  string `protobuf:"bytes,10,opt,name=given,proto3" json:"given,omitempty"`
+	Weight uint32 `protobuf:"varint,11,opt,name=weight,proto3" json:"weight,omitempty"`
+	// Calls of the last minute, tries of Envoy's, and the time within which 95 of 100 were answered.
+	Good          uint64        `protobuf:"varint,12,opt,name=good,proto3" json:"good,omitempty"`
+	Failed        uint64        `protobuf:"varint,13,opt,name=failed,proto3" json:"failed,omitempty"`
+	P95Seconds    float64       `protobuf:"fixed64,14,opt,name=p95_seconds,json=p95Seconds,proto3" json:"p95_seconds,omitempty"`
+	Layers        []*ProbeLayer `protobuf:"bytes,15,rep,name=layers,proto3" json:"layers,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MeasuredEndpoint) Reset() {
+	*x = MeasuredEndpoint{}
+	mi := &file_api_admin_v1_admin_proto_msgTypes[48]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MeasuredEndpoint) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MeasuredEndpoint) ProtoMessage() {}
+
+func (x *MeasuredEndpoint) ProtoReflect() protoreflect.Message {
+	mi := &file_api_admin_v1_admin_proto_msgTypes[48]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MeasuredEndpoint.ProtoReflect.Descriptor instead.
+func (*MeasuredEndpoint) Descriptor() ([]byte, []int) {
+	return file_api_admin_v1_admin_proto_rawDescGZIP(), []int{48}
+}
+
+func (x *MeasuredEndpoint) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *MeasuredEndpoint) GetAddress() string {
+	if x != nil {
+		return x.Address
+	}
+	return ""
+}
+
+func (x *MeasuredEndpoint) GetScore() float64 {
+	if x != nil {
+		return x.Score
+	}
+	return 0
+}
+
+func (x *MeasuredEndpoint) GetParts() []*ScorePart {
+	if x != nil {
+		return x.Parts
+	}
+	return nil
+}
+
+func (x *MeasuredEndpoint) GetTier() string {
+	if x != nil {
+		return x.Tier
+	}
+	return ""
+}
+
+func (x *MeasuredEndpoint) GetTierSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.TierSince
+	}
+	return nil
+}
+
+func (x *MeasuredEndpoint) GetLayer() string {
+	if x != nil {
+		return x.Layer
+	}
+	return ""
+}
+
+func (x *MeasuredEndpoint) GetDetail() string {
+	if x != nil {
+		return x.Detail
+	}
+	return ""
+}
+
+func (x *MeasuredEndpoint) GetLayerSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.LayerSince
+	}
+	return nil
+}
+
+func (x *MeasuredEndpoint) GetGiven() string {
+	if x != nil {
+		return x.Given
+	}
+	return ""
+}
+
+func (x *MeasuredEndpoint) GetWeight() uint32 {
+	if x != nil {
+		return x.Weight
+	}
+	return 0
+}
+
+func (x *MeasuredEndpoint) GetGood() uint64 {
+	if x != nil {
+		return x.Good
+	}
+	return 0
+}
+
+func (x *MeasuredEndpoint) GetFailed() uint64 {
+	if x != nil {
+		return x.Failed
+	}
+	return 0
+}
+
+func (x *MeasuredEndpoint) GetP95Seconds() float64 {
+	if x != nil {
+		return x.P95Seconds
+	}
+	return 0
+}
+
+func (x *MeasuredEndpoint) GetLayers() []*ProbeLayer {
+	if x != nil {
+		return x.Layers
+	}
+	return nil
+}
+
+// ScorePart is one of four.
+type ScorePart struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// response time, error rate, resources or staleness.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// 0 to 100, and what it counts for in hundredths.
+	Value  float64 `protobuf:"fixed64,2,opt,name=value,proto3" json:"value,omitempty"`
+	Weight float64 `protobuf:"fixed64,3,opt,name=weight,proto3" json:"weight,omitempty"`
+	// Nobody has measured it; the others count for more.
+	Missing       bool `protobuf:"varint,4,opt,name=missing,proto3" json:"missing,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ScorePart) Reset() {
+	*x = ScorePart{}
+	mi := &file_api_admin_v1_admin_proto_msgTypes[49]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ScorePart) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ScorePart) ProtoMessage() {}
+
+func (x *ScorePart) ProtoReflect() protoreflect.Message {
+	mi := &file_api_admin_v1_admin_proto_msgTypes[49]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ScorePart.ProtoReflect.Descriptor instead.
+func (*ScorePart) Descriptor() ([]byte, []int) {
+	return file_api_admin_v1_admin_proto_rawDescGZIP(), []int{49}
+}
+
+func (x *ScorePart) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *ScorePart) GetValue() float64 {
+	if x != nil {
+		return x.Value
+	}
+	return 0
+}
+
+func (x *ScorePart) GetWeight() float64 {
+	if x != nil {
+		return x.Weight
+	}
+	return 0
+}
+
+func (x *ScorePart) GetMissing() bool {
+	if x != nil {
+		return x.Missing
+	}
+	return false
+}
+
+// ProbeLayer is how probes find one layer.
+type ProbeLayer struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// unknown, good, strained or failed.
+	Outcome string                 `protobuf:"bytes,2,opt,name=outcome,proto3" json:"outcome,omitempty"`
+	Since   *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=since,proto3" json:"since,omitempty"`
+	// The last probe: when it began, how long it took, and what was wrong.
+	Last          *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=last,proto3" json:"last,omitempty"`
+	TookSeconds   float64                `protobuf:"fixed64,5,opt,name=took_seconds,json=tookSeconds,proto3" json:"took_seconds,omitempty"`
+	Detail        string                 `protobuf:"bytes,6,opt,name=detail,proto3" json:"detail,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ProbeLayer) Reset() {
+	*x = ProbeLayer{}
+	mi := &file_api_admin_v1_admin_proto_msgTypes[50]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ProbeLayer) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ProbeLayer) ProtoMessage() {}
+
+func (x *ProbeLayer) ProtoReflect() protoreflect.Message {
+	mi := &file_api_admin_v1_admin_proto_msgTypes[50]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ProbeLayer.ProtoReflect.Descriptor instead.
+func (*ProbeLayer) Descriptor() ([]byte, []int) {
+	return file_api_admin_v1_admin_proto_rawDescGZIP(), []int{50}
+}
+
+func (x *ProbeLayer) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *ProbeLayer) GetOutcome() string {
+	if x != nil {
+		return x.Outcome
+	}
+	return ""
+}
+
+func (x *ProbeLayer) GetSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Since
+	}
+	return nil
+}
+
+func (x *ProbeLayer) GetLast() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Last
+	}
+	return nil
+}
+
+func (x *ProbeLayer) GetTookSeconds() float64 {
+	if x != nil {
+		return x.TookSeconds
+	}
+	return 0
+}
+
+func (x *ProbeLayer) GetDetail() string {
+	if x != nil {
+		return x.Detail
+	}
+	return ""
+}
+
+// HealthAction is something that was done.
+type HealthAction struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	At    *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=at,proto3" json:"at,omitempty"`
+	// Region that it was done about.
+	About string `protobuf:"bytes,2,opt,name=about,proto3" json:"about,omitempty"`
+	// probes, tiers, calls, or operator NAME.
+	By            string `protobuf:"bytes,3,opt,name=by,proto3" json:"by,omitempty"`
+	What          string `protobuf:"bytes,4,opt,name=what,proto3" json:"what,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HealthAction) Reset() {
+	*x = HealthAction{}
+	mi := &file_api_admin_v1_admin_proto_msgTypes[51]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HealthAction) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HealthAction) ProtoMessage() {}
+
+func (x *HealthAction) ProtoReflect() protoreflect.Message {
+	mi := &file_api_admin_v1_admin_proto_msgTypes[51]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HealthAction.ProtoReflect.Descriptor instead.
+func (*HealthAction) Descriptor() ([]byte, []int) {
+	return file_api_admin_v1_admin_proto_rawDescGZIP(), []int{51}
+}
+
+func (x *HealthAction) GetAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.At
+	}
+	return nil
+}
+
+func (x *HealthAction) GetAbout() string {
+	if x != nil {
+		return x.About
+	}
+	return ""
+}
+
+func (x *HealthAction) GetBy() string {
+	if x != nil {
+		return x.By
+	}
+	return ""
+}
+
+func (x *HealthAction) GetWhat() string {
+	if x != nil {
+		return x.What
+	}
+	return ""
+}
+
+// Incident of one region of a server.
+type Incident struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Id        uint32                 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
+	Server    string                 `protobuf:"bytes,2,opt,name=server,proto3" json:"server,omitempty"`
+	Region    string                 `protobuf:"bytes,3,opt,name=region,proto3" json:"region,omitempty"`
+	Endpoints []string               `protobuf:"bytes,4,rep,name=endpoints,proto3" json:"endpoints,omitempty"`
+	Layer     string                 `protobuf:"bytes,5,opt,name=layer,proto3" json:"layer,omitempty"`
+	Detail    string                 `protobuf:"bytes,6,opt,name=detail,proto3" json:"detail,omitempty"`
+	// The farthest tier.
+	Tier     string                 `protobuf:"bytes,7,opt,name=tier,proto3" json:"tier,omitempty"`
+	Began    *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=began,proto3" json:"began,omitempty"`
+	Detected *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=detected,proto3" json:"detected,omitempty"`
+	// Unset: not yet, or never.
+	Mitigated     *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=mitigated,proto3" json:"mitigated,omitempty"`
+	Escalated     *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=escalated,proto3" json:"escalated,omitempty"`
+	Recovered     *timestamppb.Timestamp `protobuf:"bytes,12,opt,name=recovered,proto3" json:"recovered,omitempty"`
+	Tools         []string               `protobuf:"bytes,13,rep,name=tools,proto3" json:"tools,omitempty"`
+	Agents        uint32                 `protobuf:"varint,14,opt,name=agents,proto3" json:"agents,omitempty"`
+	Actions       []*HealthAction        `protobuf:"bytes,15,rep,name=actions,proto3" json:"actions,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Incident) Reset() {
+	*x = Incident{}
+	mi := &file_api_admin_v1_admin_proto_msgTypes[52]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Incident) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Incident) ProtoMessage() {}
+
+func (x *Incident) ProtoReflect() protoreflect.Message {
+	mi := &file_api_admin_v1_admin_proto_msgTypes[52]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Incident.ProtoReflect.Descriptor instead.
+func (*Incident) Descriptor() ([]byte, []int) {
+	return file_api_admin_v1_admin_proto_rawDescGZIP(), []int{52}
+}
+
+func (x *Incident) GetId() uint32 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
+func (x *Incident) GetServer() string {
+	if x != nil {
+		return x.Server
+	}
+	return ""
+}
+
+func (x *Incident) GetRegion() string {
+	if x != nil {
+		return x.Region
+	}
+	return ""
+}
+
+func (x *Incident) GetEndpoints() []string {
+	if x != nil {
+		return x.Endpoints
+	}
+	return nil
+}
+
+func (x *Incident) GetLayer() string {
+	if x != nil {
+		return x.Layer
+	}
+	return ""
+}
+
+func (x *Incident) GetDetail() string {
+	if x != nil {
+		return x.Detail
+	}
+	return ""
+}
+
+func (x *Incident) GetTier() string {
+	if x != nil {
+		return x.Tier
+	}
+	return ""
+}
+
+func (x *Incident) GetBegan() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Began
+	}
+	return nil
+}
+
+func (x *Incident) GetDetected() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Detected
+	}
+	return nil
+}
+
+func (x *Incident) GetMitigated() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Mitigated
+	}
+	return nil
+}
+
+func (x *Incident) GetEscalated() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Escalated
+	}
+	return nil
+}
+
+func (x *Incident) GetRecovered() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Recovered
+	}
+	return nil
+}
+
+func (x *Incident) GetTools() []string {
+	if x != nil {
+		return x.Tools
+	}
+	return nil
+}
+
+func (x *Incident) GetAgents() uint32 {
+	if x != nil {
+		return x.Agents
+	}
+	return 0
+}
+
+func (x *Incident) GetActions() []*HealthAction {
+	if x != nil {
+		return x.Actions
+	}
+	return nil
+}
+
+// MonthReport is what callers of a server got in one month.
+type MonthReport struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Server string                 `protobuf:"bytes,1,opt,name=server,proto3" json:"server,omitempty"`
+	// Such as 2026-11, in UTC.
+	Month string `protobuf:"bytes,2,opt,name=month,proto3" json:"month,omitempty"`
+	// Calls as callers saw them end.
+	Answered uint64 `protobuf:"varint,3,opt,name=answered,proto3" json:"answered,omitempty"`
+	Degraded uint64 `protobuf:"varint,4,opt,name=degraded,proto3" json:"degraded,omitempty"`
+	Failed   uint64 `protobuf:"varint,5,opt,name=failed,proto3" json:"failed,omitempty"`
+	// Shares from 0 to 1; promised is 0 where nothing is. The budget is what is left of what may fail, below 0 where
+	// more has.
+	Availability float64 `protobuf:"fixed64,6,opt,name=availability,proto3" json:"availability,omitempty"`
+	Promised     float64 `protobuf:"fixed64,7,opt,name=promised,proto3" json:"promised,omitempty"`
+	Budget       float64 `protobuf:"fixed64,8,opt,name=budget,proto3" json:"budget,omitempty"`
+	Incidents    uint32  `protobuf:"varint,9,opt,name=incidents,proto3" json:"incidents,omitempty"`
+	Open         uint32  `protobuf:"varint,10,opt,name=open,proto3" json:"open,omitempty"`
+	Escalated    uint32  `protobuf:"varint,11,opt,name=escalated,proto3" json:"escalated,omitempty"`
+	// Means, 0 where there are none: time to detect, to restore, to restore where nobody was needed, and between
+	// incidents.
+	MttdSeconds          float64 `protobuf:"fixed64,12,opt,name=mttd_seconds,json=mttdSeconds,proto3" json:"mttd_seconds,omitempty"`
+	MttrSeconds          float64 `protobuf:"fixed64,13,opt,name=mttr_seconds,json=mttrSeconds,proto3" json:"mttr_seconds,omitempty"`
+	MttrAutomaticSeconds float64 `protobuf:"fixed64,14,opt,name=mttr_automatic_seconds,json=mttrAutomaticSeconds,proto3" json:"mttr_automatic_seconds,omitempty"`
+	MtbfSeconds          float64 `protobuf:"fixed64,15,opt,name=mtbf_seconds,json=mtbfSeconds,proto3" json:"mtbf_seconds,omitempty"`
+	// Targets that were not met.
+	Missed        []string `protobuf:"bytes,16,rep,name=missed,proto3" json:"missed,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MonthReport) Reset() {
+	*x = MonthReport{}
+	mi := &file_api_admin_v1_admin_proto_msgTypes[53]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MonthReport) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MonthReport) ProtoMessage() {}
+
+func (x *MonthReport) ProtoReflect() protoreflect.Message {
+	mi := &file_api_admin_v1_admin_proto_msgTypes[53]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MonthReport.ProtoReflect.Descriptor instead.
+func (*MonthReport) Descriptor() ([]byte, []int) {
+	return file_api_admin_v1_admin_proto_rawDescGZIP(), []int{53}
+}
+
+func (x *MonthReport) GetServer() string {
+	if x != nil {
+		return x.Server
+	}
+	return ""
+}
+
+func (x *MonthReport) GetMonth() string {
+	if x != nil {
+		return x.Month
+	}
+	return ""
+}
+
+func (x *MonthReport) GetAnswered() uint64 {
+	if x != nil {
+		return x.Answered
+	}
+	return 0
+}
+
+func (x *MonthReport) GetDegraded() uint64 {
+	if x != nil {
+		return x.Degraded
+	}
+	return 0
+}
+
+func (x *MonthReport) GetFailed() uint64 {
+	if x != nil {
+		return x.Failed
+	}
+	return 0
+}
+
+func (x *MonthReport) GetAvailability() float64 {
+	if x != nil {
+		return x.Availability
+	}
+	return 0
+}
+
+func (x *MonthReport) GetPromised() float64 {
+	if x != nil {
+		return x.Promised
+	}
+	return 0
+}
+
+func (x *MonthReport) GetBudget() float64 {
+	if x != nil {
+		return x.Budget
+	}
+	return 0
+}
+
+func (x *MonthReport) GetIncidents() uint32 {
+	if x != nil {
+		return x.Incidents
+	}
+	return 0
+}
+
+func (x *MonthReport) GetOpen() uint32 {
+	if x != nil {
+		return x.Open
+	}
+	return 0
+}
+
+func (x *MonthReport) GetEscalated() uint32 {
+	if x != nil {
+		return x.Escalated
+	}
+	return 0
+}
+
+func (x *MonthReport) GetMttdSeconds() float64 {
+	if x != nil {
+		return x.MttdSeconds
+	}
+	return 0
+}
+
+func (x *MonthReport) GetMttrSeconds() float64 {
+	if x != nil {
+		return x.MttrSeconds
+	}
+	return 0
+}
+
+func (x *MonthReport) GetMttrAutomaticSeconds() float64 {
+	if x != nil {
+		return x.MttrAutomaticSeconds
+	}
+	return 0
+}
+
+func (x *MonthReport) GetMtbfSeconds() float64 {
+	if x != nil {
+		return x.MtbfSeconds
+	}
+	return 0
+}
+
+func (x *MonthReport) GetMissed() []string {
+	if x != nil {
+		return x.Missed
+	}
+	return nil
+}
+
+type GetReportRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Empty: all of them.
+	Server string `protobuf:"bytes,1,opt,name=server,proto3" json:"server,omitempty"`
+	// Such as 2026-11; empty: this one, in UTC.
+	Month         string `protobuf:"bytes,2,opt,name=month,proto3" json:"month,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetReportRequest) Reset() {
+	*x = GetReportRequest{}
+	mi := &file_api_admin_v1_admin_proto_msgTypes[54]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetReportRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetReportRequest) ProtoMessage() {}
+
+func (x *GetReportRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_api_admin_v1_admin_proto_msgTypes[54]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetReportRequest.ProtoReflect.Descriptor instead.
+func (*GetReportRequest) Descriptor() ([]byte, []int) {
+	return file_api_admin_v1_admin_proto_rawDescGZIP(), []int{54}
+}
+
+func (x *GetReportRequest) GetServer() string {
+	if x != nil {
+		return x.Server
+	}
+	return ""
+}
+
+func (x *GetReportRequest) GetMonth() string {
+	if x != nil {
+		return x.Month
+	}
+	return ""
+}
+
+type GetReportResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// In order of server.
+	Reports []*MonthReport `protobuf:"bytes,1,rep,name=reports,proto3" json:"reports,omitempty"`
+	// Of that month, the newest first.
+	Incidents     []*Incident `protobuf:"bytes,2,rep,name=incidents,proto3" json:"incidents,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetReportResponse) Reset() {
+	*x = GetReportResponse{}
+	mi := &file_api_admin_v1_admin_proto_msgTypes[55]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetReportResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetReportResponse) ProtoMessage() {}
+
+func (x *GetReportResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_api_admin_v1_admin_proto_msgTypes[55]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetReportResponse.ProtoReflect.Descriptor instead.
+func (*GetReportResponse) Descriptor() ([]byte, []int) {
+	return file_api_admin_v1_admin_proto_rawDescGZIP(), []int{55}
+}
+
+func (x *GetReportResponse) GetReports() []*MonthReport {
+	if x != nil {
+		return x.Reports
+	}
+	return nil
+}
+
+func (x *GetReportResponse) GetIncidents() []*Incident {
+	if x != nil {
+		return x.Incidents
+	}
+	return nil
+}
+
 var File_api_admin_v1_admin_proto protoreflect.FileDescriptor
 
 const file_api_admin_v1_admin_proto_rawDesc = "" +
@@ -3402,7 +4481,7 @@ const file_api_admin_v1_admin_proto_rawDesc = "" +
 	"\x0fHistoryResponse\x129\n" +
 	"\trevisions\x18\x01 \x03(\v2\x1b.holdfast.admin.v1.RevisionR\trevisions\"\x0f\n" +
 	"\rStatusRequest\"\x0e\n" +
-	"\fWatchRequest\"\xcf\x05\n" +
+	"\fWatchRequest\"\x8d\x06\n" +
 	"\x0eStatusResponse\x12\x14\n" +
 	"\x05ready\x18\x01 \x01(\bR\x05ready\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\x12'\n" +
@@ -3419,7 +4498,8 @@ const file_api_admin_v1_admin_proto_rawDesc = "" +
 	"\aservers\x18\f \x03(\v2\x19.holdfast.admin.v1.ServerR\aservers\x120\n" +
 	"\x06routes\x18\r \x03(\v2\x18.holdfast.admin.v1.RouteR\x06routes\x126\n" +
 	"\bbreakers\x18\x0e \x03(\v2\x1a.holdfast.admin.v1.BreakerR\bbreakers\x120\n" +
-	"\x06drains\x18\x0f \x03(\v2\x18.holdfast.admin.v1.DrainR\x06drains\"\xe4\x01\n" +
+	"\x06drains\x18\x0f \x03(\v2\x18.holdfast.admin.v1.DrainR\x06drains\x12<\n" +
+	"\x06health\x18\x10 \x01(\v2$.holdfast.admin.v1.GetHealthResponseR\x06health\"\xe4\x01\n" +
 	"\aRollout\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\tR\aversion\x12\x14\n" +
 	"\x05phase\x18\x02 \x01(\tR\x05phase\x120\n" +
@@ -3577,7 +4657,106 @@ const file_api_admin_v1_admin_proto_rawDesc = "" +
 	"\x06serial\x18\x01 \x01(\x04R\x06serial\x12\x1e\n" +
 	"\n" +
 	"processors\x18\x02 \x03(\tR\n" +
-	"processors*B\n" +
+	"processors\"*\n" +
+	"\x10GetHealthRequest\x12\x16\n" +
+	"\x06server\x18\x01 \x01(\tR\x06server\"\x94\x02\n" +
+	"\x11GetHealthResponse\x12\x16\n" +
+	"\x06server\x18\x01 \x01(\tR\x06server\x129\n" +
+	"\aregions\x18\x02 \x03(\v2\x1f.holdfast.admin.v1.RegionHealthR\aregions\x129\n" +
+	"\aactions\x18\x03 \x03(\v2\x1f.holdfast.admin.v1.HealthActionR\aactions\x129\n" +
+	"\tincidents\x18\x04 \x03(\v2\x1b.holdfast.admin.v1.IncidentR\tincidents\x126\n" +
+	"\x06report\x18\x05 \x01(\v2\x1e.holdfast.admin.v1.MonthReportR\x06report\"\xb4\x02\n" +
+	"\fRegionHealth\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
+	"\x04away\x18\x02 \x01(\rR\x04away\x12\x10\n" +
+	"\x03why\x18\x03 \x01(\tR\x03why\x12\x14\n" +
+	"\x05calls\x18\x04 \x01(\x04R\x05calls\x12\x1f\n" +
+	"\vp95_seconds\x18\x05 \x01(\x01R\n" +
+	"p95Seconds\x12*\n" +
+	"\x11usual_p95_seconds\x18\x06 \x01(\x01R\x0fusualP95Seconds\x12#\n" +
+	"\rfailing_tools\x18\a \x03(\tR\ffailingTools\x12\x1f\n" +
+	"\vhurt_agents\x18\b \x01(\rR\n" +
+	"hurtAgents\x12A\n" +
+	"\tendpoints\x18\t \x03(\v2#.holdfast.admin.v1.MeasuredEndpointR\tendpoints\"\xf6\x03\n" +
+	"\x10MeasuredEndpoint\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
+	"\aaddress\x18\x02 \x01(\tR\aaddress\x12\x14\n" +
+	"\x05score\x18\x03 \x01(\x01R\x05score\x122\n" +
+	"\x05parts\x18\x04 \x03(\v2\x1c.holdfast.admin.v1.ScorePartR\x05parts\x12\x12\n" +
+	"\x04tier\x18\x05 \x01(\tR\x04tier\x129\n" +
+	"\n" +
+	"tier_since\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\ttierSince\x12\x14\n" +
+	"\x05layer\x18\a \x01(\tR\x05layer\x12\x16\n" +
+	"\x06detail\x18\b \x01(\tR\x06detail\x12;\n" +
+	"\vlayer_since\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"layerSince\x12\x14\n" +
+	"\x05given\x18\n" +
+	" \x01(\tR\x05given\x12\x16\n" +
+	"\x06weight\x18\v \x01(\rR\x06weight\x12\x12\n" +
+	"\x04good\x18\f \x01(\x04R\x04good\x12\x16\n" +
+	"\x06failed\x18\r \x01(\x04R\x06failed\x12\x1f\n" +
+	"\vp95_seconds\x18\x0e \x01(\x01R\n" +
+	"p95Seconds\x125\n" +
+	"\x06layers\x18\x0f \x03(\v2\x1d.holdfast.admin.v1.ProbeLayerR\x06layers\"g\n" +
+	"\tScorePart\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\x01R\x05value\x12\x16\n" +
+	"\x06weight\x18\x03 \x01(\x01R\x06weight\x12\x18\n" +
+	"\amissing\x18\x04 \x01(\bR\amissing\"\xd7\x01\n" +
+	"\n" +
+	"ProbeLayer\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
+	"\aoutcome\x18\x02 \x01(\tR\aoutcome\x120\n" +
+	"\x05since\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x12.\n" +
+	"\x04last\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x04last\x12!\n" +
+	"\ftook_seconds\x18\x05 \x01(\x01R\vtookSeconds\x12\x16\n" +
+	"\x06detail\x18\x06 \x01(\tR\x06detail\"t\n" +
+	"\fHealthAction\x12*\n" +
+	"\x02at\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12\x14\n" +
+	"\x05about\x18\x02 \x01(\tR\x05about\x12\x0e\n" +
+	"\x02by\x18\x03 \x01(\tR\x02by\x12\x12\n" +
+	"\x04what\x18\x04 \x01(\tR\x04what\"\xab\x04\n" +
+	"\bIncident\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\rR\x02id\x12\x16\n" +
+	"\x06server\x18\x02 \x01(\tR\x06server\x12\x16\n" +
+	"\x06region\x18\x03 \x01(\tR\x06region\x12\x1c\n" +
+	"\tendpoints\x18\x04 \x03(\tR\tendpoints\x12\x14\n" +
+	"\x05layer\x18\x05 \x01(\tR\x05layer\x12\x16\n" +
+	"\x06detail\x18\x06 \x01(\tR\x06detail\x12\x12\n" +
+	"\x04tier\x18\a \x01(\tR\x04tier\x120\n" +
+	"\x05began\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\x05began\x126\n" +
+	"\bdetected\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\bdetected\x128\n" +
+	"\tmitigated\x18\n" +
+	" \x01(\v2\x1a.google.protobuf.TimestampR\tmitigated\x128\n" +
+	"\tescalated\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\tescalated\x128\n" +
+	"\trecovered\x18\f \x01(\v2\x1a.google.protobuf.TimestampR\trecovered\x12\x14\n" +
+	"\x05tools\x18\r \x03(\tR\x05tools\x12\x16\n" +
+	"\x06agents\x18\x0e \x01(\rR\x06agents\x129\n" +
+	"\aactions\x18\x0f \x03(\v2\x1f.holdfast.admin.v1.HealthActionR\aactions\"\xea\x03\n" +
+	"\vMonthReport\x12\x16\n" +
+	"\x06server\x18\x01 \x01(\tR\x06server\x12\x14\n" +
+	"\x05month\x18\x02 \x01(\tR\x05month\x12\x1a\n" +
+	"\banswered\x18\x03 \x01(\x04R\banswered\x12\x1a\n" +
+	"\bdegraded\x18\x04 \x01(\x04R\bdegraded\x12\x16\n" +
+	"\x06failed\x18\x05 \x01(\x04R\x06failed\x12\"\n" +
+	"\favailability\x18\x06 \x01(\x01R\favailability\x12\x1a\n" +
+	"\bpromised\x18\a \x01(\x01R\bpromised\x12\x16\n" +
+	"\x06budget\x18\b \x01(\x01R\x06budget\x12\x1c\n" +
+	"\tincidents\x18\t \x01(\rR\tincidents\x12\x12\n" +
+	"\x04open\x18\n" +
+	" \x01(\rR\x04open\x12\x1c\n" +
+	"\tescalated\x18\v \x01(\rR\tescalated\x12!\n" +
+	"\fmttd_seconds\x18\f \x01(\x01R\vmttdSeconds\x12!\n" +
+	"\fmttr_seconds\x18\r \x01(\x01R\vmttrSeconds\x124\n" +
+	"\x16mttr_automatic_seconds\x18\x0e \x01(\x01R\x14mttrAutomaticSeconds\x12!\n" +
+	"\fmtbf_seconds\x18\x0f \x01(\x01R\vmtbfSeconds\x12\x16\n" +
+	"\x06missed\x18\x10 \x03(\tR\x06missed\"@\n" +
+	"\x10GetReportRequest\x12\x16\n" +
+	"\x06server\x18\x01 \x01(\tR\x06server\x12\x14\n" +
+	"\x05month\x18\x02 \x01(\tR\x05month\"\x88\x01\n" +
+	"\x11GetReportResponse\x128\n" +
+	"\areports\x18\x01 \x03(\v2\x1e.holdfast.admin.v1.MonthReportR\areports\x129\n" +
+	"\tincidents\x18\x02 \x03(\v2\x1b.holdfast.admin.v1.IncidentR\tincidents*B\n" +
 	"\x05Owner\x12\x15\n" +
 	"\x11OWNER_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fOWNER_DIRECTORY\x10\x01\x12\r\n" +
@@ -3591,7 +4770,8 @@ const file_api_admin_v1_admin_proto_rawDesc = "" +
 	"\x18BREAKER_HOLD_UNSPECIFIED\x10\x00\x12\x15\n" +
 	"\x11BREAKER_HOLD_OPEN\x10\x01\x12\x17\n" +
 	"\x13BREAKER_HOLD_CLOSED\x10\x02\x12\x15\n" +
-	"\x11BREAKER_HOLD_AUTO\x10\x032\x86\t\n" +
+	"\x11BREAKER_HOLD_AUTO\x10\x032\xb6\n" +
+	"\n" +
 	"\x05Admin\x12J\n" +
 	"\x05Apply\x12\x1f.holdfast.admin.v1.ApplyRequest\x1a .holdfast.admin.v1.ApplyResponse\x12P\n" +
 	"\bRollback\x12\".holdfast.admin.v1.RollbackRequest\x1a .holdfast.admin.v1.ApplyResponse\x12G\n" +
@@ -3609,7 +4789,9 @@ const file_api_admin_v1_admin_proto_rawDesc = "" +
 	"ListDrains\x12$.holdfast.admin.v1.ListDrainsRequest\x1a%.holdfast.admin.v1.ListDrainsResponse\x12S\n" +
 	"\bSetDrain\x12\".holdfast.admin.v1.SetDrainRequest\x1a#.holdfast.admin.v1.SetDrainResponse\x12Y\n" +
 	"\n" +
-	"PurgeCache\x12$.holdfast.admin.v1.PurgeCacheRequest\x1a%.holdfast.admin.v1.PurgeCacheResponseB7Z5github.com/holdfast-mcp/holdfast/api/admin/v1;adminv1b\x06proto3"
+	"PurgeCache\x12$.holdfast.admin.v1.PurgeCacheRequest\x1a%.holdfast.admin.v1.PurgeCacheResponse\x12V\n" +
+	"\tGetHealth\x12#.holdfast.admin.v1.GetHealthRequest\x1a$.holdfast.admin.v1.GetHealthResponse\x12V\n" +
+	"\tGetReport\x12#.holdfast.admin.v1.GetReportRequest\x1a$.holdfast.admin.v1.GetReportResponseB7Z5github.com/holdfast-mcp/holdfast/api/admin/v1;adminv1b\x06proto3"
 
 var (
 	file_api_admin_v1_admin_proto_rawDescOnce sync.Once
@@ -3624,7 +4806,7 @@ func file_api_admin_v1_admin_proto_rawDescGZIP() []byte {
 }
 
 var file_api_admin_v1_admin_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_api_admin_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 46)
+var file_api_admin_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 57)
 var file_api_admin_v1_admin_proto_goTypes = []any{
 	(Owner)(0),                    // 0: holdfast.admin.v1.Owner
 	(BreakerState)(0),             // 1: holdfast.admin.v1.BreakerState
@@ -3674,20 +4856,31 @@ var file_api_admin_v1_admin_proto_goTypes = []any{
 	(*SetDrainResponse)(nil),      // 45: holdfast.admin.v1.SetDrainResponse
 	(*PurgeCacheRequest)(nil),     // 46: holdfast.admin.v1.PurgeCacheRequest
 	(*PurgeCacheResponse)(nil),    // 47: holdfast.admin.v1.PurgeCacheResponse
-	nil,                           // 48: holdfast.admin.v1.Node.TypesEntry
-	(*timestamppb.Timestamp)(nil), // 49: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 50: google.protobuf.Duration
+	(*GetHealthRequest)(nil),      // 48: holdfast.admin.v1.GetHealthRequest
+	(*GetHealthResponse)(nil),     // 49: holdfast.admin.v1.GetHealthResponse
+	(*RegionHealth)(nil),          // 50: holdfast.admin.v1.RegionHealth
+	(*MeasuredEndpoint)(nil),      // 51: holdfast.admin.v1.MeasuredEndpoint
+	(*ScorePart)(nil),             // 52: holdfast.admin.v1.ScorePart
+	(*ProbeLayer)(nil),            // 53: holdfast.admin.v1.ProbeLayer
+	(*HealthAction)(nil),          // 54: holdfast.admin.v1.HealthAction
+	(*Incident)(nil),              // 55: holdfast.admin.v1.Incident
+	(*MonthReport)(nil),           // 56: holdfast.admin.v1.MonthReport
+	(*GetReportRequest)(nil),      // 57: holdfast.admin.v1.GetReportRequest
+	(*GetReportResponse)(nil),     // 58: holdfast.admin.v1.GetReportResponse
+	nil,                           // 59: holdfast.admin.v1.Node.TypesEntry
+	(*timestamppb.Timestamp)(nil), // 60: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 61: google.protobuf.Duration
 }
 var file_api_admin_v1_admin_proto_depIdxs = []int32{
 	0,  // 0: holdfast.admin.v1.Resource.owner:type_name -> holdfast.admin.v1.Owner
-	49, // 1: holdfast.admin.v1.Revision.time:type_name -> google.protobuf.Timestamp
+	60, // 1: holdfast.admin.v1.Revision.time:type_name -> google.protobuf.Timestamp
 	4,  // 2: holdfast.admin.v1.ApplyRequest.remove:type_name -> holdfast.admin.v1.ResourceRef
 	5,  // 3: holdfast.admin.v1.ApplyResponse.revision:type_name -> holdfast.admin.v1.Revision
 	4,  // 4: holdfast.admin.v1.GetRequest.ref:type_name -> holdfast.admin.v1.ResourceRef
 	3,  // 5: holdfast.admin.v1.GetResponse.resource:type_name -> holdfast.admin.v1.Resource
 	3,  // 6: holdfast.admin.v1.ListResponse.resources:type_name -> holdfast.admin.v1.Resource
 	5,  // 7: holdfast.admin.v1.HistoryResponse.revisions:type_name -> holdfast.admin.v1.Revision
-	49, // 8: holdfast.admin.v1.StatusResponse.started:type_name -> google.protobuf.Timestamp
+	60, // 8: holdfast.admin.v1.StatusResponse.started:type_name -> google.protobuf.Timestamp
 	5,  // 9: holdfast.admin.v1.StatusResponse.revision:type_name -> holdfast.admin.v1.Revision
 	20, // 10: holdfast.admin.v1.StatusResponse.rollout:type_name -> holdfast.admin.v1.Rollout
 	21, // 11: holdfast.admin.v1.StatusResponse.refused:type_name -> holdfast.admin.v1.Refused
@@ -3698,71 +4891,96 @@ var file_api_admin_v1_admin_proto_depIdxs = []int32{
 	30, // 16: holdfast.admin.v1.StatusResponse.routes:type_name -> holdfast.admin.v1.Route
 	34, // 17: holdfast.admin.v1.StatusResponse.breakers:type_name -> holdfast.admin.v1.Breaker
 	41, // 18: holdfast.admin.v1.StatusResponse.drains:type_name -> holdfast.admin.v1.Drain
-	49, // 19: holdfast.admin.v1.Rollout.since:type_name -> google.protobuf.Timestamp
-	49, // 20: holdfast.admin.v1.Refused.at:type_name -> google.protobuf.Timestamp
-	49, // 21: holdfast.admin.v1.Rejected.at:type_name -> google.protobuf.Timestamp
-	49, // 22: holdfast.admin.v1.Node.connected_since:type_name -> google.protobuf.Timestamp
-	49, // 23: holdfast.admin.v1.Node.silent_since:type_name -> google.protobuf.Timestamp
-	48, // 24: holdfast.admin.v1.Node.types:type_name -> holdfast.admin.v1.Node.TypesEntry
-	25, // 25: holdfast.admin.v1.Node.nack:type_name -> holdfast.admin.v1.Nack
-	49, // 26: holdfast.admin.v1.Nack.at:type_name -> google.protobuf.Timestamp
-	27, // 27: holdfast.admin.v1.Server.regions:type_name -> holdfast.admin.v1.Region
-	28, // 28: holdfast.admin.v1.Region.endpoints:type_name -> holdfast.admin.v1.Endpoint
-	29, // 29: holdfast.admin.v1.Endpoint.health:type_name -> holdfast.admin.v1.EndpointHealth
-	23, // 30: holdfast.admin.v1.GetNodeResponse.node:type_name -> holdfast.admin.v1.Node
-	33, // 31: holdfast.admin.v1.GetNodeResponse.resources:type_name -> holdfast.admin.v1.NodeResource
-	1,  // 32: holdfast.admin.v1.Breaker.state:type_name -> holdfast.admin.v1.BreakerState
-	49, // 33: holdfast.admin.v1.Breaker.since:type_name -> google.protobuf.Timestamp
-	49, // 34: holdfast.admin.v1.Breaker.retry_at:type_name -> google.protobuf.Timestamp
-	49, // 35: holdfast.admin.v1.Breaker.until:type_name -> google.protobuf.Timestamp
-	36, // 36: holdfast.admin.v1.ToolVerdicts.recent:type_name -> holdfast.admin.v1.VerdictCounts
-	36, // 37: holdfast.admin.v1.ToolVerdicts.minute:type_name -> holdfast.admin.v1.VerdictCounts
-	34, // 38: holdfast.admin.v1.ListBreakersResponse.breakers:type_name -> holdfast.admin.v1.Breaker
-	35, // 39: holdfast.admin.v1.ListBreakersResponse.verdicts:type_name -> holdfast.admin.v1.ToolVerdicts
-	2,  // 40: holdfast.admin.v1.SetBreakerRequest.hold:type_name -> holdfast.admin.v1.BreakerHold
-	49, // 41: holdfast.admin.v1.SetBreakerRequest.until:type_name -> google.protobuf.Timestamp
-	34, // 42: holdfast.admin.v1.SetBreakerResponse.breakers:type_name -> holdfast.admin.v1.Breaker
-	49, // 43: holdfast.admin.v1.Drain.since:type_name -> google.protobuf.Timestamp
-	49, // 44: holdfast.admin.v1.Drain.until:type_name -> google.protobuf.Timestamp
-	49, // 45: holdfast.admin.v1.Drain.sessions_until:type_name -> google.protobuf.Timestamp
-	41, // 46: holdfast.admin.v1.ListDrainsResponse.drains:type_name -> holdfast.admin.v1.Drain
-	49, // 47: holdfast.admin.v1.SetDrainRequest.until:type_name -> google.protobuf.Timestamp
-	50, // 48: holdfast.admin.v1.SetDrainRequest.sessions:type_name -> google.protobuf.Duration
-	41, // 49: holdfast.admin.v1.SetDrainResponse.drains:type_name -> holdfast.admin.v1.Drain
-	24, // 50: holdfast.admin.v1.Node.TypesEntry.value:type_name -> holdfast.admin.v1.NodeType
-	6,  // 51: holdfast.admin.v1.Admin.Apply:input_type -> holdfast.admin.v1.ApplyRequest
-	8,  // 52: holdfast.admin.v1.Admin.Rollback:input_type -> holdfast.admin.v1.RollbackRequest
-	9,  // 53: holdfast.admin.v1.Admin.Diff:input_type -> holdfast.admin.v1.DiffRequest
-	11, // 54: holdfast.admin.v1.Admin.Get:input_type -> holdfast.admin.v1.GetRequest
-	13, // 55: holdfast.admin.v1.Admin.List:input_type -> holdfast.admin.v1.ListRequest
-	15, // 56: holdfast.admin.v1.Admin.History:input_type -> holdfast.admin.v1.HistoryRequest
-	17, // 57: holdfast.admin.v1.Admin.Status:input_type -> holdfast.admin.v1.StatusRequest
-	18, // 58: holdfast.admin.v1.Admin.Watch:input_type -> holdfast.admin.v1.WatchRequest
-	31, // 59: holdfast.admin.v1.Admin.GetNode:input_type -> holdfast.admin.v1.GetNodeRequest
-	37, // 60: holdfast.admin.v1.Admin.ListBreakers:input_type -> holdfast.admin.v1.ListBreakersRequest
-	39, // 61: holdfast.admin.v1.Admin.SetBreaker:input_type -> holdfast.admin.v1.SetBreakerRequest
-	42, // 62: holdfast.admin.v1.Admin.ListDrains:input_type -> holdfast.admin.v1.ListDrainsRequest
-	44, // 63: holdfast.admin.v1.Admin.SetDrain:input_type -> holdfast.admin.v1.SetDrainRequest
-	46, // 64: holdfast.admin.v1.Admin.PurgeCache:input_type -> holdfast.admin.v1.PurgeCacheRequest
-	7,  // 65: holdfast.admin.v1.Admin.Apply:output_type -> holdfast.admin.v1.ApplyResponse
-	7,  // 66: holdfast.admin.v1.Admin.Rollback:output_type -> holdfast.admin.v1.ApplyResponse
-	10, // 67: holdfast.admin.v1.Admin.Diff:output_type -> holdfast.admin.v1.DiffResponse
-	12, // 68: holdfast.admin.v1.Admin.Get:output_type -> holdfast.admin.v1.GetResponse
-	14, // 69: holdfast.admin.v1.Admin.List:output_type -> holdfast.admin.v1.ListResponse
-	16, // 70: holdfast.admin.v1.Admin.History:output_type -> holdfast.admin.v1.HistoryResponse
-	19, // 71: holdfast.admin.v1.Admin.Status:output_type -> holdfast.admin.v1.StatusResponse
-	19, // 72: holdfast.admin.v1.Admin.Watch:output_type -> holdfast.admin.v1.StatusResponse
-	32, // 73: holdfast.admin.v1.Admin.GetNode:output_type -> holdfast.admin.v1.GetNodeResponse
-	38, // 74: holdfast.admin.v1.Admin.ListBreakers:output_type -> holdfast.admin.v1.ListBreakersResponse
-	40, // 75: holdfast.admin.v1.Admin.SetBreaker:output_type -> holdfast.admin.v1.SetBreakerResponse
-	43, // 76: holdfast.admin.v1.Admin.ListDrains:output_type -> holdfast.admin.v1.ListDrainsResponse
-	45, // 77: holdfast.admin.v1.Admin.SetDrain:output_type -> holdfast.admin.v1.SetDrainResponse
-	47, // 78: holdfast.admin.v1.Admin.PurgeCache:output_type -> holdfast.admin.v1.PurgeCacheResponse
-	65, // [65:79] is the sub-list for method output_type
-	51, // [51:65] is the sub-list for method input_type
-	51, // [51:51] is the sub-list for extension type_name
-	51, // [51:51] is the sub-list for extension extendee
-	0,  // [0:51] is the sub-list for field type_name
+	49, // 19: holdfast.admin.v1.StatusResponse.health:type_name -> holdfast.admin.v1.GetHealthResponse
+	60, // 20: holdfast.admin.v1.Rollout.since:type_name -> google.protobuf.Timestamp
+	60, // 21: holdfast.admin.v1.Refused.at:type_name -> google.protobuf.Timestamp
+	60, // 22: holdfast.admin.v1.Rejected.at:type_name -> google.protobuf.Timestamp
+	60, // 23: holdfast.admin.v1.Node.connected_since:type_name -> google.protobuf.Timestamp
+	60, // 24: holdfast.admin.v1.Node.silent_since:type_name -> google.protobuf.Timestamp
+	59, // 25: holdfast.admin.v1.Node.types:type_name -> holdfast.admin.v1.Node.TypesEntry
+	25, // 26: holdfast.admin.v1.Node.nack:type_name -> holdfast.admin.v1.Nack
+	60, // 27: holdfast.admin.v1.Nack.at:type_name -> google.protobuf.Timestamp
+	27, // 28: holdfast.admin.v1.Server.regions:type_name -> holdfast.admin.v1.Region
+	28, // 29: holdfast.admin.v1.Region.endpoints:type_name -> holdfast.admin.v1.Endpoint
+	29, // 30: holdfast.admin.v1.Endpoint.health:type_name -> holdfast.admin.v1.EndpointHealth
+	23, // 31: holdfast.admin.v1.GetNodeResponse.node:type_name -> holdfast.admin.v1.Node
+	33, // 32: holdfast.admin.v1.GetNodeResponse.resources:type_name -> holdfast.admin.v1.NodeResource
+	1,  // 33: holdfast.admin.v1.Breaker.state:type_name -> holdfast.admin.v1.BreakerState
+	60, // 34: holdfast.admin.v1.Breaker.since:type_name -> google.protobuf.Timestamp
+	60, // 35: holdfast.admin.v1.Breaker.retry_at:type_name -> google.protobuf.Timestamp
+	60, // 36: holdfast.admin.v1.Breaker.until:type_name -> google.protobuf.Timestamp
+	36, // 37: holdfast.admin.v1.ToolVerdicts.recent:type_name -> holdfast.admin.v1.VerdictCounts
+	36, // 38: holdfast.admin.v1.ToolVerdicts.minute:type_name -> holdfast.admin.v1.VerdictCounts
+	34, // 39: holdfast.admin.v1.ListBreakersResponse.breakers:type_name -> holdfast.admin.v1.Breaker
+	35, // 40: holdfast.admin.v1.ListBreakersResponse.verdicts:type_name -> holdfast.admin.v1.ToolVerdicts
+	2,  // 41: holdfast.admin.v1.SetBreakerRequest.hold:type_name -> holdfast.admin.v1.BreakerHold
+	60, // 42: holdfast.admin.v1.SetBreakerRequest.until:type_name -> google.protobuf.Timestamp
+	34, // 43: holdfast.admin.v1.SetBreakerResponse.breakers:type_name -> holdfast.admin.v1.Breaker
+	60, // 44: holdfast.admin.v1.Drain.since:type_name -> google.protobuf.Timestamp
+	60, // 45: holdfast.admin.v1.Drain.until:type_name -> google.protobuf.Timestamp
+	60, // 46: holdfast.admin.v1.Drain.sessions_until:type_name -> google.protobuf.Timestamp
+	41, // 47: holdfast.admin.v1.ListDrainsResponse.drains:type_name -> holdfast.admin.v1.Drain
+	60, // 48: holdfast.admin.v1.SetDrainRequest.until:type_name -> google.protobuf.Timestamp
+	61, // 49: holdfast.admin.v1.SetDrainRequest.sessions:type_name -> google.protobuf.Duration
+	41, // 50: holdfast.admin.v1.SetDrainResponse.drains:type_name -> holdfast.admin.v1.Drain
+	50, // 51: holdfast.admin.v1.GetHealthResponse.regions:type_name -> holdfast.admin.v1.RegionHealth
+	54, // 52: holdfast.admin.v1.GetHealthResponse.actions:type_name -> holdfast.admin.v1.HealthAction
+	55, // 53: holdfast.admin.v1.GetHealthResponse.incidents:type_name -> holdfast.admin.v1.Incident
+	56, // 54: holdfast.admin.v1.GetHealthResponse.report:type_name -> holdfast.admin.v1.MonthReport
+	51, // 55: holdfast.admin.v1.RegionHealth.endpoints:type_name -> holdfast.admin.v1.MeasuredEndpoint
+	52, // 56: holdfast.admin.v1.MeasuredEndpoint.parts:type_name -> holdfast.admin.v1.ScorePart
+	60, // 57: holdfast.admin.v1.MeasuredEndpoint.tier_since:type_name -> google.protobuf.Timestamp
+	60, // 58: holdfast.admin.v1.MeasuredEndpoint.layer_since:type_name -> google.protobuf.Timestamp
+	53, // 59: holdfast.admin.v1.MeasuredEndpoint.layers:type_name -> holdfast.admin.v1.ProbeLayer
+	60, // 60: holdfast.admin.v1.ProbeLayer.since:type_name -> google.protobuf.Timestamp
+	60, // 61: holdfast.admin.v1.ProbeLayer.last:type_name -> google.protobuf.Timestamp
+	60, // 62: holdfast.admin.v1.HealthAction.at:type_name -> google.protobuf.Timestamp
+	60, // 63: holdfast.admin.v1.Incident.began:type_name -> google.protobuf.Timestamp
+	60, // 64: holdfast.admin.v1.Incident.detected:type_name -> google.protobuf.Timestamp
+	60, // 65: holdfast.admin.v1.Incident.mitigated:type_name -> google.protobuf.Timestamp
+	60, // 66: holdfast.admin.v1.Incident.escalated:type_name -> google.protobuf.Timestamp
+	60, // 67: holdfast.admin.v1.Incident.recovered:type_name -> google.protobuf.Timestamp
+	54, // 68: holdfast.admin.v1.Incident.actions:type_name -> holdfast.admin.v1.HealthAction
+	56, // 69: holdfast.admin.v1.GetReportResponse.reports:type_name -> holdfast.admin.v1.MonthReport
+	55, // 70: holdfast.admin.v1.GetReportResponse.incidents:type_name -> holdfast.admin.v1.Incident
+	24, // 71: holdfast.admin.v1.Node.TypesEntry.value:type_name -> holdfast.admin.v1.NodeType
+	6,  // 72: holdfast.admin.v1.Admin.Apply:input_type -> holdfast.admin.v1.ApplyRequest
+	8,  // 73: holdfast.admin.v1.Admin.Rollback:input_type -> holdfast.admin.v1.RollbackRequest
+	9,  // 74: holdfast.admin.v1.Admin.Diff:input_type -> holdfast.admin.v1.DiffRequest
+	11, // 75: holdfast.admin.v1.Admin.Get:input_type -> holdfast.admin.v1.GetRequest
+	13, // 76: holdfast.admin.v1.Admin.List:input_type -> holdfast.admin.v1.ListRequest
+	15, // 77: holdfast.admin.v1.Admin.History:input_type -> holdfast.admin.v1.HistoryRequest
+	17, // 78: holdfast.admin.v1.Admin.Status:input_type -> holdfast.admin.v1.StatusRequest
+	18, // 79: holdfast.admin.v1.Admin.Watch:input_type -> holdfast.admin.v1.WatchRequest
+	31, // 80: holdfast.admin.v1.Admin.GetNode:input_type -> holdfast.admin.v1.GetNodeRequest
+	37, // 81: holdfast.admin.v1.Admin.ListBreakers:input_type -> holdfast.admin.v1.ListBreakersRequest
+	39, // 82: holdfast.admin.v1.Admin.SetBreaker:input_type -> holdfast.admin.v1.SetBreakerRequest
+	42, // 83: holdfast.admin.v1.Admin.ListDrains:input_type -> holdfast.admin.v1.ListDrainsRequest
+	44, // 84: holdfast.admin.v1.Admin.SetDrain:input_type -> holdfast.admin.v1.SetDrainRequest
+	46, // 85: holdfast.admin.v1.Admin.PurgeCache:input_type -> holdfast.admin.v1.PurgeCacheRequest
+	48, // 86: holdfast.admin.v1.Admin.GetHealth:input_type -> holdfast.admin.v1.GetHealthRequest
+	57, // 87: holdfast.admin.v1.Admin.GetReport:input_type -> holdfast.admin.v1.GetReportRequest
+	7,  // 88: holdfast.admin.v1.Admin.Apply:output_type -> holdfast.admin.v1.ApplyResponse
+	7,  // 89: holdfast.admin.v1.Admin.Rollback:output_type -> holdfast.admin.v1.ApplyResponse
+	10, // 90: holdfast.admin.v1.Admin.Diff:output_type -> holdfast.admin.v1.DiffResponse
+	12, // 91: holdfast.admin.v1.Admin.Get:output_type -> holdfast.admin.v1.GetResponse
+	14, // 92: holdfast.admin.v1.Admin.List:output_type -> holdfast.admin.v1.ListResponse
+	16, // 93: holdfast.admin.v1.Admin.History:output_type -> holdfast.admin.v1.HistoryResponse
+	19, // 94: holdfast.admin.v1.Admin.Status:output_type -> holdfast.admin.v1.StatusResponse
+	19, // 95: holdfast.admin.v1.Admin.Watch:output_type -> holdfast.admin.v1.StatusResponse
+	32, // 96: holdfast.admin.v1.Admin.GetNode:output_type -> holdfast.admin.v1.GetNodeResponse
+	38, // 97: holdfast.admin.v1.Admin.ListBreakers:output_type -> holdfast.admin.v1.ListBreakersResponse
+	40, // 98: holdfast.admin.v1.Admin.SetBreaker:output_type -> holdfast.admin.v1.SetBreakerResponse
+	43, // 99: holdfast.admin.v1.Admin.ListDrains:output_type -> holdfast.admin.v1.ListDrainsResponse
+	45, // 100: holdfast.admin.v1.Admin.SetDrain:output_type -> holdfast.admin.v1.SetDrainResponse
+	47, // 101: holdfast.admin.v1.Admin.PurgeCache:output_type -> holdfast.admin.v1.PurgeCacheResponse
+	49, // 102: holdfast.admin.v1.Admin.GetHealth:output_type -> holdfast.admin.v1.GetHealthResponse
+	58, // 103: holdfast.admin.v1.Admin.GetReport:output_type -> holdfast.admin.v1.GetReportResponse
+	88, // [88:104] is the sub-list for method output_type
+	72, // [72:88] is the sub-list for method input_type
+	72, // [72:72] is the sub-list for extension type_name
+	72, // [72:72] is the sub-list for extension extendee
+	0,  // [0:72] is the sub-list for field type_name
 }
 
 func init() { file_api_admin_v1_admin_proto_init() }
@@ -3776,7 +4994,7 @@ func file_api_admin_v1_admin_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_api_admin_v1_admin_proto_rawDesc), len(file_api_admin_v1_admin_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   46,
+			NumMessages:   57,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -49,6 +49,10 @@ type Backend interface {
 	SetDrain(ctx context.Context, request *adminv1.SetDrainRequest, author string) (*adminv1.SetDrainResponse, error)
 	// PurgeCache follows the RPC. author is as for Apply.
 	PurgeCache(ctx context.Context, request *adminv1.PurgeCacheRequest, author string) (*adminv1.PurgeCacheResponse, error)
+	// GetHealth follows the RPC.
+	GetHealth(ctx context.Context, request *adminv1.GetHealthRequest) (*adminv1.GetHealthResponse, error)
+	// GetReport follows the RPC. The month is empty or well formed.
+	GetReport(ctx context.Context, request *adminv1.GetReportRequest) (*adminv1.GetReportResponse, error)
 }
 
 // Errors of a Backend that belong to no other package; see CodeOf for the others.
@@ -64,6 +68,8 @@ var (
 	ErrNoRevision = errors.New("there is no valid revision yet")
 	// ErrNothingLeft: a drain would leave no healthy region.
 	ErrNothingLeft = errors.New("no healthy region would be left")
+	// ErrNotMeasured: the control plane was told to measure nothing.
+	ErrNotMeasured = errors.New("this control plane measures nothing of endpoints (xds --measure)")
 	// ErrStopping: nothing is begun any more.
 	ErrStopping = errors.New("the control plane is stopping")
 )

@@ -101,7 +101,8 @@ func kindOf(path string) (kind, bool) {
 		return watching, true
 	case adminv1connect.AdminDiffProcedure, adminv1connect.AdminGetProcedure, adminv1connect.AdminListProcedure,
 		adminv1connect.AdminHistoryProcedure, adminv1connect.AdminStatusProcedure, adminv1connect.AdminGetNodeProcedure,
-		adminv1connect.AdminListBreakersProcedure, adminv1connect.AdminListDrainsProcedure:
+		adminv1connect.AdminListBreakersProcedure, adminv1connect.AdminListDrainsProcedure,
+		adminv1connect.AdminGetHealthProcedure, adminv1connect.AdminGetReportProcedure:
 		return reading, true
 	default:
 		return 0, false

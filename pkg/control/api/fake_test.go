@@ -138,6 +138,14 @@ func (f *fake) SetBreaker(_ context.Context, r *adminv1.SetBreakerRequest, autho
 	return &adminv1.SetBreakerResponse{Breakers: []*adminv1.Breaker{{Server: r.GetServer(), By: author}}}, f.fail
 }
 
+func (f *fake) GetHealth(_ context.Context, r *adminv1.GetHealthRequest) (*adminv1.GetHealthResponse, error) {
+	return &adminv1.GetHealthResponse{Server: r.GetServer()}, f.enter()
+}
+
+func (f *fake) GetReport(_ context.Context, r *adminv1.GetReportRequest) (*adminv1.GetReportResponse, error) {
+	return &adminv1.GetReportResponse{Reports: []*adminv1.MonthReport{{Server: r.GetServer(), Month: r.GetMonth()}}}, f.enter()
+}
+
 func (f *fake) ListDrains(context.Context, *adminv1.ListDrainsRequest) (*adminv1.ListDrainsResponse, error) {
 	return &adminv1.ListDrainsResponse{Drains: []*adminv1.Drain{{Region: "asia-south1"}}}, f.enter()
 }

@@ -205,6 +205,14 @@ func FuzzSetBreaker(f *testing.F) {
 	}, &adminv1.SetBreakerRequest{Server: "orders", Tool: "get_order", Hold: adminv1.BreakerHold_BREAKER_HOLD_AUTO})
 }
 
+func FuzzGetHealth(f *testing.F) {
+	fuzzMethod(f, "GetHealth", &adminv1.GetHealthRequest{Server: "orders"})
+}
+
+func FuzzGetReport(f *testing.F) {
+	fuzzMethod(f, "GetReport", &adminv1.GetReportRequest{Server: "orders", Month: "2026-11"})
+}
+
 func FuzzListDrains(f *testing.F) { fuzzMethod(f, "ListDrains", &adminv1.ListDrainsRequest{}) }
 
 func FuzzSetDrain(f *testing.F) {

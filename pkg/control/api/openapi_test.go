@@ -112,6 +112,8 @@ func kindSchema(f protoreflect.FieldDescriptor) schema {
 		return schema{Type: "string", Format: "uint64"}
 	case protoreflect.Uint32Kind:
 		return schema{Type: "integer", Format: "int64"}
+	case protoreflect.DoubleKind:
+		return schema{Type: "number", Format: "double"}
 	case protoreflect.EnumKind:
 		return schema{Ref: reference(f.Enum())}
 	case protoreflect.MessageKind:

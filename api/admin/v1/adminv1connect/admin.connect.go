@@ -65,6 +65,10 @@ const (
 	AdminSetDrainProcedure = "/holdfast.admin.v1.Admin/SetDrain"
 	// AdminPurgeCacheProcedure is the fully-qualified name of the Admin's PurgeCache RPC.
 	AdminPurgeCacheProcedure = "/holdfast.admin.v1.Admin/PurgeCache"
+	// AdminGetHealthProcedure is the fully-qualified name of the Admin's GetHealth RPC.
+	AdminGetHealthProcedure = "/holdfast.admin.v1.Admin/GetHealth"
+	// AdminGetReportProcedure is the fully-qualified name of the Admin's GetReport RPC.
+	AdminGetReportProcedure = "/holdfast.admin.v1.Admin/GetReport"
 )
 
 // AdminClient is a client for the holdfast.admin.v1.Admin service.
@@ -125,6 +129,14 @@ type AdminClient interface {
 	// kept before any of them hears of it, and all of them have within about two seconds.
 	// The error is NOT_FOUND where there is no such server or tool.
 	PurgeCache(context.Context, *v1.PurgeCacheRequest) (*v1.PurgeCacheResponse, error)
+	// GetHealth gives what is measured of a server's endpoints, and what was done about it. NOT_FOUND where there is no
+	// such server, FAILED_PRECONDITION where this control plane measures nothing.
+	GetHealth(context.Context, *v1.GetHealthRequest) (*v1.GetHealthResponse, error)
+	// GetReport gives what callers of servers got in one month, and the incidents of it. The error is
+	//
+	//	INVALID_ARGUMENT    the month is none,
+	//	FAILED_PRECONDITION this control plane measures nothing.
+	GetReport(context.Context, *v1.GetReportRequest) (*v1.GetReportResponse, error)
 }
 
 // NewAdminClient constructs a client for the holdfast.admin.v1.Admin service. By default, it uses
@@ -222,6 +234,18 @@ func NewAdminClient(httpClient connect.HTTPClient, baseURL string, opts ...conne
 			connect.WithSchema(adminMethods.ByName("PurgeCache")),
 			connect.WithClientOptions(opts...),
 		),
+		getHealth: connect.NewClient[v1.GetHealthRequest, v1.GetHealthResponse](
+			httpClient,
+			baseURL+AdminGetHealthProcedure,
+			connect.WithSchema(adminMethods.ByName("GetHealth")),
+			connect.WithClientOptions(opts...),
+		),
+		getReport: connect.NewClient[v1.GetReportRequest, v1.GetReportResponse](
+			httpClient,
+			baseURL+AdminGetReportProcedure,
+			connect.WithSchema(adminMethods.ByName("GetReport")),
+			connect.WithClientOptions(opts...),
+		),
 	}
 }
 
@@ -241,6 +265,8 @@ type adminClient struct {
 	listDrains   *connect.Client[v1.ListDrainsRequest, v1.ListDrainsResponse]
 	setDrain     *connect.Client[v1.SetDrainRequest, v1.SetDrainResponse]
 	purgeCache   *connect.Client[v1.PurgeCacheRequest, v1.PurgeCacheResponse]
+	getHealth    *connect.Client[v1.GetHealthRequest, v1.GetHealthResponse]
+	getReport    *connect.Client[v1.GetReportRequest, v1.GetReportResponse]
 }
 
 // Apply calls holdfast.admin.v1.Admin.Apply.
@@ -365,6 +391,24 @@ func (c *adminClient) PurgeCache(ctx context.Context, req *v1.PurgeCacheRequest)
 	return nil, err
 }
 
+// GetHealth calls holdfast.admin.v1.Admin.GetHealth.
+func (c *adminClient) GetHealth(ctx context.Context, req *v1.GetHealthRequest) (*v1.GetHealthResponse, error) {
+	response, err := c.getHealth.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// GetReport calls holdfast.admin.v1.Admin.GetReport.
+func (c *adminClient) GetReport(ctx context.Context, req *v1.GetReportRequest) (*v1.GetReportResponse, error) {
+	response, err := c.getReport.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
 // AdminHandler is an implementation of the holdfast.admin.v1.Admin service.
 type AdminHandler interface {
 	// Apply makes a revision out of the newest one and the given documents. With
@@ -423,6 +467,14 @@ type AdminHandler interface {
 	// kept before any of them hears of it, and all of them have within about two seconds.
 	// The error is NOT_FOUND where there is no such server or tool.
 	PurgeCache(context.Context, *v1.PurgeCacheRequest) (*v1.PurgeCacheResponse, error)
+	// GetHealth gives what is measured of a server's endpoints, and what was done about it. NOT_FOUND where there is no
+	// such server, FAILED_PRECONDITION where this control plane measures nothing.
+	GetHealth(context.Context, *v1.GetHealthRequest) (*v1.GetHealthResponse, error)
+	// GetReport gives what callers of servers got in one month, and the incidents of it. The error is
+	//
+	//	INVALID_ARGUMENT    the month is none,
+	//	FAILED_PRECONDITION this control plane measures nothing.
+	GetReport(context.Context, *v1.GetReportRequest) (*v1.GetReportResponse, error)
 }
 
 // NewAdminHandler builds an HTTP handler from the service implementation. It returns the path on
@@ -516,6 +568,18 @@ func NewAdminHandler(svc AdminHandler, opts ...connect.HandlerOption) (string, h
 		connect.WithSchema(adminMethods.ByName("PurgeCache")),
 		connect.WithHandlerOptions(opts...),
 	)
+	adminGetHealthHandler := connect.NewUnaryHandlerSimple(
+		AdminGetHealthProcedure,
+		svc.GetHealth,
+		connect.WithSchema(adminMethods.ByName("GetHealth")),
+		connect.WithHandlerOptions(opts...),
+	)
+	adminGetReportHandler := connect.NewUnaryHandlerSimple(
+		AdminGetReportProcedure,
+		svc.GetReport,
+		connect.WithSchema(adminMethods.ByName("GetReport")),
+		connect.WithHandlerOptions(opts...),
+	)
 	return "/holdfast.admin.v1.Admin/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case AdminApplyProcedure:
@@ -546,6 +610,10 @@ func NewAdminHandler(svc AdminHandler, opts ...connect.HandlerOption) (string, h
 			adminSetDrainHandler.ServeHTTP(w, r)
 		case AdminPurgeCacheProcedure:
 			adminPurgeCacheHandler.ServeHTTP(w, r)
+		case AdminGetHealthProcedure:
+			adminGetHealthHandler.ServeHTTP(w, r)
+		case AdminGetReportProcedure:
+			adminGetReportHandler.ServeHTTP(w, r)
 		default:
 			http.NotFound(w, r)
 		}
@@ -609,4 +677,12 @@ func (UnimplementedAdminHandler) SetDrain(context.Context, *v1.SetDrainRequest) 
 
 func (UnimplementedAdminHandler) PurgeCache(context.Context, *v1.PurgeCacheRequest) (*v1.PurgeCacheResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("holdfast.admin.v1.Admin.PurgeCache is not implemented"))
+}
+
+func (UnimplementedAdminHandler) GetHealth(context.Context, *v1.GetHealthRequest) (*v1.GetHealthResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("holdfast.admin.v1.Admin.GetHealth is not implemented"))
+}
+
+func (UnimplementedAdminHandler) GetReport(context.Context, *v1.GetReportRequest) (*v1.GetReportResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("holdfast.admin.v1.Admin.GetReport is not implemented"))
 }
