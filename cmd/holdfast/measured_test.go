@@ -1,6 +1,10 @@
 package main
 
 import (
+	"encoding/json"
+	"strings"
+	"testing"
+
 	"connectrpc.com/connect"
 
 	adminv1 "github.com/holdfast-mcp/holdfast/api/admin/v1"
@@ -70,9 +74,37 @@ func someReport() *plane {
 var measuredLines = []apiLine{
 	{"status-measured", measuredStatus, "", []string{"status", "orders"}},
 	{"report", someReport, "", []string{"report"}},
-	{"report-json", someReport, "", []string{"report", "orders", "--month", "2026-11", "-o", "json"}},
 	{"report-none", func() *plane { return &plane{report: &adminv1.GetReportResponse{}} }, "", []string{"report"}},
 	{"report-month", func() *plane {
 		return &plane{refuse: refused(connect.CodeInvalidArgument, `month: "november" is not a month such as 2026-11`)}
 	}, "", []string{"report", "--month", "november"}},
+}
+
+// TestMeasuredAsJSON: programs read what people do.
+func TestMeasuredAsJSON(t *testing.T) {
+	measured := measuredStatus()
+	startPlane(t, measured)
+	var status struct {
+		Health struct {
+			Regions []struct {
+				Endpoints []struct {
+					Score       float64
+					Tier, Layer string
+				}
+			}
+		}
+	}
+	got := ask(t, measured, "", "status", "orders", "-o", "json")
+	if err := json.Unmarshal([]byte(got.stdout), &status); err != nil {
+		t.Fatalf("%v: %s", err, got.text())
+	}
+	if e := status.Health.Regions[0].Endpoints[0]; e.Score != 42.4 || e.Tier != "shedding" || e.Layer != "http" {
+		t.Errorf("%+v", e)
+	}
+	p := someReport()
+	startPlane(t, p)
+	got = ask(t, p, "", "report", "orders", "--month", "2026-11", "-o", "json")
+	if !strings.Contains(got.stdout, `"mttdSeconds": 6.4`) || len(p.reported) != 1 || p.reported[0].GetMonth() != "2026-11" || p.reported[0].GetServer() != "orders" {
+		t.Errorf("asked %v: %s", p.reported, got.text())
+	}
 }
