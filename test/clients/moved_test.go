@@ -2,7 +2,9 @@ package clients
 
 import (
 	"fmt"
+	"maps"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -81,29 +83,18 @@ func TestMovedStreams(t *testing.T) {
 				}
 			})
 			<-broken
-			// The Python SDK's client counts the times that its event stream has broken, over the
-			// whole life of a connection, and opens none any more after the second one
-			// (mcp/client/streamable_http.py: handle_get_stream begins to count anew only when
-			// a stream has ended without an error). Its calls go on.
-			listeners, deaf := all[:0:0], all[:0:0]
-			for _, a := range all {
-				if a.kind == thirdparty.Python {
-					deaf = append(deaf, a)
-				} else {
-					listeners = append(listeners, a)
+			announced(t, all, "mumbai")
+			// The same address, and nothing in its memory; more often than some clients bear
+			// that a stream breaks (the Python SDK's two in the life of a connection, the Go SDK's five).
+			for range 4 {
+				if _, err := mumbai.Kill(); err != nil {
+					t.Fatal(err)
 				}
+				if err := mumbai.Start(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				announced(t, all, "mumbai")
 			}
-			announced(t, listeners, "mumbai")
-			each(deaf, func(a *agent) { answeredBy(t, a, "mumbai") })
-			// The same address, and nothing in its memory.
-			if _, err := mumbai.Kill(); err != nil {
-				t.Fatal(err)
-			}
-			if err := mumbai.Start(t.Context()); err != nil {
-				t.Fatal(err)
-			}
-			announced(t, listeners, "mumbai")
-			each(deaf, func(a *agent) { answeredBy(t, a, "mumbai") })
 		})
 	}
 }
@@ -131,25 +122,18 @@ func announced(t *testing.T, all []*agent, server string) {
 	})
 }
 
-// answeredBy waits until the agent's calls are answered by a server.
-func answeredBy(t *testing.T, a *agent, server string) {
-	t.Helper()
-	eventually(t, a, "is answered by "+server, func() (words.Answer, bool) {
-		got := a.Call("where", nil)
-		return got, got.OK && got.Text == server
-	})
-}
-
 func eventually(t *testing.T, a *agent, what string, good func() (words.Answer, bool)) {
 	t.Helper()
 	tick := time.NewTicker(200 * time.Millisecond)
 	defer tick.Stop()
 	var got words.Answer
+	met := map[string]bool{}
 	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); <-tick.C {
 		var ok bool
 		if got, ok = good(); ok {
 			return
 		}
+		met[got.Error+got.Text] = true
 	}
-	t.Errorf("it is not so that %s %s: %+v", a, what, got)
+	t.Errorf("it is not so that %s %s: %+v; before: %q", a, what, got, slices.Collect(maps.Keys(met)))
 }

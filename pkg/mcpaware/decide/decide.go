@@ -24,6 +24,8 @@ type Request struct {
 	// Verb is the :method, Path the :path with or without a query.
 	Verb, Path string
 	Header     Header
+	// Continues: something comes behind the headers, whatever they say of it (HTTP/2).
+	Continues bool
 	// Body is the whole body; nil before it is there.
 	Body []byte
 	// Tasks knows the owners of tasks; nil knows none.

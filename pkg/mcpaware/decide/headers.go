@@ -74,15 +74,16 @@ func notAllowed(allow string) *degrade.Refusal {
 // modern revision has neither.
 func bodiless(r *Request, route *Route) Decision {
 	revision, refused := sole(r.Header, headerVersion)
+	if revision == "" {
+		revision = revision20250326
+	}
 	switch {
 	case refused != nil:
-	case revision == "":
-		revision = revision20250326
 	case revision == revision20260728:
 		refused = notAllowed("POST")
 	case !isLegacy(revision):
 		refused = unsupportedVersion(revision, supportedAll)
-	case hasBody(r.Header):
+	case r.Continues, hasBody(r.Header):
 		// It would go to the server without having been looked at.
 		refused = invalid(r.Verb + " has no body here")
 	}

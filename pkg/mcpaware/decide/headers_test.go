@@ -55,6 +55,8 @@ func TestHeadersRefuse(t *testing.T) {
 		"name twice":             {"POST", "/mcp", headers{jsonType, "mcp-name: a", "mcp-name: b"}, 400, "-32020", ""},
 		"param twice":            {"POST", "/mcp", headers{jsonType, "mcp-param-x: a", "mcp-param-x: a"}, 400, "-32020", ""},
 		"session twice":          {"POST", "/mcp", headers{jsonType, "mcp-session-id: a", "mcp-session-id: b"}, 400, "-32020", ""},
+		"GET with a body":        {"GET", "/mcp", headers{"content-length: 3"}, 400, "-32600", ""},
+		"DELETE in chunks":       {"DELETE", "/mcp", headers{"mcp-protocol-version: 2025-11-25", "transfer-encoding: chunked"}, 400, "-32600", ""},
 		"GET with version twice": {"GET", "/mcp", headers{"mcp-protocol-version: 2025-11-25", "mcp-protocol-version: 2025-11-25"}, 400, "-32020", ""},
 	}
 	rules := table(t)

@@ -119,6 +119,7 @@ func (e *edge) onHeaders(m *extprocv3.HttpHeaders) (*extprocv3.ProcessingRespons
 	h := headers(m.GetHeaders().GetHeaders())
 	e.request = decide.Request{
 		Verb: h.first(":method"), Path: h.first(":path"), Header: h, RequestID: h.first("x-request-id"),
+		Continues: !m.GetEndOfStream(),
 	}
 	e.comesAgain(h)
 	if e.again == nil {
@@ -299,7 +300,10 @@ func (e *edge) onResponse(req *extprocv3.ProcessingRequest, m *extprocv3.HttpHea
 		return e.replaced(endedStream(), h)
 	}
 	if e.waits(local) {
-		return e.replaced(e.waitingStream(), h)
+		return e.replaced(waitingStream(e.session.last, waitMs), h)
+	}
+	if e.waitsInVain(local) {
+		return e.replaced(waitingStream(e.session.last, neverMs), h)
 	}
 	if answer := e.inWords(h, report, judged); answer != nil {
 		return e.replaced(answer, h)

@@ -42,7 +42,7 @@ func (e *edge) followSession(owner *session.Session) *degrade.Answer {
 		e.session.moved = true
 		what, answer := e.service.takeUp(owner, state.GetUpstreamId(), e.session.last)
 		switch what {
-		case session.Over:
+		case session.Over, session.Moved:
 			return answer
 		case session.Anew:
 			e.decision.RemoveHeaders = append(e.decision.RemoveHeaders, headerLastEvent)

@@ -34,15 +34,21 @@ func (e *edge) streamGone(h headers, local degrade.Local, address string) bool {
 }
 
 // takeUp decides about a GET, for what follows the event last, in a session that is opened
-// now as upstreamID. The answer is that of Over.
+// now as upstreamID. The answer is that of Over and Moved. A client that has listened to an endpoint
+// which is gone is not given the new one's stream at once: its stream broke, and some clients
+// count how often theirs did, until one has ended well or had an id.
 func (s *Service) takeUp(owner *session.Session, upstreamID, last string) (session.Resumption, *degrade.Answer) {
 	// The store answers within its own time limit, or from memory.
 	what, request, err := s.opts.Reopener.TakeUp(context.Background(), owner.Key(owner.Server), upstreamID, []byte(last))
 	if err != nil {
 		s.log.Warn("a session's streams are not looked up", "error", err)
 	}
-	if what != session.Over {
+	switch what {
+	case session.Resume, session.Anew:
 		return what, nil
+	case session.Moved:
+		return what, waitingStream(last, movedMs)
+	case session.Over:
 	}
 	answer := endedStream()
 	call := &policyv1.CallContext{Id: request, Server: owner.Server}
@@ -57,8 +63,9 @@ const (
 	waitPrefix = "holdfast-wait-"
 	// maxWaitBytes bounds the latter; one that is longer is not kept.
 	maxWaitBytes = 1 << 10
-	// waitMs is when a client is to come back.
-	waitMs = 2000
+	// waitMs is when a client is to come back, movedMs when there is nothing to wait for, and
+	// neverMs when there will not be.
+	waitMs, movedMs, neverMs = 2_000, 100, 3_600_000
 )
 
 // lastEvent is the id with which a client comes back to a stream: what it was told to wait
@@ -70,7 +77,7 @@ func lastEvent(h decide.Header) (id string, changed bool) {
 	}
 	waiting, found := strings.CutPrefix(ids[0], waitPrefix)
 	if !found {
-		return ids[0], len(ids) > 1
+		return ids[0], false
 	}
 	_, id, _ = strings.Cut(waiting, ".")
 	return id, true
@@ -84,7 +91,7 @@ func (e *edge) comesBack() {
 	}
 	var changed bool
 	s.last, changed = lastEvent(e.request.Header)
-	s.resumes = s.last != ""
+	s.resumes, s.waited = s.last != "", changed
 	switch {
 	case changed && s.resumes:
 		e.decision.SetHeaders = append(e.decision.SetHeaders, decide.HeaderValue{Name: headerLastEvent, Value: s.last})
@@ -100,14 +107,23 @@ func (e *edge) waits(local degrade.Local) bool {
 	return e.request.Verb == http.MethodGet && e.session.call != nil && local.CodeDetails != viaUpstream && local.Status >= http.StatusInternalServerError
 }
 
-// waitingStream has the client come back, with the id that it has.
-func (e *edge) waitingStream() *degrade.Answer {
+// waitsInVain says that the server has no streams, which a client that was told to wait for
+// one would take amiss.
+func (e *edge) waitsInVain(local degrade.Local) bool {
+	return e.session.waited && local.CodeDetails == viaUpstream && local.Status == http.StatusMethodNotAllowed
+}
+
+// waitingStream has a client come back, with the id that it has.
+func waitingStream(last string, retryMs int) *degrade.Answer {
 	answer := endedStream()
-	last := e.session.last
+	if retryMs != waitMs {
+		// Nothing is wrong.
+		answer.Source = ""
+	}
 	if len(last) > maxWaitBytes {
 		last = ""
 	}
-	answer.Body = fmt.Appendf(nil, ": the server cannot be reached now\nretry: %d\nid: %s%s.%s\ndata:\n\n", waitMs, waitPrefix, rand.Text(), last)
+	answer.Body = fmt.Appendf(nil, ": come again\nretry: %d\nid: %s%s.%s\ndata:\n\n", retryMs, waitPrefix, rand.Text(), last)
 	return answer
 }
 

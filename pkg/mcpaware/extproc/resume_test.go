@@ -59,9 +59,12 @@ func TestStaleEventIDs(t *testing.T) {
 		if got := ask("c_1"); !strings.HasPrefix(got, "immediate 200") || !strings.Contains(got, `"id":`+string(call.GetId())+`,"error"`) || !strings.Contains(got, `"outcome":"unknown"`) {
 			t.Errorf("the call: %q", got)
 		}
-		for range 2 {
-			if got := ask("heard"); !strings.Contains(got, "-last-event-id") || !strings.Contains(got, "mcp-session-id=up2") {
-				t.Errorf("who listens: %q", got)
+		if got := ask("heard"); !strings.HasPrefix(got, "immediate 200") || !strings.Contains(got, "\nretry: 100\nid: holdfast-wait-") || !strings.Contains(got, ".heard\n") {
+			t.Errorf("who listens, for the first time: %q", got)
+		}
+		for _, last := range []string{"heard", waitPrefix + "X.heard"} {
+			if got := ask(last); !strings.Contains(got, "-last-event-id") || !strings.Contains(got, "mcp-session-id=up2") {
+				t.Errorf("who listens, %s: %q", last, got)
 			}
 		}
 		if got := ask("heard-there"); strings.Contains(got, "-last-event-id") || !strings.Contains(got, "mcp-session-id=up2") {
@@ -85,7 +88,7 @@ func TestStaleEventIDs(t *testing.T) {
 		x := s.open(names.PointAttempt)
 		defer x.hangUp()
 		x.ask(try)
-		if got := describe(<-x.replies); !strings.Contains(got, "-last-event-id") || !strings.Contains(got, "mcp-session-id=new") {
+		if got := describe(<-x.replies); !strings.HasPrefix(got, "immediate 200") || !strings.Contains(got, "\nretry: 100\nid: holdfast-wait-") {
 			t.Errorf("at the attempt point: %q", got)
 		}
 	})
@@ -174,6 +177,15 @@ func TestClientsWait(t *testing.T) {
 			}
 			if got := describe(reply) + " "; !strings.Contains(got, want) {
 				t.Errorf("after %.9q, when the server is there: %q", last, got)
+			}
+			x.hangUp()
+		}
+		for last, want := range map[string]bool{"3_7": false, waitPrefix + "X.3_7": true, waitPrefix + "X.": true} {
+			x, _ := s.get("GET", id, "last-event-id: "+last)
+			none := answered(1, true, ":status: 405")
+			none.Attributes = attributeMap(map[string]any{"response.code_details": "via_upstream"})
+			if got := describe(x.ask(none)); strings.Contains(got, "\nretry: 3600000\n") != want {
+				t.Errorf("no streams, after %s: %q", last, got)
 			}
 			x.hangUp()
 		}

@@ -37,6 +37,8 @@ type edgeSession struct {
 	first   string
 	resumes bool
 	last    string
+	// waited: it was told to wait, by an id that stands for last.
+	waited bool
 	// moved: it has been opened again since.
 	moved bool
 	// opening is set for initialize, by whose answer a server may open a session.

@@ -29,7 +29,9 @@ type Resumption int
 const (
 	// Resume: the endpoint that has the session has given the id.
 	Resume Resumption = iota
-	// Anew: another one has, and the client listens: it is given a new stream.
+	// Moved: another one has, and the client listens. It has not come since the session moved.
+	Moved
+	// Anew: the same, and it has: it is given a new stream.
 	Anew
 	// Over: another one has, to say the answer to a call, which nobody can say now.
 	Over
@@ -86,7 +88,7 @@ func (r *Reopener) TakeUp(ctx context.Context, key, upstreamID string, event []b
 		if err := r.noteStream(ctx, slot, upstreamID, &sessionv1.Stream{EventId: event}); err != nil {
 			return Resume, nil, err
 		}
-		return Anew, nil, nil
+		return Moved, nil, nil
 	case len(event) == 0, bytes.Equal(before.GetStream().GetEventId(), event):
 		// Some clients hold on to the id that they have until they are given another one.
 		return Anew, nil, nil
