@@ -10,9 +10,10 @@ import (
 )
 
 // TestServersThatOpenSlowlyOrNotAtAll: sessions lose their region. The other one takes
-// longer to open a session than Envoy waits for a processor otherwise, refuses, or says
-// nothing. Callers wait for the first; the others leave a bare 404, never a 5xx, and
-// the session goes on by itself once its server opens sessions again.
+// longer to open a session than Envoy waits for a processor otherwise, cannot now, says
+// nothing, or refuses. Callers wait for the first, are told to call again by the others, and get
+// a bare 404 for the last, never a 5xx. The session goes on by itself once its server opens
+// sessions again.
 func TestServersThatOpenSlowlyOrNotAtAll(t *testing.T) {
 	t.Parallel()
 	refuse := func(status int, body string) func(http.ResponseWriter, *http.Request, http.Handler) {
@@ -22,6 +23,7 @@ func TestServersThatOpenSlowlyOrNotAtAll(t *testing.T) {
 			_, _ = w.Write([]byte(body))
 		}
 	}
+	const later = 0
 	for name, c := range map[string]struct {
 		opening func(http.ResponseWriter, *http.Request, http.Handler)
 		status  int
@@ -32,9 +34,10 @@ func TestServersThatOpenSlowlyOrNotAtAll(t *testing.T) {
 			<-timer.C
 			open.ServeHTTP(w, r)
 		}, http.StatusOK},
-		"with a status": {refuse(http.StatusServiceUnavailable, `{}`), http.StatusNotFound},
-		"with an error": {refuse(http.StatusOK, `{"jsonrpc":"2.0","id":"holdfast-initialize","error":{"code":-32603,"message":"no"}}`), http.StatusNotFound},
-		"not at all":    {func(_ http.ResponseWriter, r *http.Request, _ http.Handler) { <-r.Context().Done() }, http.StatusNotFound},
+		"not now":       {refuse(http.StatusServiceUnavailable, `{}`), later},
+		"with an error": {refuse(http.StatusOK, `{"jsonrpc":"2.0","id":"holdfast-initialize","error":{"code":-32603,"message":"no"}}`), later},
+		"not at all":    {func(_ http.ResponseWriter, r *http.Request, _ http.Handler) { <-r.Context().Done() }, later},
+		"refused":       {refuse(http.StatusForbidden, `{}`), http.StatusNotFound},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := startSessions(t, "activePassive", "  sessions: reinitialize")
@@ -53,7 +56,8 @@ func TestServersThatOpenSlowlyOrNotAtAll(t *testing.T) {
 			each(len(ids), func(i int) {
 				began := time.Now()
 				a, err := s.Post("/mcp", legacyHeaders(ids[i]), whereBody)
-				if err != nil || a.Status != c.status {
+				told := strings.Contains(string(a.Body), `"outcome":"not_executed"`)
+				if err != nil || c.status == later && (a.Status != http.StatusOK || !told) || c.status != later && (a.Status != c.status || told) {
 					t.Errorf("session %d: %v, %d %.200s, want %d", i, err, a.Status, a.Body, c.status)
 				}
 				if c.status == http.StatusNotFound && len(a.Body) != 0 {

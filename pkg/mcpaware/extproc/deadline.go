@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"time"
 
+	policyv1 "github.com/holdfast-mcp/holdfast/api/policy/v1"
 	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/degrade"
 	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/outcome"
 	"github.com/holdfast-mcp/holdfast/pkg/names"
@@ -60,13 +61,14 @@ func (a *attempt) giveUp() {
 	a.phase = closed
 }
 
-// outOfTime goes down to the edge point as it is, untried, which words it for the caller.
+// outOfTime goes down to the edge point as it is, untried, which words it for the caller. Where
+// that has gone meanwhile, the caller gets these words.
 func (a *attempt) outOfTime() *degrade.Answer {
 	report := outcome.Report{Verdict: outcome.Timeout, Status: http.StatusGatewayTimeout}
-	return &degrade.Answer{
-		Status:  names.StatusGiveUp,
-		Headers: []degrade.HeaderValue{{Name: names.HeaderVerdict, Value: report.String()}},
-	}
+	answer := degrade.Render(a.call, degrade.New(degrade.Timeout, degrade.Unknown, a.call, ""), policyv1.ErrorStyle_ERROR_STYLE_HTTP)
+	answer.Status = names.StatusGiveUp
+	answer.Headers = append(answer.Headers, degrade.HeaderValue{Name: names.HeaderVerdict, Value: report.String()})
+	return &answer
 }
 
 // pace decides whether and when a failed try is followed by another. The wait, in seconds, is 0 where Envoy's own

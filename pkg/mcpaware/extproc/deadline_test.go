@@ -14,7 +14,10 @@ func until(left time.Duration) func(*policyv1.CallContext) {
 	return func(c *policyv1.CallContext) { c.DeadlineMs = time.Now().Add(left).UnixMilli() }
 }
 
-const givenUp = "immediate 408 x-holdfast-verdict=timeout;504;raw\n"
+// givenUp is an answer that the caller could match to its request, were there no edge point any more.
+const givenUp = "immediate 408 content-type=application/json retry-after=1 x-holdfast-degraded=error x-holdfast-verdict=timeout;504;raw\n" +
+	`{"jsonrpc":"2.0","id":7,"error":{"code":1504,"message":"Timeout - orders did not answer in time. Please retry later.","data":{"code":"timeout",` +
+	`"message":"Timeout - orders did not answer in time. Please retry later.","retryable":true,"retryAfterMs":1000,"server":"orders","tool":"get_order"}}}`
 
 // TestCallsEndInTime: a try ends with its call, answered or not, and is not followed by another.
 func TestCallsEndInTime(t *testing.T) {

@@ -137,7 +137,10 @@ func (a *attempt) findSession(h headers, mutation *extprocv3.HeaderMutation) (*d
 	}
 	if err != nil {
 		a.service.log.Warn("session not opened again", "server", a.call.GetServer(), "endpoint", a.endpoint.name, "error", err)
-		return lostSession(), nil
+		if session.Lost(err) {
+			return lostSession(), nil
+		}
+		return a.notOpened(h), nil
 	}
 	a.debug("session opened again", "elapsed", time.Since(began))
 	if state.GetUpstreamId() == "" {
@@ -154,6 +157,15 @@ func (a *attempt) findSession(h headers, mutation *extprocv3.HeaderMutation) (*d
 		mutation.RemoveHeaders = append(mutation.RemoveHeaders, headerLastEvent)
 	}
 	return answer, nil
+}
+
+// notOpened is the answer to a request whose session may be opened again later. A 404 would
+// be the end of it for clients.
+func (a *attempt) notOpened(h headers) *degrade.Answer {
+	if a.verb == http.MethodGet {
+		return waitingStream(h.first(headerLastEvent), waitMs)
+	}
+	return a.outOfReach()
 }
 
 // tidySession ends what was opened in vain for the session of the request.

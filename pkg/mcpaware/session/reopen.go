@@ -144,7 +144,7 @@ func (r *Reopener) open(ctx context.Context, s *Session, before *sessionv1.State
 		return "", fmt.Errorf("opening a session again: initialize: %w", err)
 	}
 	if at.Version != "" && version != at.Version {
-		return "", fmt.Errorf("opening a session again: the server speaks %q, the session %q", version, at.Version)
+		return "", fmt.Errorf("opening a session again: %w: the server speaks %q, the session %q", errRefused, version, at.Version)
 	}
 	say := func(message string) error {
 		resp, err := r.post(ctx, at, id, version, message)
@@ -156,7 +156,7 @@ func (r *Reopener) open(ctx context.Context, s *Session, before *sessionv1.State
 			return err
 		}
 		if resp.StatusCode >= http.StatusMultipleChoices {
-			return fmt.Errorf("status %d", resp.StatusCode)
+			return statusError(resp.StatusCode)
 		}
 		return nil
 	}
@@ -231,7 +231,7 @@ func (r *Reopener) initialize(ctx context.Context, s *Session, at Target) (id, v
 // firstAnswer reads a JSON answer, or an event stream up to the first one.
 func firstAnswer(resp *http.Response) (wire.Answer, error) {
 	if resp.StatusCode != http.StatusOK {
-		return wire.Answer{}, fmt.Errorf("status %d", resp.StatusCode)
+		return wire.Answer{}, statusError(resp.StatusCode)
 	}
 	body := io.LimitReader(resp.Body, maxOpeningBytes)
 	if media, _, err := mime.ParseMediaType(resp.Header.Get("Content-Type")); err == nil && media == "text/event-stream" {
@@ -295,6 +295,20 @@ func memberText(object jsontext.Value, name string) (string, bool) {
 	}
 	return "", false
 }
+
+// errRefused is an endpoint's word that it will not open the session, now or later.
+var errRefused = errors.New("refused")
+
+func statusError(status int) error {
+	switch {
+	case status == http.StatusRequestTimeout, status == http.StatusTooManyRequests, status >= http.StatusInternalServerError:
+		return fmt.Errorf("status %d", status)
+	}
+	return fmt.Errorf("%w: status %d", errRefused, status)
+}
+
+// Lost says that a session will not be opened again. Other errors are for now.
+func Lost(err error) bool { return errors.Is(err, ErrUnknown) || errors.Is(err, errRefused) }
 
 // Unreachable says that a session was not opened since the endpoint took no connection.
 func Unreachable(err error) bool {
