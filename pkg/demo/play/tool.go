@@ -199,7 +199,7 @@ func (p *toolPlay) linger(ctx context.Context) bool {
 	defer cancel()
 	p.print.note(fmt.Sprintf("%s is mended; calling it until its breaker closes (Ctrl-C: leave that to others)", toolName))
 	for row := 0; row < settled; {
-		if row++; p.narrator.GetOrder(ctx, shippedOrder).Via != p.opts.Primary {
+		if row++; getOrder(ctx, p.narrator, shippedOrder, time.Now()).Via != p.opts.Primary {
 			row = 0
 		}
 		if pause(ctx, lingerPace) != nil {
