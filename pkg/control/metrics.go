@@ -46,6 +46,9 @@ func (collector) Describe(out chan<- *prometheus.Desc) {
 	} {
 		out <- d
 	}
+	for _, d := range healthDescs() {
+		out <- d
+	}
 }
 
 // Collect implements prometheus.Collector.
@@ -63,6 +66,7 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	}
 	gauge(rollDesc, truth(s.Revision != nil && s.Revision.Phase == "done" && s.Revision.Next == ""))
 	c.promises(gauge, s)
+	c.health(gauge, c.plane.now())
 	nodes := map[[2]string]int{}
 	for _, n := range s.Nodes {
 		nodes[[2]string{n.Kind, string(n.Sync)}]++
