@@ -15,6 +15,7 @@ func checkServerValues(s loaded[MCPServer]) {
 	rangeAt(s.document, "spec.healthCheck.interval", spec.HealthCheck.Interval, minCheckInterval, maxCheckInterval)
 	rangeAt(s.document, "spec.healthCheck.timeout", spec.HealthCheck.Timeout, minCheckTimeout, maxCheckInterval)
 	checkOutlierValues(s)
+	checkResidencyValues(s)
 	checkConcurrency(s.document, "spec.concurrency", spec.Concurrency)
 	checkSLO(s.document, "spec.slo", spec.SLO)
 	rangeAt(s.document, "spec.sessionMaxAge", spec.SessionMaxAge, minSessionAge, maxSessionAge)
@@ -59,6 +60,7 @@ func checkServer(s loaded[MCPServer]) {
 	checkOutlier(s)
 	checkBreaker(s)
 	checkHealthTogether(s)
+	checkResidency(s)
 	regions, endpoints, addresses := firsts{}, firsts{}, firsts{}
 	for i, region := range s.value.Spec.Regions {
 		path := item("spec.regions", i)

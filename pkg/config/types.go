@@ -168,6 +168,9 @@ type MCPServerSpec struct {
 	Path string `yaml:"path,omitempty" json:"path,omitempty"`
 	// Regions in failover order; at least one, at most 16.
 	Regions []Region `yaml:"regions" json:"regions"`
+	// Residency are the jurisdictions that calls of the server never leave, at most 16: regions with another label, or with
+	// none, get no call at all, whatever becomes of the others. Default: calls may go to every region.
+	Residency []string `yaml:"residency,omitempty" json:"residency,omitempty"`
 	// Failover says how the regions share the calls.
 	Failover Failover `yaml:"failover,omitempty" json:"failover,omitempty"`
 	// HealthCheck is Envoy's active check of every endpoint.
@@ -290,6 +293,8 @@ type Region struct {
 	Name string `yaml:"name" json:"name"`
 	// Endpoints of the server in this region; at least one, at most 256.
 	Endpoints []Endpoint `yaml:"endpoints" json:"endpoints"`
+	// Labels of the region. Default: none.
+	Labels RegionLabels `yaml:"labels,omitempty" json:"labels,omitempty"`
 }
 
 // Endpoint is one address of a server.

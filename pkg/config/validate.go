@@ -38,6 +38,7 @@ func (p *parser) validateEach(cover *coverage) {
 func (p *parser) validateTogether() {
 	p.checkNames()
 	p.checkReferences()
+	p.checkResidencyOfFallbacks()
 	p.checkRoutePaths()
 	p.checkPages()
 	p.checkLoops()

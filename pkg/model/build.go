@@ -137,6 +137,7 @@ func (b *builder) server(s config.MCPServer) Server {
 	out.Breaker = breaker(s.Spec.Breaker)
 	out.VerifiesHeaders = s.Spec.VerifiesHeaders
 	out.TLS = upstreamTLS(s.Spec.TLS)
+	out.Residency = s.Spec.Residency
 	localities := b.localities(s)
 	for _, l := range localities {
 		out.Regions = append(out.Regions, l.Region)
@@ -154,7 +155,7 @@ func (b *builder) server(s config.MCPServer) Server {
 
 func (b *builder) localities(s config.MCPServer) []Locality {
 	out := make([]Locality, 0, len(s.Spec.Regions))
-	for _, r := range s.Spec.Regions {
+	for _, r := range s.Spec.Resident() {
 		l := Locality{Region: r.Name}
 		for _, e := range r.Endpoints {
 			host, port := b.address(fmt.Sprintf("MCPServer %s, endpoint %s", s.Metadata.Name, e.Name), e.Address)

@@ -48,8 +48,9 @@ type Server struct {
 	Path string
 	// Priorities in the order in which this region's Envoys fail over; each holds at least one locality.
 	Priorities [][]Locality
-	// Regions in the order in which they are written.
-	Regions []string
+	// Regions in the order in which they are written. Where calls may not leave some jurisdictions, Residency
+	// names those, and no other region is here or in Priorities.
+	Regions, Residency []string
 	// Failover says which region a call prefers.
 	Failover       Failover
 	HealthCheck    *HealthCheck

@@ -68,7 +68,7 @@ func policyServer(m *model.Model, name string) *policyv1.Server {
 			continue
 		}
 		out.RetryBudget = &policyv1.RetryBudget{Percent: s.RetryBudget.Percent, Floor: s.RetryBudget.Floor}
-		out.Regions, out.Failover = s.Regions, failover(s.Failover)
+		out.Regions, out.Failover, out.Residency = s.Regions, failover(s.Failover), s.Residency
 		out.Concurrency = policyConcurrency(s.Concurrency)
 		out.SessionMaxAge, out.SessionPrincipalHeader = duration(s.Sessions.MaxAge), s.Sessions.PrincipalHeader
 		out.Breaker = breaker(s.Breaker)

@@ -613,6 +613,8 @@ type Server struct {
 	Failover Failover `protobuf:"varint,20,opt,name=failover,proto3,enum=holdfast.policy.v1.Failover" json:"failover,omitempty"`
 	// How to find out whether endpoints are there; unset: by connecting.
 	HealthCheck *HealthCheck `protobuf:"bytes,25,opt,name=health_check,json=healthCheck,proto3" json:"health_check,omitempty"`
+	// Jurisdictions that calls never leave; none: they may go anywhere.
+	Residency []string `protobuf:"bytes,28,rep,name=residency,proto3" json:"residency,omitempty"`
 	// Path at which the server itself compares the headers of a message with its body,
 	// as the operator says; empty: nobody says so.
 	VerifiedPath  string `protobuf:"bytes,14,opt,name=verified_path,json=verifiedPath,proto3" json:"verified_path,omitempty"`
@@ -723,6 +725,13 @@ func (x *Server) GetFailover() Failover {
 func (x *Server) GetHealthCheck() *HealthCheck {
 	if x != nil {
 		return x.HealthCheck
+	}
+	return nil
+}
+
+func (x *Server) GetResidency() []string {
+	if x != nil {
+		return x.Residency
 	}
 	return nil
 }
@@ -2952,7 +2961,7 @@ const file_api_policy_v1_policy_proto_rawDesc = "" +
 	"\aaddress\x18\x01 \x01(\tR\aaddress\x12\x12\n" +
 	"\x04http\x18\x02 \x01(\bR\x04http\x12#\n" +
 	"\rfollow_parent\x18\x03 \x01(\bR\ffollowParent\x12#\n" +
-	"\rkeep_failures\x18\x04 \x01(\bR\fkeepFailures\"\x85\x05\n" +
+	"\rkeep_failures\x18\x04 \x01(\bR\fkeepFailures\"\xa3\x05\n" +
 	"\x06Server\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12:\n" +
 	"\tendpoints\x18\x02 \x03(\v2\x1c.holdfast.policy.v1.EndpointR\tendpoints\x12\x18\n" +
@@ -2965,7 +2974,8 @@ const file_api_policy_v1_policy_proto_rawDesc = "" +
 	"\vconcurrency\x18\n" +
 	" \x01(\v2\x1f.holdfast.policy.v1.ConcurrencyR\vconcurrency\x128\n" +
 	"\bfailover\x18\x14 \x01(\x0e2\x1c.holdfast.policy.v1.FailoverR\bfailover\x12B\n" +
-	"\fhealth_check\x18\x19 \x01(\v2\x1f.holdfast.policy.v1.HealthCheckR\vhealthCheck\x12#\n" +
+	"\fhealth_check\x18\x19 \x01(\v2\x1f.holdfast.policy.v1.HealthCheckR\vhealthCheck\x12\x1c\n" +
+	"\tresidency\x18\x1c \x03(\tR\tresidency\x12#\n" +
 	"\rverified_path\x18\x0e \x01(\tR\fverifiedPath\"\xb4\x01\n" +
 	"\vHealthCheck\x12\x12\n" +
 	"\x04path\x18\x01 \x01(\tR\x04path\x125\n" +

@@ -230,7 +230,7 @@ func (c Compiler) servers(cfg *config.Config) []status.Server {
 		if slo := s.Spec.SLO; slo != nil {
 			server.SLO = &status.SLO{Availability: slo.Availability.Ratio(), P95Seconds: time.Duration(slo.P95).Seconds()}
 		}
-		for _, r := range s.Spec.Regions {
+		for _, r := range s.Spec.Resident() {
 			region := status.Region{Name: r.Name}
 			for _, e := range r.Endpoints {
 				address := e.Address

@@ -363,7 +363,7 @@ func (e *edge) broken(call *policyv1.CallContext, h headers, local degrade.Local
 		// Envoy has no route of that stamp (any more): no server was asked.
 		return degrade.New(degrade.ServiceUnavailable, degrade.NotExecuted, call, id), true
 	case local.CodeDetails != viaUpstream && local.CodeDetails != "":
-		return degrade.FromEnvoy(local, call, id), true
+		return e.resident(degrade.FromEnvoy(local, call, id), local.Unreachable()), true
 	case judged && report.Verdict == outcome.TooBusy:
 		return busy(call, id, h), true
 	case judged && report.Verdict == outcome.Timeout:

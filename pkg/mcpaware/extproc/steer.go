@@ -2,6 +2,7 @@ package extproc
 
 import (
 	"slices"
+	"strings"
 	"time"
 
 	"google.golang.org/protobuf/types/known/structpb"
@@ -50,7 +51,7 @@ func (e *edge) steer() {
 	}
 	if choice := e.working(server, possible); choice.None {
 		if !e.decision.OnlyFallback() {
-			e.decision.Answer = e.instead(nowhere(call, choice, e.request.RequestID), true, false)
+			e.decision.Answer = e.instead(e.resident(nowhere(call, choice, e.request.RequestID), true), true, false)
 		}
 		return
 	} else if choice.Good != nil {
@@ -138,6 +139,15 @@ func nowhere(call *policyv1.CallContext, choice breaker.Choice, id string) degra
 	cause := degrade.New(code, degrade.NotExecuted, call, id)
 	cause.RetryAfter = max(time.Second, time.Until(choice.RetryAt))
 	return cause
+}
+
+// resident says of a call that found no region which jurisdictions it may not leave, where there are such.
+func (e *edge) resident(c degrade.Cause, nowhere bool) degrade.Cause {
+	server, ok := e.decision.Route.Server(c.Server)
+	if ok && nowhere && len(server.GetResidency()) > 0 {
+		c.Message += " It may only be answered in the jurisdictions " + strings.Join(server.GetResidency(), ", ") + ", and no region outside them was asked."
+	}
+	return c
 }
 
 // busy is what a caller is told when every region that was asked has said 429.

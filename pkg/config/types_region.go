@@ -1,0 +1,8 @@
+package config
+
+// RegionLabels say of a region what its name does not.
+type RegionLabels struct {
+	// Jurisdiction whose law the region's data is under, such as in or eu: 1 to 63 of [a-z0-9-], starting and ending with a
+	// letter or digit. Default: none, which no residency names.
+	Jurisdiction string `yaml:"jurisdiction,omitempty" json:"jurisdiction,omitempty"`
+}
