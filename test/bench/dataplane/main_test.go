@@ -64,7 +64,7 @@ func TestEveryRowAnswers(t *testing.T) {
 	if len(table.idle) != 4 {
 		t.Errorf("%d rows of idle streams", len(table.idle))
 	}
-	if got := table.markdown(); strings.Count(got, rowTraced) != len(shapes())+2 {
+	if got := table.markdown(); strings.Count(got, "\n| "+rowTraced+" |") != len(shapes())+2 {
 		t.Errorf("the table has not all rows:\n%s", got)
 	}
 }
