@@ -11,6 +11,7 @@ import (
 	mutationrulesv3 "github.com/envoyproxy/go-control-plane/envoy/config/common/mutation_rules/v3"
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
+	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/ext_proc/v3"
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
 	previoushostsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/retry/host/previous_hosts/v3"
@@ -46,12 +47,8 @@ const maxQueueWait = 30 * time.Second
 // edgeFilter is the downstream attachment point. failure_mode_allow is safe: a
 // request that no processor stamped matches no route that reaches a server.
 func edgeFilter() (*hcmv3.HttpFilter, error) {
-	service, err := grpcService(names.PointEdge)
-	if err != nil {
-		return nil, err
-	}
 	return extprocFilter(names.FilterEdge, &extprocv3.ExternalProcessor{
-		GrpcService:      service,
+		GrpcService:      grpcService(names.PointEdge),
 		FailureModeAllow: true,
 		ProcessingMode: &extprocv3.ProcessingMode{
 			RequestHeaderMode: extprocv3.ProcessingMode_SEND,
@@ -78,12 +75,8 @@ func edgeFilter() (*hcmv3.HttpFilter, error) {
 // attemptFilter is the attachment point in the cluster's upstream filter chain,
 // run once a try.
 func attemptFilter() (*hcmv3.HttpFilter, error) {
-	service, err := grpcService(names.PointAttempt)
-	if err != nil {
-		return nil, err
-	}
 	return extprocFilter(names.FilterAttempt, &extprocv3.ExternalProcessor{
-		GrpcService:      service,
+		GrpcService:      grpcService(names.PointAttempt),
 		FailureModeAllow: true,
 		ProcessingMode: &extprocv3.ProcessingMode{
 			RequestHeaderMode:   extprocv3.ProcessingMode_SEND,
@@ -140,37 +133,49 @@ func extprocFilter(name string, cfg *extprocv3.ExternalProcessor) (*hcmv3.HttpFi
 	return &hcmv3.HttpFilter{Name: name, ConfigType: &hcmv3.HttpFilter_TypedConfig{TypedConfig: packed}}, nil
 }
 
-func grpcService(point string) (*corev3.GrpcService, error) {
-	hosts, err := anyOf(&previoushostsv3.PreviousHostsPredicate{})
-	if err != nil {
-		return nil, err
-	}
+func grpcService(point string) *corev3.GrpcService {
 	return &corev3.GrpcService{
 		TargetSpecifier: &corev3.GrpcService_EnvoyGrpc_{EnvoyGrpc: &corev3.GrpcService_EnvoyGrpc{
 			ClusterName: names.ClusterExtproc,
 		}},
 		InitialMetadata: []*corev3.HeaderValue{{Key: names.PointKey, Value: point}},
-		// A stream that could not be opened, or was lost before the first reply, is
-		// opened at the other processor: nothing was done with what it said.
-		RetryPolicy: &corev3.RetryPolicy{
-			RetryOn:    "connect-failure,refused-stream,reset-before-request,reset,unavailable",
-			NumRetries: u32(3),
-			RetryHostPredicate: []*corev3.RetryPolicy_RetryHostPredicate{{
-				Name:       "envoy.retry_host_predicates.previous_hosts",
-				ConfigType: &corev3.RetryPolicy_RetryHostPredicate_TypedConfig{TypedConfig: hosts},
-			}},
-			// The dead processor has the fewest requests, so the balancer draws it three
-			// times of four: after five draws still in every sixth case.
-			HostSelectionRetryMaxAttempts: 30,
-			RetryBackOff:                  &corev3.BackoffStrategy{BaseInterval: duration(5 * time.Millisecond), MaxInterval: duration(50 * time.Millisecond)},
-		},
+		// With a policy here Envoy keeps what it has said until the first reply, which a stream
+		// that is opened again needs. It would also compile the policy anew for each stream, so this one is
+		// the shortest there is; the cluster's takes its place (processorRetries).
+		RetryPolicy: &corev3.RetryPolicy{RetryOn: "reset"},
+	}
+}
+
+// processorRetries open a stream that could not be opened, or was lost before the first
+// reply, at the other processor: nothing was done with what it said.
+func processorRetries() (*routev3.RetryPolicy, error) {
+	hosts, err := anyOf(&previoushostsv3.PreviousHostsPredicate{})
+	if err != nil {
+		return nil, err
+	}
+	return &routev3.RetryPolicy{
+		RetryOn:    "connect-failure,refused-stream,reset-before-request,reset,unavailable",
+		NumRetries: u32(3),
+		RetryHostPredicate: []*routev3.RetryPolicy_RetryHostPredicate{{
+			Name:       "envoy.retry_host_predicates.previous_hosts",
+			ConfigType: &routev3.RetryPolicy_RetryHostPredicate_TypedConfig{TypedConfig: hosts},
+		}},
+		// The dead processor has the fewest requests, so the balancer draws it three
+		// times of four: after five draws still in every sixth case.
+		HostSelectionRetryMaxAttempts: 30,
+		RetryBackOff:                  &routev3.RetryPolicy_RetryBackOff{BaseInterval: duration(5 * time.Millisecond), MaxInterval: duration(50 * time.Millisecond)},
 	}, nil
 }
 
 // extprocCluster holds the processors. One failure ejects one: the other takes
 // over, and the health check brings it back.
 func extprocCluster(g model.Gateway) (*clusterv3.Cluster, error) {
+	retries, err := processorRetries()
+	if err != nil {
+		return nil, err
+	}
 	options, err := anyOf(&httpv3.HttpProtocolOptions{
+		RetryPolicy: retries,
 		UpstreamProtocolOptions: &httpv3.HttpProtocolOptions_ExplicitHttpConfig_{
 			ExplicitHttpConfig: &httpv3.HttpProtocolOptions_ExplicitHttpConfig{
 				ProtocolConfig: &httpv3.HttpProtocolOptions_ExplicitHttpConfig_Http2ProtocolOptions{
