@@ -10,6 +10,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/holdfast-mcp/holdfast/pkg/supervise"
 )
 
@@ -172,28 +174,15 @@ func (r row) cpu() (envoy, processor time.Duration, err error) {
 	return envoy, processor, err
 }
 
-// tick is the kernel's unit in /proc/PID/stat (USER_HZ).
-const tick = 10 * time.Millisecond
-
-// cpuOf reads utime and stime, fields 14 and 15 of /proc/PID/stat (proc(5)).
+// cpuOf reads the clock of a process's CPU time (clock_getcpuclockid(3)), which counts
+// nanoseconds where /proc/PID/stat has ticks of ten milliseconds.
 func cpuOf(child *supervise.Child) (time.Duration, error) {
-	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", child.Status().PID))
-	if err != nil {
+	const ofProcess = 2 // CPUCLOCK_SCHED, in the lowest three bits
+	var t unix.Timespec
+	if err := unix.ClockGettime(int32(^child.Status().PID<<3|ofProcess), &t); err != nil { //nolint:gosec // process ids have 22 bits
 		return 0, fmt.Errorf("processor time of %s: %w", child.Name(), err)
 	}
-	fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
-	if len(fields) < 13 {
-		return 0, fmt.Errorf("processor time of %s: /proc says %q", child.Name(), stat)
-	}
-	user, err := strconv.ParseInt(fields[11], 10, 64)
-	if err != nil {
-		return 0, fmt.Errorf("processor time of %s: %w", child.Name(), err)
-	}
-	system, err := strconv.ParseInt(fields[12], 10, 64)
-	if err != nil {
-		return 0, fmt.Errorf("processor time of %s: %w", child.Name(), err)
-	}
-	return time.Duration(user+system) * tick, nil
+	return time.Duration(t.Nano()), nil
 }
 
 // residentKB is VmRSS; 0 where it cannot be read.
