@@ -77,6 +77,11 @@ func serve(ctx context.Context, s settings, logger *slog.Logger, conn *grpc.Clie
 	}
 	defer remembered.close()
 	lists := catalog.New(catalog.Options{Changed: remembered.changed})
+	if s.state != "" {
+		if err := lists.Restore(s.state); err != nil {
+			logger.Warn("saved lists of single callers are not usable", "error", err)
+		}
+	}
 	spans := newSpans(s, registry, logger)
 	defer spans.Close()
 	shares := &share.Shares{}
@@ -131,6 +136,9 @@ func serve(ctx context.Context, s settings, logger *slog.Logger, conn *grpc.Clie
 	group.Go(func() error { pressure.Run(background); return nil })
 	group.Go(func() error { verifier.Run(background); return nil })
 	group.Go(func() error { return prober.Run(background) })
+	if s.state != "" {
+		group.Go(func() error { return lists.Keep(background, s.state, logger) })
+	}
 	group.Go(func() error { return state.follow(background) })
 	group.Go(func() error { return serveHTTP(background, httpListener, pages) })
 	group.Go(func() error { return server.Serve(grpcListener) })

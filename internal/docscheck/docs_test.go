@@ -42,7 +42,7 @@ func TestPagesNameTestsThatExist(t *testing.T) {
 	for _, text := range files(t, func(p string) bool { return strings.HasSuffix(p, "_test.go") }) {
 		all.WriteString(text)
 	}
-	for _, page := range []string{"INVARIANTS.md", "ENVOY.md", "PROTOCOL.md"} {
+	for _, page := range []string{"INVARIANTS.md", "ENVOY.md", "PROTOCOL.md", "DEGRADE.md"} {
 		doc, err := os.ReadFile(filepath.Join(root, "docs", page))
 		if err != nil {
 			t.Fatal(err)

@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"container/list"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -35,7 +36,9 @@ type Store struct {
 	now     func() time.Time
 	changed func(server, tool string)
 	tools   toolNames
-	fits    fits
+	// privatePuts counts the answers of single callers that were taken.
+	privatePuts atomic.Uint64
+	fits        fits
 
 	mu      sync.Mutex
 	byKey   map[string]*list.Element
@@ -97,6 +100,9 @@ func (s *Store) Put(entry *policyv1.CatalogEntry) bool {
 		asOf = now
 	}
 	took, changed, before := s.put(entry, asOf)
+	if took && Private(entry.GetKey()) {
+		s.privatePuts.Add(1)
+	}
 	if changed && entry.GetMethod() == method.ToolsList {
 		s.tools.learn(entry.GetServer(), entry.GetResult())
 		s.tellChanges(before, entry)

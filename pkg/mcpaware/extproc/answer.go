@@ -222,6 +222,7 @@ func (a *attempt) weighEvents(chunk []byte, ended, last bool) error {
 	if ended {
 		e.end(a.keeps())
 	}
+	a.outdate()
 	switch {
 	case e.final != nil:
 		// Notifications before it, held or not yet due, go out with it.

@@ -39,6 +39,8 @@ type events struct {
 	keepID bool
 	// lost: an event was too large, nothing is known from there on.
 	lost bool
+	// changed: the server has said that its tools are not what they were.
+	changed bool
 	// final is the answer, once it is there.
 	final *final
 }
@@ -105,6 +107,7 @@ func (e *events) see(ev *wire.Event, keep bool) {
 		e.spoke, e.final = true, &final{class: outcome.Failed, failure: span.Unreadable}
 		return
 	}
+	e.changed = e.changed || answer.Kind == wire.Notification && answer.Method == notificationToolsChanged
 	if e.unread && answer.Kind == wire.Response {
 		e.id, e.unread = idOf(&answer), false
 	}

@@ -117,6 +117,7 @@ func (a *attempt) follow(chunk []byte, ended bool) {
 	if ended {
 		e.end(keep)
 	}
+	a.outdate()
 	if e.final != nil {
 		a.trace.failed(e.final.failure)
 		if a.observe(e.final.class) == outcome.Good && e.final.failure == "" {

@@ -108,3 +108,14 @@ func (a *attempt) rememberResult(f *final) {
 
 // keeps says that the result of the answer is wanted once it is there.
 func (a *attempt) keeps() bool { return a.call.GetCatalogKey() != "" || a.call.GetCache() != nil }
+
+// notificationToolsChanged is by what a server says that its list of tools has changed.
+const notificationToolsChanged = "notifications/tools/list_changed"
+
+// outdate has what is remembered of a server's tools forgotten, where an event of its said so.
+func (a *attempt) outdate() {
+	if e := a.held.events; e != nil && e.changed && a.service.opts.Results != nil {
+		e.changed = false
+		a.service.opts.Results.Invalidate(a.call.GetServer(), "", "the server said that its list of tools has changed")
+	}
+}
