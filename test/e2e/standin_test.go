@@ -9,6 +9,10 @@ import (
 	"testing"
 	"time"
 
+	"connectrpc.com/connect"
+
+	adminv1 "github.com/holdfast-mcp/holdfast/api/admin/v1"
+	"github.com/holdfast-mcp/holdfast/api/admin/v1/adminv1connect"
 	"github.com/holdfast-mcp/holdfast/pkg/demo"
 	"github.com/holdfast-mcp/holdfast/pkg/supervise"
 	"github.com/holdfast-mcp/holdfast/pkg/supervise/stack/stacktest"
@@ -286,6 +290,49 @@ func TestRememberedResults(t *testing.T) {
 			t.Errorf("%d hits", hits)
 		}
 	})
+	t.Run("what a server takes back is given by nobody", func(t *testing.T) {
+		s.remember(t, "find_order", `{"gone":1}`, "asha", "soon gone", jsonAnswer)
+		s.set(failing, failing)
+		wantCached(t, s.call(t, "find_order", `{"gone":1}`, "asha", ""), "dependency_failed", "soon gone", true)
+		admin := adminv1connect.NewAdminClient(http.DefaultClient, "http://"+s.XDSAdmin)
+		if _, err := admin.PurgeCache(t.Context(), &adminv1.PurgeCacheRequest{Server: "orders", Tool: "no_such_tool_listed", Reason: "x"}); err != nil && connect.CodeOf(err) != connect.CodeNotFound {
+			t.Error(err)
+		}
+		if _, err := admin.PurgeCache(t.Context(), &adminv1.PurgeCacheRequest{Server: "ordres"}); connect.CodeOf(err) != connect.CodeNotFound {
+			t.Errorf("a server that is not there: %v", err)
+		}
+		answer, err := admin.PurgeCache(t.Context(), &adminv1.PurgeCacheRequest{Server: "orders", Tool: "find_order", Reason: "wrong prices", Author: "asha"})
+		if err != nil || answer.GetSerial() == 0 || len(answer.GetProcessors()) != 2 {
+			t.Fatalf("%v, %v", answer, err)
+		}
+		s.Eventually(30*time.Second, "no processor gives it", func() error {
+			for range 8 {
+				if got := s.call(t, "find_order", `{"gone":1}`, "asha", ""); got.Header.Get("x-holdfast-degraded") != "static" {
+					return errBody(got.Body)
+				}
+			}
+			return nil
+		})
+		wantCached(t, s.call(t, "list_shops", `{}`, "", ""), "dependency_failed", "Mumbai, Delhi", false)
+		s.remember(t, "find_order", `{"a":1,"b":"x"}`, "asha", "of asha", jsonAnswer)
+		// A server that says so itself, in the answer to a call, is believed.
+		s.remember(t, "list_shops", `{"gone":1}`, "", "soon gone", jsonAnswer)
+		told := sseAnswer("event: message\ndata: {\"jsonrpc\":\"2.0\",\"method\":\"notifications/tools/list_changed\"}\n\nevent: message\ndata: " + result("changed") + "\n\n")
+		s.set(told, told)
+		s.call(t, "stock", `{}`, "", "")
+		s.set(failing, failing)
+		s.Eventually(30*time.Second, "no processor gives what was before", func() error {
+			for range 8 {
+				if got := s.call(t, "list_shops", `{"gone":1}`, "", ""); got.Header.Get("x-holdfast-degraded") == "cache" {
+					return errBody(got.Body)
+				}
+			}
+			return nil
+		})
+		s.remember(t, "find_order", `{"a":1,"b":"x"}`, "asha", "of asha", jsonAnswer)
+		s.remember(t, "list_shops", `{}`, "", "Mumbai, Delhi", jsonAnswer)
+		s.set(failing, failing)
+	})
 	t.Run("a processor that starts anew is warm", func(t *testing.T) {
 		s.set(failing, failing)
 		for _, name := range []string{testbed.Extproc1, testbed.Extproc2} {
@@ -295,7 +342,7 @@ func TestRememberedResults(t *testing.T) {
 			s.Restart(name)
 		}
 		s.Eventually(30*time.Second, "both have read what there was", func() error {
-			if n := s.sum(t, "holdfast_remembered_results"); n < 2*4 {
+			if n := s.sum(t, "holdfast_remembered_results"); n < 2*2 {
 				return fmt.Errorf("%d results", n)
 			}
 			return nil

@@ -32,10 +32,6 @@ const (
 	maxShares         = 1 << 16
 )
 
-// catalogSaveInterval is how often the catalog is written to disk at most: lists
-// are reported again all the time, and each write is flushed.
-const catalogSaveInterval = 5 * time.Second
-
 // Node is how the processor introduces itself to the control plane (xDS core.v3.Node).
 type Node struct {
 	// ID is unique among processors, Cluster their common name.
@@ -80,11 +76,10 @@ type Client struct {
 	connected atomic.Bool
 	version   atomic.Pointer[string]
 	refusals  atomic.Uint64
+	unsaved   unsaved
 
 	// The rest belongs to Run's goroutine.
 	policies, catalog, keys, shares *resourceSet
-	catalogSaved                    time.Time
-	catalogDirty                    bool
 }
 
 // New makes a client and loads what the state directory has. Files that cannot be
@@ -204,7 +199,7 @@ func (c *Client) updateCatalog(resp *discoveryv3.DeltaDiscoveryResponse) error {
 	}
 	c.learn(set, c.catalog.accepted)
 	c.catalog.accept(set)
-	c.catalogDirty = true
+	c.unsaved.offer(set)
 	c.saveCatalog(false)
 	return nil
 }
@@ -221,16 +216,6 @@ func (c *Client) learn(set, known map[string]resource) {
 			continue
 		}
 		c.opts.Catalog(entries[0])
-	}
-}
-
-func (c *Client) saveCatalog(now bool) {
-	if c.opts.StateDir == "" || !c.catalogDirty || (!now && time.Since(c.catalogSaved) < catalogSaveInterval) {
-		return
-	}
-	c.catalogSaved, c.catalogDirty = time.Now(), false
-	if err := save(c.opts.StateDir, catalogFile, c.catalog.accepted); err != nil {
-		c.log.Warn("catalog is not on disk", "error", err)
 	}
 }
 
