@@ -103,7 +103,7 @@ func start(t *testing.T, name string, opts testbed.Options) *exercise {
 		opts.Config = testbed.DefaultConfig
 	}
 	if *absolute {
-		opts.Config = testbed.Prompt(opts.Config)
+		opts.Config, opts.Measure = testbed.Prompt(opts.Config), "all"
 	} else {
 		opts.Config = testbed.Hasty(opts.Config)
 	}

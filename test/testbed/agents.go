@@ -55,15 +55,17 @@ func (a *Agents) run(url, prefix string, rate int, tool Tool) {
 	// Minutes of calls may wait, and none is forgotten.
 	due := make(chan dueCall, 100_000)
 	var wg sync.WaitGroup
-	for range Callers {
+	for n := range Callers {
 		wg.Go(func() {
+			// Each is somebody else to breakers, shares and limits.
+			who := fmt.Sprintf("Bearer agent-%d", n)
 			transport := &http.Transport{MaxIdleConnsPerHost: 1, DisableCompression: true}
 			defer transport.CloseIdleConnections()
 			client := &http.Client{Transport: transport, Timeout: patience}
 			for d := range due {
 				a.busy.Add(1)
 				name, arguments := tool(d.n)
-				call := ask(client, url, fmt.Sprintf("%s-%d", prefix, d.n), name, arguments)
+				call := ask(client, url, who, fmt.Sprintf("%s-%d", prefix, d.n), name, arguments)
 				call.Start, call.Took = d.at, time.Since(d.at)
 				a.busy.Add(-1)
 				a.mu.Lock()
@@ -119,7 +121,7 @@ type answered struct {
 }
 
 // ask makes one call and reads its answer.
-func ask(client *http.Client, url, id, tool string, arguments map[string]any) Call {
+func ask(client *http.Client, url, who, id, tool string, arguments map[string]any) Call {
 	call := Call{ID: id, Tool: tool}
 	text, err := json.Marshal(arguments)
 	if err != nil {
@@ -134,6 +136,7 @@ func ask(client *http.Client, url, id, tool string, arguments map[string]any) Ca
 		return call
 	}
 	req.Header = ModernHeaders("tools/call", tool)
+	req.Header.Set("Authorization", who)
 	resp, err := client.Do(req)
 	if err != nil {
 		call.Err = err
