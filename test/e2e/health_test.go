@@ -29,7 +29,7 @@ func takeOver(t *testing.T, b *testbed.Bed) (plane *control.Plane, away func()) 
 	t.Helper()
 	b.Kill(testbed.XDS)
 	var listener net.Listener
-	b.Eventually(30*time.Second, "the control plane's address is free", func() (err error) {
+	b.Eventually(testbed.Patience, "the control plane's address is free", func() (err error) {
 		listener, err = (&net.ListenConfig{}).Listen(t.Context(), "tcp", b.XDSAddress)
 		return err
 	})
@@ -54,7 +54,7 @@ func takeOver(t *testing.T, b *testbed.Bed) (plane *control.Plane, away func()) 
 		}
 	})
 	t.Cleanup(away)
-	b.Until(30*time.Second, "everybody is connected to it", func() bool {
+	b.Until(testbed.Patience, "everybody is connected to it", func() bool {
 		s := plane.Status()
 		return s.Ready && len(s.Nodes) == 3 && s.Revision.Phase == "done"
 	})
@@ -102,7 +102,7 @@ func TestSharesOfCallers(t *testing.T) {
 		t.Helper()
 		plane.SetHealth("orders", shareOf(testbed.Mumbai, share))
 		var of []string
-		p.Eventually(30*time.Second, fmt.Sprintf("%d %% of callers are in Delhi", share), func() error {
+		p.Eventually(testbed.Patience, fmt.Sprintf("%d %% of callers are in Delhi", share), func() error {
 			var got map[string]int
 			got, of = count()
 			if moved := 100 * got[testbed.Delhi] / callers; moved < share-margin || moved > share+margin || got[testbed.Delhi]+got[testbed.Mumbai] != callers {
@@ -136,7 +136,7 @@ func TestSharesOfCallers(t *testing.T) {
 		p.Kill(name)
 		p.Restart(name)
 	}
-	p.Eventually(30*time.Second, "processors that started without a control plane do the same", func() error {
+	p.Eventually(testbed.Patience, "processors that started without a control plane do the same", func() error {
 		if got, _ := count(); got[testbed.Delhi] != callers {
 			return fmt.Errorf("%v", got)
 		}
@@ -161,7 +161,7 @@ func TestHealthOfEndpoints(t *testing.T) {
 		t.Helper()
 		plane.SetHealth("orders", h)
 		lost := map[string]int{}
-		p.Eventually(30*time.Second, what, func() error {
+		p.Eventually(testbed.Patience, what, func() error {
 			got, _ := spread(p.Bed, 20, "get_order")
 			for region := range got {
 				if !strings.HasPrefix(region, "asia-") {
@@ -202,7 +202,7 @@ func TestDrainedRegion(t *testing.T) {
 		}
 	}
 	drain(time.Hour)
-	s.Eventually(30*time.Second, "new sessions begin in Delhi", func() error {
+	s.Eventually(testbed.Patience, "new sessions begin in Delhi", func() error {
 		if now, err := s.connect(t, "sdk").where(t.Context()); err != nil || !strings.Contains(owner(now), "delhi") {
 			return fmt.Errorf("%q, %v", now, err)
 		}
@@ -214,7 +214,7 @@ func TestDrainedRegion(t *testing.T) {
 		}
 	}
 	drain(0)
-	s.Eventually(30*time.Second, "its session is over", func() error {
+	s.Eventually(testbed.Patience, "its session is over", func() error {
 		if now, err := inside.where(t.Context()); err == nil {
 			return fmt.Errorf("still at %q", now)
 		}

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/holdfast-mcp/holdfast/pkg/demo"
 	"github.com/holdfast-mcp/holdfast/test/testbed"
@@ -82,7 +81,7 @@ func TestReducedLists(t *testing.T) {
 	p.archive.sick.Store(true)
 	reduced := func(want []string) {
 		t.Helper()
-		p.Eventually(30*time.Second, fmt.Sprintf("lists have %v", want), func() error {
+		p.Eventually(testbed.Patience, fmt.Sprintf("lists have %v", want), func() error {
 			// Each processor finds out by itself: a run of calls meets both.
 			for range 8 {
 				if tools, _, _ := listed(t, p.list(t, "")); !slices.Equal(tools, want) {
@@ -171,7 +170,7 @@ func TestReducedLists(t *testing.T) {
 	p.mumbai.Close()
 	p.delhi.Close()
 	t.Run("with the lists' own server gone, the last list without them", func(t *testing.T) {
-		p.Eventually(30*time.Second, "the remembered list", func() error {
+		p.Eventually(testbed.Patience, "the remembered list", func() error {
 			got := p.list(t, "")
 			if got.Header.Get("x-holdfast-degraded") != "stale" {
 				return errBody(got.Body)

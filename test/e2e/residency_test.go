@@ -3,7 +3,6 @@ package e2e
 import (
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/holdfast-mcp/holdfast/pkg/demo"
 	"github.com/holdfast-mcp/holdfast/pkg/model"
@@ -22,7 +21,7 @@ func TestResidency(t *testing.T) {
 	plane, _ := takeOver(t, p.Bed)
 	// All callers are sent away from both: there is nowhere else to go.
 	plane.SetHealth("orders", model.Health{Shares: map[string]int{testbed.Mumbai: 100, testbed.Delhi: 100}})
-	p.Until(30*time.Second, "calls are answered", func() bool { return asCaller(p.Bed, 1, "get_order") == testbed.Mumbai })
+	p.Until(testbed.Patience, "calls are answered", func() bool { return asCaller(p.Bed, 1, "get_order") == testbed.Mumbai })
 	p.set(jsonAnswer(failing), jsonAnswer(failing), nil)
 	for range 40 {
 		if got := asCaller(p.Bed, 1, "get_order"); got == singapore {

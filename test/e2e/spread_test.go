@@ -85,7 +85,7 @@ func TestSpreadFollowsHealth(t *testing.T) {
 	plane, _ := takeOver(t, p.Bed)
 	plane.SetHealth("orders", model.Health{Endpoints: map[string]model.EndpointHealth{"singapore": {Weight: 50}}})
 	p.set(nil, nil, nil)
-	p.Until(30*time.Second, "Envoy has the weights", func() bool {
+	p.Until(testbed.Patience, "Envoy has the weights", func() bool {
 		got = p.load(300, 1)
 		return got[singapore] < 80
 	})

@@ -22,26 +22,26 @@ import (
 // standInRules stand behind fallbackConfig's own.
 const standInRules = `    - match: {name: find_order}
       safe: true
-      timeout: 3s
-      retry: {attempts: 2, perTryTimeout: 1s}
+      timeout: 9s
+      retry: {attempts: 2, perTryTimeout: 4s}
       degrade:
         cachedResult: {maxAge: 1h}
         staticAnswer: {text: "Nobody can look orders up right now.", isError: true}
-    - {match: {name: list_shops}, safe: true, timeout: 3s, degrade: {cachedResult: {maxAge: 1h, shared: true, warn: off}}}
+    - {match: {name: list_shops}, safe: true, timeout: 9s, degrade: {cachedResult: {maxAge: 1h, shared: true, warn: off}}}
     - match: {name: price}
       safe: true
-      timeout: 3s
+      timeout: 9s
       fallback: {server: archive, tool: price}
       degrade:
         cachedResult: {maxAge: 1h}
         staticAnswer: {structuredContent: {price: null}}
     - match: {name: rate}
       safe: true
-      timeout: 3s
+      timeout: 9s
       fallback: {server: archive, tool: rate}
       degrade: {cachedResult: {maxAge: 1h, beforeFallback: true}}
     - {match: {name: cancel_order}, timeout: 1s, degrade: {staticAnswer: {text: "Your order stands as it is."}}}
-    - {match: {name: stock}, safe: true, timeout: 3s, degrade: {staticAnswer: {structuredContent: {left: "none"}}}}
+    - {match: {name: stock}, safe: true, timeout: 9s, degrade: {staticAnswer: {structuredContent: {left: "none"}}}}
 `
 
 // standIns is a pair with a second provider and a Redis.
@@ -115,7 +115,7 @@ func (s *standIns) remember(t *testing.T, tool, arguments, token, text string, a
 	if got := s.call(t, tool, arguments, token, ""); !strings.Contains(string(got.Body), text) || got.Header.Get("x-holdfast-degraded") != "" {
 		t.Fatalf("%s while all is well: %v %s", tool, got.Header, got.Body)
 	}
-	s.Eventually(30*time.Second, "the result is in Redis", func() error {
+	s.Eventually(testbed.Patience, "the result is in Redis", func() error {
 		if s.sum(t, written) == before {
 			return errors.New("not yet")
 		}
@@ -305,7 +305,7 @@ func TestRememberedResults(t *testing.T) {
 		if err != nil || answer.GetSerial() == 0 || len(answer.GetProcessors()) != 2 {
 			t.Fatalf("%v, %v", answer, err)
 		}
-		s.Eventually(30*time.Second, "no processor gives it", func() error {
+		s.Eventually(testbed.Patience, "no processor gives it", func() error {
 			for range 8 {
 				if got := s.call(t, "find_order", `{"gone":1}`, "asha", ""); got.Header.Get("x-holdfast-degraded") != "static" {
 					return errBody(got.Body)
@@ -321,7 +321,7 @@ func TestRememberedResults(t *testing.T) {
 		s.set(told, told)
 		s.call(t, "stock", `{}`, "", "")
 		s.set(failing, failing)
-		s.Eventually(30*time.Second, "no processor gives what was before", func() error {
+		s.Eventually(testbed.Patience, "no processor gives what was before", func() error {
 			for range 8 {
 				if got := s.call(t, "list_shops", `{"gone":1}`, "", ""); got.Header.Get("x-holdfast-degraded") == "cache" {
 					return errBody(got.Body)
@@ -341,7 +341,7 @@ func TestRememberedResults(t *testing.T) {
 		for _, name := range []string{testbed.Extproc1, testbed.Extproc2} {
 			s.Restart(name)
 		}
-		s.Eventually(30*time.Second, "both have read what there was", func() error {
+		s.Eventually(testbed.Patience, "both have read what there was", func() error {
 			if n := s.sum(t, "holdfast_remembered_results"); n < 2*2 {
 				return fmt.Errorf("%d results", n)
 			}
@@ -350,7 +350,7 @@ func TestRememberedResults(t *testing.T) {
 		if err := s.redis.Stop(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		s.Eventually(30*time.Second, "calls are decided again", func() error {
+		s.Eventually(testbed.Patience, "calls are decided again", func() error {
 			got := s.call(t, "find_order", `{"a":1,"b":"x"}`, "asha", "")
 			if got.Header.Get("x-holdfast-degraded") != "cache" {
 				return fmt.Errorf("%d %s", got.Status, got.Body)
@@ -381,7 +381,7 @@ func TestOrderOfStandIns(t *testing.T) {
 		// One of the two processors has the result in memory; the other asks the archive.
 		s.archive.set(jsonAnswer(result("of the archive")))
 		sources := map[string]int{}
-		s.Eventually(30*time.Second, "the processor that has it is asked", func() error {
+		s.Eventually(testbed.Patience, "the processor that has it is asked", func() error {
 			got := s.call(t, "rate", `{}`, "", "")
 			sources[got.Header.Get("x-holdfast-degraded")]++
 			if sources["cache"] == 0 {

@@ -4,7 +4,8 @@ import (
 	"net/http"
 	"strings"
 	"testing"
-	"time"
+
+	"github.com/holdfast-mcp/holdfast/test/testbed"
 )
 
 // TestServersWithoutStreams: 404 to GET, of a server that has no event streams, is not the end of
@@ -29,7 +30,7 @@ func TestServersWithoutStreams(t *testing.T) {
 	server := s.servers[owner(before)]
 	server.kill()
 	server.start()
-	s.Eventually(20*time.Second, "the session is open again", func() error {
+	s.Eventually(testbed.Patience, "the session is open again", func() error {
 		listen("forgotten")
 		if now := s.askAll(t, "forgotten", []string{id})[0]; now == before || !strings.Contains(now, "-") {
 			return errElsewhere

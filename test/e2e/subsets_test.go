@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/holdfast-mcp/holdfast/pkg/demo"
 	"github.com/holdfast-mcp/holdfast/test/testbed"
@@ -27,7 +26,7 @@ func startRegions(t *testing.T, n int) *manyRegions {
 	}
 	head, rest, _ := strings.Cut(trioConfig, "  regions:\n")
 	_, rest, _ = strings.Cut(rest, "  breaker:")
-	config := strings.NewReplacer("attempts: 3", "attempts: 4", "timeout: 3s", "timeout: 9s", "perTryTimeout: 1s", "perTryTimeout: 2s", "  timeout: 5s", "  timeout: 9s").
+	config := strings.NewReplacer("attempts: 3", "attempts: 4", "timeout: 31s", "timeout: 41s").
 		Replace(head + "  regions:\n" + regions.String() + "  breaker:" + rest)
 	m.Bed = testbed.Start(t, testbed.Options{Servers: []demo.Place{}, Config: config})
 	return m
@@ -86,7 +85,7 @@ func TestSecondProviderKeepsItsRegions(t *testing.T) {
 	bad := onlyTool("get_order", jsonAnswer(broken))
 	p.set(bad, onlyTool("other", jsonAnswer(ordered)))
 	quiet := 0
-	p.Until(20*time.Second, "the breaker is open at both processors", func() bool {
+	p.Until(testbed.Patience, "the breaker is open at both processors", func() bool {
 		before := callsOf(p.mumbai, "get_order")
 		p.ask(t, "get_order")
 		p.ask(t, "create_order")
