@@ -50,21 +50,34 @@ func TestOverlay(t *testing.T) {
 		{"nothing", model.InOrder, model.Health{}, unchanged},
 		{"shares are the edge's", model.InOrder, model.Health{Shares: map[string]int{"asia-south1": 50}}, unchanged},
 		{"names that are not there", model.InOrder, model.Health{Endpoints: eps{"x": {State: model.Unhealthy}}}, unchanged},
-		{"states", model.InOrder, model.Health{Endpoints: eps{"m0": {State: model.Degraded}, "m1": {State: model.Unhealthy}, "d0": {State: model.Draining}}},
-			"m0:deg:100 m1:unh:100 d0:dra:100 d1:unk:100"},
+		{
+			"states", model.InOrder,
+			model.Health{Endpoints: eps{"m0": {State: model.Degraded}, "m1": {State: model.Unhealthy}, "d0": {State: model.Draining}}},
+			"m0:deg:100 m1:unh:100 d0:dra:100 d1:unk:100",
+		},
 		{"a weight inside its region", model.InOrder, model.Health{Endpoints: eps{"m0": {Weight: 50}}}, "m0:unk:50 m1:unk:100 d0:unk:100 d1:unk:100"},
 		{"weights that are the same say nothing", model.InOrder, model.Health{Endpoints: eps{"m0": {Weight: 50}, "m1": {Weight: 50}}}, unchanged},
 		{"but between regions that share", model.Shared, model.Health{Endpoints: eps{"m0": {Weight: 50}, "m1": {Weight: 50}}}, "m0:unk:50 m1:unk:50 d0:unk:100 d1:unk:100"},
-		{"the worse of two words", model.InOrder, model.Health{Endpoints: eps{"m0": {State: model.Unhealthy}, "m1": {State: model.Degraded}}, Regions: regions{"asia-south1": model.Draining}},
-			"m0:unh:100 m1:dra:100 d0:unk:100 d1:unk:100"},
-		{"all that was measured", model.InOrder, model.Health{Endpoints: eps{"m0": {State: model.Unhealthy}, "m1": {State: model.Unhealthy}, "d0": {State: model.Unhealthy}, "d1": {State: model.Unhealthy}}},
-			"m0:unh:100 m1:unh:100 d0:unh:100 d1:unh:100"},
-		{"what operators left is not taken out by what was measured", model.InOrder,
+		{
+			"the worse of two words", model.InOrder,
+			model.Health{Endpoints: eps{"m0": {State: model.Unhealthy}, "m1": {State: model.Degraded}}, Regions: regions{"asia-south1": model.Draining}},
+			"m0:unh:100 m1:dra:100 d0:unk:100 d1:unk:100",
+		},
+		{
+			"all that was measured", model.InOrder,
+			model.Health{Endpoints: eps{"m0": {State: model.Unhealthy}, "m1": {State: model.Unhealthy}, "d0": {State: model.Unhealthy}, "d1": {State: model.Unhealthy}}},
+			"m0:unh:100 m1:unh:100 d0:unh:100 d1:unh:100",
+		},
+		{
+			"what operators left is not taken out by what was measured", model.InOrder,
 			model.Health{Endpoints: eps{"d0": {State: model.Unhealthy}, "d1": {State: model.Unhealthy}}, Regions: regions{"asia-south1": model.Draining}},
-			"m0:dra:100 m1:dra:100 d0:deg:100 d1:deg:100"},
-		{"an endpoint that was ordered out", model.InOrder,
+			"m0:dra:100 m1:dra:100 d0:deg:100 d1:deg:100",
+		},
+		{
+			"an endpoint that was ordered out", model.InOrder,
 			model.Health{Endpoints: eps{"m0": {State: model.Unhealthy}, "m1": {State: model.Unhealthy}, "d0": {State: model.Unhealthy}, "d1": {State: model.Draining, Ordered: true}}},
-			"m0:deg:100 m1:deg:100 d0:deg:100 d1:dra:100"},
+			"m0:deg:100 m1:deg:100 d0:deg:100 d1:dra:100",
+		},
 	} {
 		base := loadAssignment(twoRegions(c.mode), "orders@1")
 		got := Overlay(base, c.h)

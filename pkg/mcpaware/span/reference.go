@@ -41,6 +41,7 @@ func Reference() []Described {
 		{BreakerHalfOpen, onCall, "Regions that it was kept away from while other calls try whether the tool still is broken there."},
 		{BreakerTrial, onBoth, "Region whose half-open breaker the call, or the try, finds out about."},
 		{BreakerRefused, onCall, "Whether a call that breakers kept away from regions had none left."},
+		{SentAway, onCall, "Regions that the call's caller is sent away from, since they are slow, sick in part or drained."},
 		{Busy, onCall, "Regions that had asked its caller to wait."},
 		{Kept, onBoth, "true: the trace was not to be recorded, and the span is there because of how the call went."},
 	}
