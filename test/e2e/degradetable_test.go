@@ -176,8 +176,10 @@ func TestDegradeTable(t *testing.T) {
 		condition string
 		answer    http.HandlerFunc
 	}{
-		{"every region answers with an error", jsonAnswer(broken)}, {"the connection breaks", reset},
-		{"no answer comes in time", hang}, {"all endpoints are down", nil},
+		{"every region answers with an error", jsonAnswer(broken)},
+		{"the connection breaks", reset},
+		{"no answer comes in time", hang},
+		{"all endpoints are down", nil},
 	} {
 		t.Run(c.condition, func(t *testing.T) {
 			if c.answer == nil {

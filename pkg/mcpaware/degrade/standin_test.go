@@ -78,8 +78,10 @@ func TestStaticNeverHidesAnOutcome(t *testing.T) {
 		outcome string
 		want    bool
 	}{
-		{safeCall(), degrade.Unknown, true}, {safeCall(), degrade.NotExecuted, true},
-		{unsafeCall(), degrade.NotExecuted, true}, {unsafeCall(), degrade.Unknown, false},
+		{safeCall(), degrade.Unknown, true},
+		{safeCall(), degrade.NotExecuted, true},
+		{unsafeCall(), degrade.NotExecuted, true},
+		{unsafeCall(), degrade.Unknown, false},
 		{&policyv1.CallContext{Safe: true}, degrade.NotExecuted, false},
 	} {
 		cause := degrade.New(degrade.Timeout, c.outcome, c.call, "")

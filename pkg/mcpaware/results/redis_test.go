@@ -33,6 +33,7 @@ func (c *tally) add(what string) {
 func (c *tally) Looked(tier results.Tier, outcome string) {
 	c.add("look " + string(tier) + " " + outcome)
 }
+
 func (c *tally) Kept(tier results.Tier, outcome string) {
 	c.add("keep " + string(tier) + " " + outcome)
 }
