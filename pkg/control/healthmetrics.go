@@ -92,4 +92,3 @@ func yes(b bool) string {
 	}
 	return "no"
 }
-

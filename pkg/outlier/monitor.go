@@ -318,7 +318,7 @@ func (m *Monitor) Run(ctx context.Context) {
 	watching, cancel := context.WithCancel(ctx)
 	m.mu.Lock()
 	m.ctx = watching
-	m.startWatches()
+	m.startWatches() //nolint:contextcheck // it has the context from m
 	m.mu.Unlock()
 	every := time.NewTicker(tick)
 	defer every.Stop()

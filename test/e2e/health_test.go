@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
 	"path/filepath"
@@ -39,7 +38,7 @@ func takeOver(t *testing.T, b *testbed.Bed) (plane *control.Plane, away func()) 
 			"unix://" + filepath.Join(b.Dir, testbed.Extproc1+".sock"), "unix://" + filepath.Join(b.Dir, testbed.Extproc2+".sock"),
 		}},
 		Source: source.Options{Debounce: 50 * time.Millisecond},
-		Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
+		Logger: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -203,10 +202,11 @@ func TestDrainedRegion(t *testing.T) {
 	}
 	drain(time.Hour)
 	s.Eventually(testbed.Patience, "new sessions begin in Delhi", func() error {
-		if now, err := s.connect(t, "sdk").where(t.Context()); err != nil || !strings.Contains(owner(now), "delhi") {
-			return fmt.Errorf("%q, %v", now, err)
+		now, err := s.connect(t, "sdk").where(t.Context())
+		if err == nil && !strings.Contains(owner(now), "delhi") {
+			err = fmt.Errorf("in %q", now)
 		}
-		return nil
+		return err
 	})
 	for range 5 {
 		if now, err := inside.where(t.Context()); err != nil || now != at {
