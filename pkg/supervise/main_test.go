@@ -44,7 +44,7 @@ func helper(mode string, args []string) int {
 		fmt.Fprintln(os.Stderr, "and on standard error")
 		return 7
 	case "mute": // says nothing, serves nothing, until it is killed
-		select {}
+		return forever()
 	case "family": // address: serves in a child of its own
 		return familyHelper(args[0])
 	case "supervisor": // log folder, address: supervises a server for ever
@@ -87,7 +87,7 @@ func familyHelper(address string) int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	select {}
+	return forever()
 }
 
 func supervisorHelper(logDir, address string) int {
@@ -100,7 +100,7 @@ func supervisorHelper(logDir, address string) int {
 		return 1
 	}
 	fmt.Println("ready")
-	select {}
+	return forever()
 }
 
 // spec runs this test binary in a helper mode; it is ready when address answers.
@@ -202,4 +202,12 @@ func firstLine(t *testing.T, r io.Reader) string {
 		t.Fatalf("reading a line: %v", err)
 	}
 	return strings.TrimSpace(line)
+}
+
+// forever waits until the process is killed. The runtime ends a program in which nothing can
+// happen any more (without cgo), so an empty select would not do.
+func forever() int {
+	for range time.Tick(time.Hour) {
+	}
+	return 1
 }
