@@ -47,6 +47,11 @@ const (
 	LostCluster = "cluster"
 )
 
+// WaitPrefix begins the id of the event that a client is told to wait with. What follows
+// is a word that differs each time, since some clients give up where they are given the same
+// id again and again, and behind a dot the id that the client came with.
+const WaitPrefix = "holdfast-wait-"
+
 // Response headers. The attempt point removes every HeaderPrefix header that a
 // server sent and then writes its own.
 const (

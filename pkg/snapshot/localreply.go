@@ -3,13 +3,13 @@ package snapshot
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	accesslogv3 "github.com/envoyproxy/go-control-plane/envoy/config/accesslog/v3"
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	celv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/access_loggers/filters/cel/v3"
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
 	"google.golang.org/protobuf/types/known/structpb"
-	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/holdfast-mcp/holdfast/pkg/model"
 	"github.com/holdfast-mcp/holdfast/pkg/names"
@@ -31,6 +31,24 @@ type localReply struct {
 	lost string
 	// unknown: the call may have been carried out.
 	unknown bool
+	// events is an event stream that ends at once, in place of an error; see waiting.
+	events string
+}
+
+// waiting is the answer to a client that comes back to a stream of its session while no processor
+// can be asked: a word to come again, with the id that it has. Some clients end their
+// connection at any answer that is no stream. The processor that it comes back to takes the
+// prefix off. Ids that have grown too long are dropped: nobody has waited for that long
+// in vain before.
+func waiting(id string, conditions ...string) localReply {
+	conditions = append([]string{
+		`response.code_details == 'direct_response'`, `request.method == 'GET'`, `'mcp-session-id' in request.headers`,
+		`'accept' in request.headers`, `request.headers['accept'].contains('text/event-stream')`,
+	}, conditions...)
+	return localReply{
+		expression: strings.Join(conditions, " && "), status: 200,
+		events: ": come again\nretry: 2000\nid: " + names.WaitPrefix + "%REQ(X-REQUEST-ID)%." + id + "\ndata:\n\n",
+	}
 }
 
 // localReplies makes Envoy's own refusals readable for MCP clients: JSON-RPC
@@ -48,6 +66,8 @@ func localReplies(g model.Gateway) (*hcmv3.LocalReplyConfig, error) {
 			code:       1503, reason: "service_unavailable", status: 503, lost: names.LostProcessor, unknown: true,
 			message: "Service unavailable - the gateway lost the answer of the server. The call may have been carried out: check before you repeat it.",
 		},
+		waiting("%REQ(LAST-EVENT-ID)%", `'last-event-id' in request.headers`, `size(request.headers['last-event-id']) <= 8192`),
+		waiting(""),
 		{
 			expression: `response.code_details == 'direct_response'`,
 			code:       1503, reason: "service_unavailable", retryable: true, retryAfter: 1000, status: 503,
@@ -79,41 +99,59 @@ func localReplies(g model.Gateway) (*hcmv3.LocalReplyConfig, error) {
 	}
 	out := &hcmv3.LocalReplyConfig{}
 	for _, r := range rules {
-		filter, err := celFilter(r.expression)
+		mapper, err := r.mapper()
 		if err != nil {
 			return nil, err
 		}
-		data := map[string]any{"code": r.reason, "message": r.message, "retryable": r.retryable, "requestId": "%REQ(X-REQUEST-ID)%"}
-		if r.retryAfter > 0 {
-			data["retryAfterMs"] = r.retryAfter
-		}
-		var headers []*corev3.HeaderValueOption
-		if r.unknown {
-			data["outcome"] = "unknown"
-		}
-		if r.lost != "" {
-			headers = append(headers, &corev3.HeaderValueOption{Header: &corev3.HeaderValue{Key: names.HeaderLost, Value: r.lost}})
-		}
-		body, err := structpb.NewStruct(map[string]any{
-			"jsonrpc": "2.0", "id": nil,
-			"error": map[string]any{"code": r.code, "message": r.message, "data": data},
-		})
-		if err != nil {
-			return nil, fmt.Errorf("local reply: %w", err)
-		}
-		var status *wrapperspb.UInt32Value
-		if r.status != 0 {
-			status = u32(r.status)
-		}
-		out.Mappers = append(out.Mappers, &hcmv3.ResponseMapper{
-			Filter: filter, StatusCode: status, HeadersToAdd: headers,
-			BodyFormatOverride: &corev3.SubstitutionFormatString{
-				Format:      &corev3.SubstitutionFormatString_JsonFormat{JsonFormat: body},
-				ContentType: "application/json",
-			},
-		})
+		out.Mappers = append(out.Mappers, mapper)
 	}
 	return out, nil
+}
+
+func (r localReply) mapper() (*hcmv3.ResponseMapper, error) {
+	filter, err := celFilter(r.expression)
+	if err != nil {
+		return nil, err
+	}
+	out := &hcmv3.ResponseMapper{Filter: filter}
+	if r.status != 0 {
+		out.StatusCode = u32(r.status)
+	}
+	if r.lost != "" {
+		out.HeadersToAdd = []*corev3.HeaderValueOption{{Header: &corev3.HeaderValue{Key: names.HeaderLost, Value: r.lost}}}
+	}
+	out.BodyFormatOverride, err = r.body()
+	return out, err
+}
+
+func (r localReply) body() (*corev3.SubstitutionFormatString, error) {
+	if r.events != "" {
+		return &corev3.SubstitutionFormatString{
+			Format: &corev3.SubstitutionFormatString_TextFormatSource{TextFormatSource: &corev3.DataSource{
+				Specifier: &corev3.DataSource_InlineString{InlineString: r.events},
+			}},
+			OmitEmptyValues: true,
+			ContentType:     "text/event-stream",
+		}, nil
+	}
+	data := map[string]any{"code": r.reason, "message": r.message, "retryable": r.retryable, "requestId": "%REQ(X-REQUEST-ID)%"}
+	if r.retryAfter > 0 {
+		data["retryAfterMs"] = r.retryAfter
+	}
+	if r.unknown {
+		data["outcome"] = "unknown"
+	}
+	body, err := structpb.NewStruct(map[string]any{
+		"jsonrpc": "2.0", "id": nil,
+		"error": map[string]any{"code": r.code, "message": r.message, "data": data},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("local reply: %w", err)
+	}
+	return &corev3.SubstitutionFormatString{
+		Format:      &corev3.SubstitutionFormatString_JsonFormat{JsonFormat: body},
+		ContentType: "application/json",
+	}, nil
 }
 
 func celFilter(expression string) (*accesslogv3.AccessLogFilter, error) {

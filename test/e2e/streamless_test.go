@@ -1,10 +1,12 @@
 package e2e
 
 import (
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
 
+	"github.com/holdfast-mcp/holdfast/pkg/names"
 	"github.com/holdfast-mcp/holdfast/test/testbed"
 )
 
@@ -47,4 +49,61 @@ func TestServersWithoutStreams(t *testing.T) {
 	if at, err := client.where(t.Context()); err != nil || at == "" {
 		t.Errorf("a client: %q, %v", at, err)
 	}
+}
+
+// TestNobodyToAskForAStream: a client that comes back to its stream while no processor is there is
+// told by Envoy to come again, with the id that it has, as often as it takes. Nothing else is let by.
+func TestNobodyToAskForAStream(t *testing.T) {
+	t.Parallel()
+	s := startSessionsWith(t, func(*stateful) {}, "activePassive", "")
+	id := s.open(t, nil)
+	s.Kill(testbed.Extproc1)
+	s.Kill(testbed.Extproc2)
+	comes := func(last string) testbed.Answer {
+		t.Helper()
+		header := resumeHeaders(id, legacyRevision, last)
+		if last == "" {
+			header.Del("Last-Event-Id")
+		}
+		got, err := s.Do(http.MethodGet, "/mcp", header, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return got
+	}
+	const long = 9000
+	for _, first := range []string{"", "heard_1", strings.Repeat("x", long)} {
+		given := map[string]bool{}
+		for last := first; len(given) < 3; {
+			got := comes(last)
+			_, after, _ := strings.Cut(string(got.Body), "\nid: "+names.WaitPrefix)
+			rest, _, _ := strings.Cut(after, "\n")
+			last = names.WaitPrefix + rest
+			if got.Status != http.StatusOK || got.Header.Get("Content-Type") != "text/event-stream" || !strings.HasSuffix(string(got.Body), "\ndata:\n\n") || given[last] {
+				t.Fatalf("%.20q: %d %v %.200q", first, got.Status, got.Header, got.Body)
+			}
+			if kept := first == "" || strings.HasSuffix(last, "."+first); kept != (len(first) < long) {
+				t.Errorf("%.20q comes back as %.200q", first, last)
+			}
+			given[last] = true
+		}
+	}
+	if got, err := s.Post("/mcp", legacyHeaders(id), whereBody); err != nil || got.Status != http.StatusServiceUnavailable {
+		t.Errorf("a call: %v, %d %s", err, got.Status, got.Body)
+	}
+	s.Restart(testbed.Extproc1)
+	s.Eventually(testbed.Patience, "the server is asked with the client's own id", func() error {
+		got := comes(names.WaitPrefix + "2." + names.WaitPrefix + "1.heard_1")
+		for _, server := range s.servers {
+			server.mu.Lock()
+			for _, r := range server.seen {
+				if r.Verb == http.MethodGet && r.Header.Get("Last-Event-Id") == "heard_1" {
+					server.mu.Unlock()
+					return nil
+				}
+			}
+			server.mu.Unlock()
+		}
+		return fmt.Errorf("%d %s", got.Status, got.Body)
+	})
 }

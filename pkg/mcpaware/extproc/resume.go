@@ -11,6 +11,7 @@ import (
 	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/decide"
 	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/degrade"
 	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/session"
+	"github.com/holdfast-mcp/holdfast/pkg/names"
 )
 
 // headerLastEvent says after which event a client takes up a stream again (Streamable
@@ -57,10 +58,6 @@ func (s *Service) takeUp(owner *session.Session, upstreamID, last string) (sessi
 }
 
 const (
-	// waitPrefix begins the id of the event that a client is told to wait with. What follows
-	// is a word that differs each time, since some clients give up where they are given the same
-	// id again and again, and behind a dot the id that the client came with.
-	waitPrefix = "holdfast-wait-"
 	// maxWaitBytes bounds the latter; one that is longer is not kept.
 	maxWaitBytes = 1 << 10
 	// waitMs is when a client is to come back, movedMs when there is nothing to wait for, and
@@ -69,18 +66,22 @@ const (
 )
 
 // lastEvent is the id with which a client comes back to a stream: what it was told to wait
-// with stands for the one before. changed: it is not what the request says.
+// with stands for the one before; Envoy, which gives such ids where no processor is, leaves
+// those of several waits in front of each other. changed: it is not what the request says.
 func lastEvent(h decide.Header) (id string, changed bool) {
 	ids := h.Values(headerLastEvent)
 	if len(ids) == 0 {
 		return "", false
 	}
-	waiting, found := strings.CutPrefix(ids[0], waitPrefix)
-	if !found {
-		return ids[0], false
+	id = ids[0]
+	for {
+		waiting, found := strings.CutPrefix(id, names.WaitPrefix)
+		if !found {
+			return id, changed
+		}
+		_, id, _ = strings.Cut(waiting, ".")
+		changed = true
 	}
-	_, id, _ = strings.Cut(waiting, ".")
-	return id, true
 }
 
 // comesBack reads who comes back to a stream of its session.
@@ -123,7 +124,7 @@ func waitingStream(last string, retryMs int) *degrade.Answer {
 	if len(last) > maxWaitBytes {
 		last = ""
 	}
-	answer.Body = fmt.Appendf(nil, ": come again\nretry: %d\nid: %s%s.%s\ndata:\n\n", retryMs, waitPrefix, rand.Text(), last)
+	answer.Body = fmt.Appendf(nil, ": come again\nretry: %d\nid: %s%s.%s\ndata:\n\n", retryMs, names.WaitPrefix, rand.Text(), last)
 	return answer
 }
 

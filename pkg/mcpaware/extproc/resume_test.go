@@ -62,7 +62,7 @@ func TestStaleEventIDs(t *testing.T) {
 		if got := ask("heard"); !strings.HasPrefix(got, "immediate 200") || !strings.Contains(got, "\nretry: 100\nid: holdfast-wait-") || !strings.Contains(got, ".heard\n") {
 			t.Errorf("who listens, for the first time: %q", got)
 		}
-		for _, last := range []string{"heard", waitPrefix + "X.heard"} {
+		for _, last := range []string{"heard", names.WaitPrefix + "X.heard"} {
 			if got := ask(last); !strings.Contains(got, "-last-event-id") || !strings.Contains(got, "mcp-session-id=up2") {
 				t.Errorf("who listens, %s: %q", last, got)
 			}
@@ -180,7 +180,7 @@ func TestClientsWait(t *testing.T) {
 			}
 			x.hangUp()
 		}
-		for last, want := range map[string]bool{"3_7": false, waitPrefix + "X.3_7": true, waitPrefix + "X.": true} {
+		for last, want := range map[string]bool{"3_7": false, names.WaitPrefix + "X.3_7": true, names.WaitPrefix + "X.": true, names.WaitPrefix + "Y." + names.WaitPrefix + "X.3_7": true} {
 			x, _ := s.get("GET", id, "last-event-id: "+last)
 			none := answered(1, true, ":status: 405")
 			none.Attributes = attributeMap(map[string]any{"response.code_details": "via_upstream"})
@@ -193,7 +193,7 @@ func TestClientsWait(t *testing.T) {
 		defer x.hangUp()
 		down := answered(1, false, ":status: 503", "content-type: text/plain")
 		down.Attributes = attributeMap(map[string]any{"response.code_details": "no_healthy_upstream"})
-		if got := describe(x.ask(down)); strings.Contains(got, waitPrefix) {
+		if got := describe(x.ask(down)); strings.Contains(got, names.WaitPrefix) {
 			t.Errorf("a call: %q", got)
 		}
 	})
