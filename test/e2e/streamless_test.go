@@ -17,10 +17,13 @@ func TestServersWithoutStreams(t *testing.T) {
 	s := startSessionsWith(t, func(s *stateful) { s.streamless = true }, "activePassive", "  sessions: reinitialize")
 	id := s.open(t, nil)
 	before := s.askAll(t, "before", []string{id})[0]
+	answered := func() (testbed.Answer, error) {
+		header := http.Header{"Accept": {"text/event-stream"}, "Mcp-Session-Id": {id}, "Mcp-Protocol-Version": {legacyRevision}}
+		return s.Do(http.MethodGet, "/mcp", header, "")
+	}
 	listen := func(when string) {
 		t.Helper()
-		header := http.Header{"Accept": {"text/event-stream"}, "Mcp-Session-Id": {id}, "Mcp-Protocol-Version": {legacyRevision}}
-		got, err := s.Do(http.MethodGet, "/mcp", header, "")
+		got, err := answered()
 		if err != nil || got.Status != http.StatusMethodNotAllowed || got.Header.Get("Allow") != "POST, DELETE" {
 			t.Errorf("%s: %v, %d %v", when, err, got.Status, got.Header)
 		}
@@ -33,7 +36,14 @@ func TestServersWithoutStreams(t *testing.T) {
 	server.kill()
 	server.start()
 	s.Eventually(testbed.Patience, "the session is open again", func() error {
-		listen("forgotten")
+		// While Envoy still takes the server for dead, the client is told to come again.
+		got, err := answered()
+		if err != nil {
+			return err
+		}
+		if got.Status != http.StatusMethodNotAllowed {
+			return fmt.Errorf("%d %s", got.Status, got.Body)
+		}
 		if now := s.askAll(t, "forgotten", []string{id})[0]; now == before || !strings.Contains(now, "-") {
 			return errElsewhere
 		}

@@ -2,6 +2,8 @@ package e2e
 
 import (
 	"fmt"
+	"io"
+	"net/http"
 	"strings"
 	"testing"
 
@@ -69,8 +71,9 @@ func TestSeveralBrokenRegions(t *testing.T) {
 	}
 }
 
-// TestSecondProviderKeepsItsRegions: a breaker of the first provider's tool says nothing about the second provider,
-// whose region of the same name is asked first as ever.
+// TestSecondProviderKeepsItsRegions: with the tool broken in one region the other one answers, not the second
+// provider. Once it is broken there too the second provider does, of whose regions the breakers say nothing: the
+// one with the name of a broken one is asked first as ever.
 func TestSecondProviderKeepsItsRegions(t *testing.T) {
 	t.Parallel()
 	p := &providers{
@@ -82,12 +85,26 @@ func TestSecondProviderKeepsItsRegions(t *testing.T) {
 		`address: "ARCHIVE"}]}]`, `address: "`+p.archive.address()+`"}]}, {name: asia-south2, endpoints: [{address: "`+other.address()+`"}]}]`,
 		"  healthCheck:", "  breaker: {openFor: 1m}\n  healthCheck:").Replace(fallbackConfig)
 	p.Bed = testbed.Start(t, testbed.Options{Servers: []demo.Place{}, Config: config})
-	bad := onlyTool("get_order", jsonAnswer(broken))
-	p.set(bad, onlyTool("other", jsonAnswer(ordered)))
+	// The other tool works, so that breakers open and no endpoint is ejected.
+	bad := func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		if strings.Contains(string(body), `"get_order"`) {
+			jsonAnswer(broken)(w, r)
+		} else {
+			jsonAnswer(ordered)(w, r)
+		}
+	}
+	p.set(bad, jsonAnswer(ordered))
 	quiet := 0
+	fine := func(got testbed.Answer) {
+		t.Helper()
+		if got.Status != http.StatusOK || got.Header.Get("x-holdfast-region") != testbed.Delhi || got.Header.Get("x-holdfast-degraded") != "" {
+			t.Fatalf("with the tool broken in Mumbai: %d %v %s", got.Status, got.Header, got.Body)
+		}
+	}
 	p.Until(testbed.Patience, "the breaker is open at both processors", func() bool {
 		before := callsOf(p.mumbai, "get_order")
-		p.ask(t, "get_order")
+		fine(p.ask(t, "get_order"))
 		p.ask(t, "create_order")
 		if quiet++; callsOf(p.mumbai, "get_order") != before {
 			quiet = 0
@@ -95,7 +112,17 @@ func TestSecondProviderKeepsItsRegions(t *testing.T) {
 		return quiet >= 12
 	})
 	p.delhi.set(bad)
+	quiet = 0
 	asked := callsOf(p.mumbai, "get_order")
+	p.Until(testbed.Patience, "the breaker of Delhi is open at both processors, too", func() bool {
+		before := callsOf(p.delhi, "get_order")
+		p.ask(t, "get_order")
+		p.ask(t, "create_order")
+		if quiet++; callsOf(p.delhi, "get_order") != before {
+			quiet = 0
+		}
+		return quiet >= 12
+	})
 	wantArchive(t, p.ask(t, "get_order"))
 	if n := callsOf(p.mumbai, "get_order") - asked; n != 0 || len(other.requests()) != 0 {
 		t.Errorf("Mumbai was asked %d times, the second provider's second region %d times", n, len(other.requests()))

@@ -37,6 +37,17 @@ func (d *Decision) OnlyFallback() bool {
 	return true
 }
 
+// OnlyFirst takes the second provider away from a call that is kept away from regions of its server: the
+// cluster that joins both picks a healthy region before it looks at where a call may go, and finds
+// nobody there.
+func (d *Decision) OnlyFirst() {
+	if d.Call.GetSecond() == nil {
+		return
+	}
+	d.Call.Second = nil
+	d.stampRoute(d.Action.GetRoute())
+}
+
 func (d *Decision) stampRoute(route string) {
 	for i := range d.SetHeaders {
 		if d.SetHeaders[i].Name == names.HeaderRoute {

@@ -56,6 +56,7 @@ func (e *edge) steer() {
 		return
 	} else if choice.Good != nil {
 		possible = choice.Good
+		e.decision.OnlyFirst()
 	}
 	preferred := possible
 	if place.Preferred != nil {
