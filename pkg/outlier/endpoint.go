@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/holdfast-mcp/holdfast/pkg/model"
+	"github.com/holdfast-mcp/holdfast/pkg/outlier/incident"
 	"github.com/holdfast-mcp/holdfast/pkg/outlier/passive"
 	"github.com/holdfast-mcp/holdfast/pkg/outlier/probe"
 	"github.com/holdfast-mcp/holdfast/pkg/outlier/score"
@@ -20,7 +21,7 @@ const (
 	// probeAge is how long a finding of another control plane counts.
 	probeAge = 2 * time.Minute
 	// layerScore and layerCalls stand in the place of a layer where no probe found the fault.
-	layerScore = "score"
+	layerScore = incident.Score
 	layerCalls = "calls"
 )
 

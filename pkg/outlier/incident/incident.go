@@ -45,7 +45,7 @@ type Incident struct {
 	Region string `json:"region"`
 	// Endpoints that were affected, by name.
 	Endpoints []string `json:"endpoints,omitzero"`
-	// Layer that failed first: a probe's, "score" or "calls". Detail says how.
+	// Layer that failed first: a probe's, Score or "calls". Detail says how.
 	Layer  string `json:"layer"`
 	Detail string `json:"detail,omitzero"`
 	// Tier is the farthest that things have gone.
@@ -168,11 +168,18 @@ func (l *Log) Unsaved() {
 	l.changed = true
 }
 
-// Begin opens an incident, or finds the one that is open. fresh says that it is a new one.
+// Score is the layer of an incident of which only the score tells.
+const Score = "score"
+
+// Begin opens an incident, or finds the one that is open. fresh says that it is a new one. One that began with the
+// score, which sums up what is wrong, takes the name of the layer that a probe then finds.
 func (l *Log) Begin(key Key, layer, detail string, began time.Time) (fresh bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.open[key] != nil {
+	if i := l.open[key]; i != nil {
+		if i.Layer == Score && layer != Score && layer != "" {
+			i.Layer, i.Detail, l.changed = layer, detail, true
+		}
 		return false
 	}
 	now := l.now()

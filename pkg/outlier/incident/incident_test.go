@@ -137,3 +137,20 @@ func TestBounded(t *testing.T) {
 		t.Errorf("%d months", len(l.months["orders"]))
 	}
 }
+
+// TestTheLayerIsNamed: what began with the score is called by the layer that a probe finds, once.
+func TestTheLayerIsNamed(t *testing.T) {
+	l, err := NewLog(nil, time.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key := Key{Server: "orders", Region: "asia-south1"}
+	for i, layer := range []string{Score, "list", "tcp", Score} {
+		if fresh := l.Begin(key, layer, "about "+layer, time.Time{}); fresh != (i == 0) {
+			t.Errorf("%s: fresh %v", layer, fresh)
+		}
+	}
+	if got := l.open[key]; got.Layer != "list" || got.Detail != "about list" {
+		t.Errorf("it is called %s: %s", got.Layer, got.Detail)
+	}
+}
