@@ -118,7 +118,7 @@ func TestPorts(t *testing.T) {
 	}
 	defer busy.Close() //nolint:errcheck // a test
 	var ports Ports
-	defer ports.ReleaseAll()
+	defer ports.Close()
 	got, moved, err := ports.Reserve(busy.Addr().String())
 	if err != nil || !moved || got == busy.Addr().String() {
 		t.Fatalf("a busy port: %s, moved %v, %v", got, moved, err)
@@ -143,7 +143,7 @@ func TestPorts(t *testing.T) {
 // whatever ports are free here.
 func TestPortsMoveByTens(t *testing.T) {
 	var ports Ports
-	defer ports.ReleaseAll()
+	defer ports.Close()
 	for range 20 {
 		first, _, err := ports.Reserve("127.0.0.1:0")
 		if err != nil {
@@ -183,5 +183,40 @@ func TestReapedProcessIsNotSignalled(t *testing.T) {
 	<-p.exited
 	if err := p.signal(syscall.SIGTERM, true); !errors.Is(err, os.ErrProcessDone) {
 		t.Errorf("signalling it: %v", err)
+	}
+}
+
+// TestAnyPortIsKept: what was any free port is given out once, though nobody listens there yet, and is not
+// among those that connections get.
+func TestAnyPortIsKept(t *testing.T) {
+	var ports Ports
+	defer ports.Close()
+	given := map[string]bool{}
+	for range 50 {
+		address, moved, err := ports.Reserve("127.0.0.1:0")
+		if err != nil || moved || given[address] || port(t, address) >= anyPortFirst+anyPortCount {
+			t.Fatalf("%s, moved %v, %v", address, moved, err)
+		}
+		given[address] = true
+	}
+	ports.ReleaseAll()
+	for address := range given {
+		if mark, err := net.ListenPacket("udp", address); err == nil {
+			_ = mark.Close()
+			t.Fatalf("%s may be given out again", address)
+		}
+		listener, err := net.Listen("tcp", address)
+		if err != nil {
+			t.Fatalf("nobody can listen at %s: %v", address, err)
+		}
+		_ = listener.Close()
+	}
+	ports.Close()
+	for address := range given {
+		mark, err := net.ListenPacket("udp", address)
+		if err != nil {
+			t.Fatalf("%s stays given out: %v", address, err)
+		}
+		_ = mark.Close()
 	}
 }

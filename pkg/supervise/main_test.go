@@ -186,6 +186,7 @@ func newSupervisor(t *testing.T, onEvent func(supervise.Event)) (*supervise.Supe
 func freeAddress(t *testing.T) string {
 	t.Helper()
 	var ports supervise.Ports
+	t.Cleanup(ports.Close)
 	address, _, err := ports.Reserve("127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

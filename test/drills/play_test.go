@@ -17,7 +17,6 @@ import (
 
 	"github.com/holdfast-mcp/holdfast/pkg/demo"
 	"github.com/holdfast-mcp/holdfast/pkg/drill"
-	"github.com/holdfast-mcp/holdfast/pkg/supervise"
 	"github.com/holdfast-mcp/holdfast/pkg/supervise/stack"
 	"github.com/holdfast-mcp/holdfast/pkg/supervise/stack/stacktest"
 	"github.com/holdfast-mcp/holdfast/test/testbed"
@@ -98,12 +97,7 @@ func asPromised(t *testing.T, err error) {
 
 // TestStaging: a system that nobody here runs, broken by a real fault proxy before one of its servers, and by commands.
 func TestStaging(t *testing.T) {
-	var ports supervise.Ports
-	api, _, err := ports.Reserve("127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	ports.ReleaseAll()
+	api := stacktest.Address(t)
 	host, port, err := net.SplitHostPort(api)
 	if err != nil {
 		t.Fatal(err)

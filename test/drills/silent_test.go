@@ -9,7 +9,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
 
-	"github.com/holdfast-mcp/holdfast/pkg/supervise"
+	"github.com/holdfast-mcp/holdfast/pkg/supervise/stack/stacktest"
 	"github.com/holdfast-mcp/holdfast/test/testbed"
 )
 
@@ -62,14 +62,8 @@ type faultProxy struct {
 // newFaultProxy chooses an address for one, where nobody listens yet.
 func newFaultProxy(t *testing.T) *faultProxy {
 	t.Helper()
-	var ports supervise.Ports
-	defer ports.ReleaseAll()
-	listen, _, err := ports.Reserve("127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
 	server := toxiproxy.NewServer(toxiproxy.NewMetricsContainer(prometheus.NewRegistry()), zerolog.Nop())
-	return &faultProxy{t: t, Proxy: &toxiproxy.Proxy{Listen: listen}, server: server}
+	return &faultProxy{t: t, Proxy: &toxiproxy.Proxy{Listen: stacktest.Address(t)}, server: server}
 }
 
 // open lets calls through to a server until the test is over.

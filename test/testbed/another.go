@@ -6,7 +6,6 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/holdfast-mcp/holdfast/pkg/supervise"
 	"github.com/holdfast-mcp/holdfast/pkg/supervise/stack"
 	"github.com/holdfast-mcp/holdfast/pkg/supervise/stack/stacktest"
 )
@@ -16,11 +15,7 @@ import (
 // (Envoy's listeners share a port by SO_REUSEPORT), so new connections go to either.
 func (b *Bed) AddEnvoy(name string, args ...string) (admin string) {
 	b.t.Helper()
-	var ports supervise.Ports
-	admin, _, err := ports.Reserve("127.0.0.1:0")
-	if err != nil {
-		b.t.Fatal(err)
-	}
+	admin = stacktest.Address(b.t)
 	bootstrap, err := os.ReadFile(filepath.Join(stacktest.Root(b.t), "envoy", "bootstrap.yaml"))
 	if err != nil {
 		b.t.Fatal(err)
@@ -35,7 +30,6 @@ func (b *Bed) AddEnvoy(name string, args ...string) (admin string) {
 	if err := os.WriteFile(file, edited, 0o600); err != nil {
 		b.t.Fatal(err)
 	}
-	ports.ReleaseAll()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	spec := stack.Envoy(Parts(b.t).Envoy, stack.EnvoyOptions{Name: name, Bootstrap: file, Admin: admin, Concurrency: 1, Args: args})

@@ -22,6 +22,7 @@ import (
 	"github.com/holdfast-mcp/holdfast/pkg/demo"
 	"github.com/holdfast-mcp/holdfast/pkg/supervise"
 	"github.com/holdfast-mcp/holdfast/pkg/supervise/stack"
+	"github.com/holdfast-mcp/holdfast/pkg/supervise/stack/stacktest"
 )
 
 // Names of processes in a Bed.
@@ -132,21 +133,12 @@ func (b *Bed) watch(e supervise.Event) {
 
 func (b *Bed) reservePorts() {
 	b.t.Helper()
-	var ports supervise.Ports
-	defer ports.ReleaseAll()
-	reserve := func() string {
-		address, _, err := ports.Reserve("127.0.0.1:0")
-		if err != nil {
-			b.t.Fatal(err)
-		}
-		return address
-	}
-	b.Gateway, b.Admin, b.XDSAddress, b.XDSAdmin = reserve(), reserve(), reserve(), reserve()
+	b.Gateway, b.Admin, b.XDSAddress, b.XDSAdmin = stacktest.Address(b.t), stacktest.Address(b.t), stacktest.Address(b.t), stacktest.Address(b.t)
 	for _, server := range b.servers {
-		b.addresses[server.Name] = reserve()
+		b.addresses[server.Name] = stacktest.Address(b.t)
 	}
 	for _, name := range []string{Extproc1, Extproc2} {
-		b.addresses[name] = reserve()
+		b.addresses[name] = stacktest.Address(b.t)
 	}
 }
 

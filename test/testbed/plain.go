@@ -8,8 +8,8 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/holdfast-mcp/holdfast/pkg/supervise"
 	"github.com/holdfast-mcp/holdfast/pkg/supervise/stack"
+	"github.com/holdfast-mcp/holdfast/pkg/supervise/stack/stacktest"
 )
 
 // plainBootstrap is an Envoy that does nothing but pass calls on to one server.
@@ -41,13 +41,9 @@ static_resources:
 // plainEnvoy starts a plain Envoy in front of the named server and returns its address.
 func (b *Bed) plainEnvoy(server string) string {
 	b.t.Helper()
-	var ports supervise.Ports
-	defer ports.ReleaseAll()
 	reserve := func() (address, port string) {
-		address, _, err := ports.Reserve("127.0.0.1:0")
-		if err == nil {
-			_, port, err = net.SplitHostPort(address)
-		}
+		address = stacktest.Address(b.t)
+		_, port, err := net.SplitHostPort(address)
 		if err != nil {
 			b.t.Fatal(err)
 		}
@@ -63,7 +59,6 @@ func (b *Bed) plainEnvoy(server string) string {
 	if err := os.WriteFile(path, fmt.Appendf(nil, plainBootstrap, adminPort, listenPort, serverPort), 0o600); err != nil {
 		b.t.Fatal(err)
 	}
-	ports.Release(listen, admin)
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	err = b.sup.Start(ctx, stack.Envoy(Parts(b.t).Envoy, stack.EnvoyOptions{

@@ -25,11 +25,7 @@ type Process struct {
 // "${address}" and "${port}" in its arguments and environment stand for that port.
 func Serve(t testing.TB, spec supervise.Spec) Process {
 	t.Helper()
-	var ports supervise.Ports
-	address, _, err := ports.Reserve("127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	address := stacktest.Address(t)
 	fill := strings.NewReplacer("${address}", address, "${port}", address[strings.LastIndexByte(address, ':')+1:])
 	for _, list := range [][]string{spec.Args, spec.Env} {
 		for i := range list {
@@ -54,7 +50,6 @@ func Serve(t testing.TB, spec supervise.Spec) Process {
 	})
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
-	ports.ReleaseAll()
 	if err := sup.Start(ctx, spec); err != nil {
 		t.Fatal(err)
 	}

@@ -15,7 +15,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/holdfast-mcp/holdfast/pkg/drill"
-	"github.com/holdfast-mcp/holdfast/pkg/supervise"
+	"github.com/holdfast-mcp/holdfast/pkg/supervise/stack/stacktest"
 )
 
 func TestCommands(t *testing.T) {
@@ -59,15 +59,10 @@ func TestCommands(t *testing.T) {
 // toxiproxyAt runs a real Toxiproxy and returns its API's address. It has no way to stop, and ends with the tests.
 func toxiproxyAt(t *testing.T) (*fault.ApiServer, string) {
 	t.Helper()
-	var ports supervise.Ports
-	address, port, err := ports.Reserve("127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	ports.ReleaseAll()
+	address := stacktest.Address(t)
 	host, number, err := net.SplitHostPort(address)
 	if err != nil {
-		t.Fatal(port, err)
+		t.Fatal(err)
 	}
 	server := fault.NewServer(fault.NewMetricsContainer(prometheus.NewRegistry()), zerolog.Nop())
 	go server.Listen(host, number)

@@ -188,7 +188,7 @@ func (s *Stack) Close(ctx context.Context) error {
 		errs = append(errs, s.control.Close())
 		<-s.controlled
 	}
-	s.ports.ReleaseAll()
+	s.ports.Close()
 	if s.info.RunDir != "" {
 		errs = append(errs, os.RemoveAll(s.info.RunDir))
 	}

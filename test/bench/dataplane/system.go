@@ -124,7 +124,7 @@ func start(ctx context.Context, p programs) (_ *system, err error) {
 // startRedis runs a redis-server that keeps nothing, and returns its address.
 func (s *system) startRedis(ctx context.Context) (string, error) {
 	var ports supervise.Ports
-	defer ports.ReleaseAll()
+	defer ports.Close()
 	address, _, err := ports.Reserve("127.0.0.1:0")
 	if err != nil {
 		return "", err //nolint:wrapcheck // says what
@@ -244,7 +244,7 @@ func (s *system) startVariant(ctx context.Context, v variant, of *stack.Stack, s
 		return err
 	}
 	var ports supervise.Ports
-	defer ports.ReleaseAll()
+	defer ports.Close()
 	var addresses [2]string
 	for i := range addresses {
 		reserved, _, err := ports.Reserve("127.0.0.1:0")

@@ -37,16 +37,7 @@ func Jaeger(t testing.TB) string {
 func StartJaeger(t testing.TB) stack.JaegerOptions {
 	t.Helper()
 	path := Jaeger(t)
-	var ports supervise.Ports
-	defer ports.ReleaseAll()
-	var opts stack.JaegerOptions
-	for _, address := range []*string{&opts.Query, &opts.OTLPGRPC, &opts.OTLPHTTP} {
-		reserved, _, err := ports.Reserve("127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		*address = reserved
-	}
+	opts := stack.JaegerOptions{Query: Address(t), OTLPGRPC: Address(t), OTLPHTTP: Address(t)}
 	supervisor, err := supervise.New(supervise.Options{LogDir: t.TempDir()})
 	if err != nil {
 		t.Fatal(err)
@@ -58,7 +49,6 @@ func StartJaeger(t testing.TB) stack.JaegerOptions {
 			t.Errorf("stopping Jaeger: %v", err)
 		}
 	})
-	ports.Release(opts.Query, opts.OTLPGRPC, opts.OTLPHTTP)
 	if err := supervisor.Start(t.Context(), stack.Jaeger(path, opts)); err != nil {
 		t.Fatal(err)
 	}

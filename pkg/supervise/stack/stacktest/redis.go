@@ -66,12 +66,7 @@ func StartSentinel(t testing.TB, name, master string) (address string) {
 func startRedis(t testing.TB, name string, args func(dir, host, port string) []string) (address string, child *supervise.Child) {
 	t.Helper()
 	found := Redis(t)
-	var ports supervise.Ports
-	defer ports.ReleaseAll()
-	address, _, err := ports.Reserve("127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	address = Address(t)
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {
 		t.Fatal(err)
@@ -88,7 +83,6 @@ func startRedis(t testing.TB, name string, args func(dir, host, port string) []s
 			t.Errorf("stopping Redis: %v", err)
 		}
 	})
-	ports.Release(address)
 	var env []string
 	if found.Env != nil {
 		env = append(os.Environ(), found.Env...)
