@@ -13,6 +13,8 @@ const (
 	DefaultGatewayName = "default"
 	// DefaultAddress is GatewaySpec.Address.
 	DefaultAddress = "127.0.0.1:10000"
+	// DefaultProcessorTimeout is GatewaySpec.ProcessorTimeout.
+	DefaultProcessorTimeout = Duration(500 * time.Millisecond)
 	// DefaultMaxBodyBytes is GatewaySpec.MaxBodyBytes.
 	DefaultMaxBodyBytes ByteSize = maxBodyBytes
 	// DefaultPath is MCPServerSpec.Path and MCPRouteSpec.Path.
@@ -75,6 +77,7 @@ func (g *Gateway) applyDefaults() {
 	s := &g.Spec
 	setDefault(&s.Address, DefaultAddress)
 	setDefault(&s.MaxBodyBytes, DefaultMaxBodyBytes)
+	setDefault(&s.ProcessorTimeout, DefaultProcessorTimeout)
 	setDefault(&s.PrincipalHeader, DefaultPrincipalHeader)
 	s.Telemetry.Traces.applyDefaults()
 	s.JWT.applyDefaults()

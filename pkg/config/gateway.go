@@ -7,6 +7,7 @@ func checkGatewayValues(g loaded[Gateway]) {
 	g.nameAt("metadata.name", g.value.Metadata.Name, maxNameBytes)
 	g.textAt("spec.address", spec.Address, badAddress)
 	rangeAt(g.document, "spec.maxBodyBytes", spec.MaxBodyBytes, minBodyBytes, maxBodyBytes)
+	rangeAt(g.document, "spec.processorTimeout", spec.ProcessorTimeout, minProcessorTimeout, maxProcessorTimeout)
 	checkCallers(g)
 	checkJWT(g)
 	checkRateLimits(g.document, "spec.rateLimits", spec.RateLimits)

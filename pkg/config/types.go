@@ -74,6 +74,10 @@ type GatewaySpec struct {
 	// Processors are the addresses of the extproc instances, unix:///path or
 	// host:port with an IP host, at most 16. Default: those given to the control plane on its command line.
 	Processors []string `yaml:"processors,omitempty" json:"processors,omitempty"`
+	// ProcessorTimeout is how long Envoy waits for a processor's word on a request, 100ms to 10s; then it does
+	// without that processor, and the call is answered with 503, or is tried again. Keep it below every perTryTimeout, or a hung processor
+	// looks like hung endpoints; make it longer where machines are so busy that programs get no turn for that long. Default 500ms.
+	ProcessorTimeout Duration `yaml:"processorTimeout,omitempty" json:"processorTimeout,omitempty"`
 	// Telemetry says where traces of calls go.
 	Telemetry Telemetry `yaml:"telemetry,omitempty" json:"telemetry,omitempty"`
 }

@@ -81,9 +81,10 @@ func (b *builder) gateway(g config.Gateway) Gateway {
 	host, port := b.address("Gateway "+g.Metadata.Name, g.Spec.Address)
 	out := Gateway{
 		Host: host, Port: port,
-		MaxBodyBytes: uint32(g.Spec.MaxBodyBytes), //nolint:gosec // validated: at most 4 MiB
-		Processors:   g.Spec.Processors,
-		Callers:      callers(g.Spec),
+		MaxBodyBytes:     uint32(g.Spec.MaxBodyBytes), //nolint:gosec // validated: at most 4 MiB
+		Processors:       g.Spec.Processors,
+		ProcessorTimeout: time.Duration(g.Spec.ProcessorTimeout),
+		Callers:          callers(g.Spec),
 	}
 	out.Traces = b.traces(g)
 	out.JWT = b.jwt(g)

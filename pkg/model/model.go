@@ -27,6 +27,8 @@ type Gateway struct {
 	// AllowedOrigins; nil allows all.
 	AllowedOrigins []Origin
 	MaxBodyBytes   uint32
+	// ProcessorTimeout is how long Envoy waits for a processor's word on a request.
+	ProcessorTimeout time.Duration
 	// Processors are "unix:///path" or "host:port".
 	Processors []string
 	Callers    Callers

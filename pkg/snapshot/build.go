@@ -74,7 +74,7 @@ func build(m *model.Model, server func(serverInput) (*serverOutput, error)) (*Re
 		errs = append(errs, valid("cluster", keys.GetName(), keys))
 	}
 	for _, s := range m.Servers {
-		out, err := server(serverInput{s, m.Gateway.MaxBodyBytes})
+		out, err := server(serverInput{s, gatewayInput{m.Gateway.MaxBodyBytes, m.Gateway.ProcessorTimeout}})
 		if err != nil {
 			return nil, fmt.Errorf("building the cluster of server %q: %w", s.Name, err)
 		}

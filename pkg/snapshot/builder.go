@@ -5,6 +5,7 @@ import (
 	"reflect"
 	"slices"
 	"sync"
+	"time"
 
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
 	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
@@ -29,7 +30,13 @@ type Builder struct {
 // serverInput is all that the resources of a server are made from.
 type serverInput struct {
 	server  model.Server
-	maxBody uint32
+	gateway gatewayInput
+}
+
+// gatewayInput is what the gateway says that servers' resources are made from.
+type gatewayInput struct {
+	maxBody          uint32
+	processorTimeout time.Duration
 }
 
 // serverOutput is what is made of it. invalid is what the messages' own rules say.
@@ -112,7 +119,7 @@ func (b *Builder) server(in serverInput) (*serverOutput, error) {
 }
 
 func buildServer(in serverInput) (*serverOutput, error) {
-	c, err := serverCluster(in.server, in.maxBody)
+	c, err := serverCluster(in.server, in.gateway)
 	if err != nil {
 		return nil, err
 	}

@@ -35,8 +35,8 @@ const (
 
 // serverCluster is one cluster a server, its regions priorities of the same
 // cluster, so that Envoy's own retries and priority failover move calls.
-func serverCluster(s model.Server, maxBody uint32) (*clusterv3.Cluster, error) {
-	options, err := serverHTTPOptions()
+func serverCluster(s model.Server, g gatewayInput) (*clusterv3.Cluster, error) {
+	options, err := serverHTTPOptions(g.processorTimeout)
 	if err != nil {
 		return nil, err
 	}
@@ -44,7 +44,7 @@ func serverCluster(s model.Server, maxBody uint32) (*clusterv3.Cluster, error) {
 		Name:                          s.Name,
 		ClusterDiscoveryType:          &clusterv3.Cluster_Type{Type: clusterv3.Cluster_EDS},
 		ConnectTimeout:                duration(s.ConnectTimeout),
-		PerConnectionBufferLimitBytes: u32(maxBody + bufferSlack),
+		PerConnectionBufferLimitBytes: u32(g.maxBody + bufferSlack),
 		LbPolicy:                      clusterv3.Cluster_LEAST_REQUEST,
 		// An endpoint that is back gets its full part of a region's calls little by little.
 		LbConfig: &clusterv3.Cluster_LeastRequestLbConfig_{LeastRequestLbConfig: &clusterv3.Cluster_LeastRequestLbConfig{
@@ -97,8 +97,8 @@ func ServiceName(c *clusterv3.Cluster) string { return c.GetEdsClusterConfig().G
 
 // serverHTTPOptions speak HTTP/1.1, the one version that every MCP server has,
 // and put the attempt point in front of the codec.
-func serverHTTPOptions() (*anypb.Any, error) {
-	attempt, err := attemptFilter()
+func serverHTTPOptions(processorTimeout time.Duration) (*anypb.Any, error) {
+	attempt, err := attemptFilter(processorTimeout)
 	if err != nil {
 		return nil, err
 	}

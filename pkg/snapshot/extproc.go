@@ -33,20 +33,19 @@ const (
 	noWindow    = 1<<31 - 1
 )
 
-// messageTimeout is how long Envoy waits for a processor's answer to a request
-// message. Below any sensible perTryTimeout, or a hung processor reads as a hung
-// endpoint; far above what a decision takes on a busy machine.
-const messageTimeout = 500 * time.Millisecond
-
-// maxMessageTimeout is how far a processor may put that off for one message.
+// maxMessageTimeout is how far a processor may put the Gateway's processorTimeout off for one message; no less than the longest of those.
 const maxMessageTimeout = 10 * time.Second
 
-// maxQueueWait is the longest that a call may wait for its turn (config.Concurrency).
-const maxQueueWait = 30 * time.Second
+// maxQueueWait is the longest that a call may wait for its turn (config.Concurrency), and waitGrace what the
+// processor asks for on top of that.
+const (
+	maxQueueWait = 30 * time.Second
+	waitGrace    = 500 * time.Millisecond
+)
 
 // edgeFilter is the downstream attachment point. failure_mode_allow is safe: a
 // request that no processor stamped matches no route that reaches a server.
-func edgeFilter() (*hcmv3.HttpFilter, error) {
+func edgeFilter(processorTimeout time.Duration) (*hcmv3.HttpFilter, error) {
 	return extprocFilter(names.FilterEdge, &extprocv3.ExternalProcessor{
 		GrpcService:      grpcService(names.PointEdge),
 		FailureModeAllow: true,
@@ -65,16 +64,16 @@ func edgeFilter() (*hcmv3.HttpFilter, error) {
 			"upstream.address", "response.flags", "response.code_details", "upstream.request_attempt_count",
 		},
 		MetadataOptions: &extprocv3.MetadataOptions{ReceivingNamespaces: edgeNamespaces()},
-		MessageTimeout:  duration(messageTimeout),
+		MessageTimeout:  duration(processorTimeout),
 		// A call that waits for its turn asks for the time that this takes.
-		MaxMessageTimeout: duration(maxQueueWait + messageTimeout),
+		MaxMessageTimeout: duration(maxQueueWait + waitGrace),
 		MutationRules:     &mutationrulesv3.HeaderMutationRules{DisallowSystem: boolean(false), AllowAllRouting: boolean(true)},
 	})
 }
 
 // attemptFilter is the attachment point in the cluster's upstream filter chain,
 // run once a try.
-func attemptFilter() (*hcmv3.HttpFilter, error) {
+func attemptFilter(processorTimeout time.Duration) (*hcmv3.HttpFilter, error) {
 	return extprocFilter(names.FilterAttempt, &extprocv3.ExternalProcessor{
 		GrpcService:      grpcService(names.PointAttempt),
 		FailureModeAllow: true,
@@ -92,7 +91,7 @@ func attemptFilter() (*hcmv3.HttpFilter, error) {
 		},
 		// A try that fails leaves word for the next one.
 		MetadataOptions: &extprocv3.MetadataOptions{ReceivingNamespaces: callNamespace()},
-		MessageTimeout:  duration(messageTimeout),
+		MessageTimeout:  duration(processorTimeout),
 		// What the attempt point may ask for while it opens a session again.
 		MaxMessageTimeout: duration(maxMessageTimeout),
 		// The verdict travels in :status; x-envoy-* of a server is taken off.

@@ -35,7 +35,7 @@ func fallbackClusters(m *model.Model) ([]*clusterv3.Cluster, error) {
 			a := rule.Fallback.Action
 			if name := clusterOf(a); !done[name] {
 				done[name] = true
-				c, err := aggregateCluster(name, a.Server, a.Second)
+				c, err := aggregateCluster(name, m.Gateway.ProcessorTimeout, a.Server, a.Second)
 				if err != nil {
 					return nil, fmt.Errorf("building cluster %q: %w", name, err)
 				}
@@ -48,8 +48,8 @@ func fallbackClusters(m *model.Model) ([]*clusterv3.Cluster, error) {
 
 // aggregateCluster takes endpoints, health and outlier detection from its parts. The
 // filters of a try and the bounds on retries are its own.
-func aggregateCluster(name string, parts ...string) (*clusterv3.Cluster, error) {
-	options, err := serverHTTPOptions()
+func aggregateCluster(name string, processorTimeout time.Duration, parts ...string) (*clusterv3.Cluster, error) {
+	options, err := serverHTTPOptions(processorTimeout)
 	if err != nil {
 		return nil, err
 	}

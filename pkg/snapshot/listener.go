@@ -106,7 +106,7 @@ func httpFilters(m *model.Model) ([]*hcmv3.HttpFilter, error) {
 		}
 		filters = append(filters, f)
 	}
-	edge, err := edgeFilter()
+	edge, err := edgeFilter(m.Gateway.ProcessorTimeout)
 	if err != nil {
 		return nil, err
 	}

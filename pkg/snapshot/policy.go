@@ -14,17 +14,18 @@ import (
 func policy(m *model.Model, r model.Route) *policyv1.RoutePolicy {
 	out := &policyv1.RoutePolicy{
 		Name: r.Name, Path: r.Path,
-		UnmatchedTool:   policyAction(r.UnmatchedTool),
-		SafeMethod:      policyAction(r.SafeMethod),
-		SafeMethodOnce:  policyAction(r.SafeMethodOnce),
-		OtherMethod:     policyAction(r.OtherMethod),
-		Stream:          policyAction(r.Stream),
-		Delete:          policyAction(r.Delete),
-		Errors:          policyv1.ErrorStyle_ERROR_STYLE_MCP,
-		StaleListMaxAge: duration(r.StaleListMaxAge),
-		StampVia:        r.StampVia,
-		MaxBodyBytes:    m.Gateway.MaxBodyBytes,
-		Processors:      uint32(len(m.Gateway.Processors)), //nolint:gosec // at most 16
+		UnmatchedTool:    policyAction(r.UnmatchedTool),
+		SafeMethod:       policyAction(r.SafeMethod),
+		SafeMethodOnce:   policyAction(r.SafeMethodOnce),
+		OtherMethod:      policyAction(r.OtherMethod),
+		Stream:           policyAction(r.Stream),
+		Delete:           policyAction(r.Delete),
+		Errors:           policyv1.ErrorStyle_ERROR_STYLE_MCP,
+		StaleListMaxAge:  duration(r.StaleListMaxAge),
+		StampVia:         r.StampVia,
+		MaxBodyBytes:     m.Gateway.MaxBodyBytes,
+		ProcessorTimeout: duration(m.Gateway.ProcessorTimeout),
+		Processors:       uint32(len(m.Gateway.Processors)), //nolint:gosec // at most 16
 	}
 	out.Traces = policyTraces(m.Gateway.Traces)
 	out.UnmatchedToolOnce = out.GetUnmatchedTool()

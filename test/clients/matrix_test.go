@@ -18,7 +18,7 @@ import (
 const config = `
 kind: Gateway
 metadata: {name: matrix}
-spec: {address: "${gateway}", maxBodyBytes: 64KiB}
+spec: {address: "${gateway}", maxBodyBytes: 64KiB, processorTimeout: 8s}
 ---
 kind: MCPServer
 metadata: {name: orders}

@@ -18,7 +18,7 @@ import (
 const movedConfig = `
 kind: Gateway
 metadata: {name: moved}
-spec: {address: "${gateway}"}
+spec: {address: "${gateway}", processorTimeout: 8s}
 ---
 kind: MCPServer
 metadata: {name: resumable}

@@ -50,7 +50,7 @@ spec:
 const authGateway = `
 kind: Gateway
 metadata: {name: conformance}
-spec: {address: "${gateway}"}
+spec: {address: "${gateway}", processorTimeout: 8s}
 `
 
 // authIdle is a route until the first mock is there.

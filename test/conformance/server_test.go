@@ -14,7 +14,7 @@ import (
 const serversConfig = `
 kind: Gateway
 metadata: {name: conformance}
-spec: {address: "${gateway}"}
+spec: {address: "${gateway}", processorTimeout: 8s}
 ---
 kind: MCPServer
 metadata: {name: stateless}

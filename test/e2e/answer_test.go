@@ -20,7 +20,7 @@ const holding = 66 * time.Second
 const patientConfig = `
 kind: Gateway
 metadata: {name: test}
-spec: {address: "${gateway}"}
+spec: {address: "${gateway}", processorTimeout: 8s}
 ---
 kind: MCPServer
 metadata: {name: orders}

@@ -36,7 +36,7 @@ func TestSlotsLastAsLongAsAnswers(t *testing.T) {
 	bed := testbed.Start(t, testbed.Options{Servers: []demo.Place{}, Config: strings.NewReplacer("SERVER", server.address()).Replace(`
 kind: Gateway
 metadata: {name: test}
-spec: {address: "${gateway}"}
+spec: {address: "${gateway}", processorTimeout: 8s}
 ---
 kind: MCPServer
 metadata: {name: orders}
@@ -95,7 +95,7 @@ func awaitShares(t *testing.T, bed *testbed.Bed) {
 const burstConfig = `
 kind: Gateway
 metadata: {name: test}
-spec: {address: "${gateway}"}
+spec: {address: "${gateway}", processorTimeout: 8s}
 ---
 kind: MCPServer
 metadata: {name: orders}

@@ -12,7 +12,7 @@ import (
 const fallbackConfig = `
 kind: Gateway
 metadata: {name: test}
-spec: {address: "${gateway}"}
+spec: {address: "${gateway}", processorTimeout: 8s}
 ---
 kind: MCPServer
 metadata: {name: orders}

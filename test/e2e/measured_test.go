@@ -132,7 +132,7 @@ func startFrail(t *testing.T, secure *tls.Certificate, listener net.Listener) *f
 const measuredConfig = `
 kind: Gateway
 metadata: {name: shop}
-spec: {address: "${gateway}"}
+spec: {address: "${gateway}", processorTimeout: 8s}
 ---
 kind: MCPServer
 metadata: {name: orders}

@@ -3,7 +3,9 @@ package e2e
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -21,16 +23,33 @@ var budgetConfig = strings.Replace(testbed.DefaultConfig, "  healthCheck:", `  r
   outlier: {consecutiveFailures: 1000, failurePercentage: 100%}
   healthCheck:`, 1)
 
-// TestRetryBudget: three of ten calls of a tool fail everywhere, after the work was done, so that the journals
+// TestRetryBudget: six of ten calls of a tool fail everywhere, after the work was done, so that the journals
 // hold every try. The retries stay within the budget; the calls that have none left fail at once.
 func TestRetryBudget(t *testing.T) {
 	s := testbed.Start(t, testbed.Options{Config: budgetConfig})
 	for _, name := range []string{"primary-mumbai", "standby-delhi"} {
-		s.Fault(name, demo.Faults{Mode: demo.FaultRPCError, Share: 0.3, Tools: []string{"get_order"}, After: true})
+		s.Fault(name, demo.Faults{Mode: demo.FaultRPCError, Share: 0.6, Tools: []string{"get_order"}, After: true})
 	}
+	// Each processor counts for itself. How evenly Envoy spreads calls and tries over several of them is not what
+	// this is about, and not certain on a busy machine.
+	s.Kill(testbed.Extproc2)
+	s.Eventually(testbed.Patience, "the other processor has the whole floor", func() error {
+		text, err := s.Metrics(s.Addr(testbed.Extproc1))
+		if err != nil || !strings.Contains(text, "\nholdfast_fleet_processors 1\n") {
+			return fmt.Errorf("not yet, %w", err)
+		}
+		return nil
+	})
 	before := len(s.RunsByCall())
 	start := time.Now()
-	load := s.StartLoad("/mcp", rate, testbed.GetOrder)
+	// Every fifth call is for a tool that works: were the failing one the only one, a row of its failures would be
+	// the endpoint's, and retries away from such an endpoint are free.
+	load := s.StartLoad("/mcp", rate, func(n int) (string, map[string]any) {
+		if n%5 == 0 {
+			return "list_orders", nil
+		}
+		return testbed.GetOrder(n)
+	})
 	s.Until(testbed.Patience, "1200 answers", func() bool { return len(load.Calls()) >= 1200 })
 	calls := load.Stop()
 	tries := 0
@@ -49,8 +68,10 @@ func TestRetryBudget(t *testing.T) {
 		}
 	}
 	retries, windows := tries-len(calls), int(time.Since(start)/(10*time.Second))+1
-	// Beside the budget: what calls under way may still do when it ends.
-	most := len(calls)/5 + 20*windows + 2*testbed.Callers
+	// Beside the budget: what calls under way may still do when it ends, in each window anew. Without one, there
+	// would be three retries for four calls. The server's calls are also those by which clients begin.
+	served := int(s.Stat("cluster.orders.upstream_rq_total")) - retries
+	most := served/5 + (20+2*mostAtOnce(calls))*windows
 	if retries > most || retries < len(calls)/10 {
 		t.Errorf("%d retries of %d calls in %d windows, want at most %d and not next to none", retries, len(calls), windows, most)
 	}
@@ -58,6 +79,21 @@ func TestRetryBudget(t *testing.T) {
 		t.Errorf("%d calls failed, %d of them at once: the budget was not spent, or refused calls wait", failed, quick)
 	}
 	t.Logf("%d calls (%d before), %d retries, at most %d allowed, %d failed", len(calls), before, retries, most, failed)
+}
+
+// mostAtOnce is how many of the calls were under way at the same time, at most.
+func mostAtOnce(calls []testbed.Call) int {
+	changes := make(map[time.Time]int, 2*len(calls))
+	for _, c := range calls {
+		changes[c.Start]++
+		changes[c.Start.Add(c.Took)]--
+	}
+	under, most := 0, 0
+	for _, at := range slices.SortedFunc(maps.Keys(changes), time.Time.Compare) {
+		under += changes[at]
+		most = max(most, under)
+	}
+	return most
 }
 
 // TestHungRegion: every call that was under way at the hung primary gets the standby's answer by its second try, and

@@ -172,7 +172,7 @@ func startSessionsWith(t *testing.T, with func(*stateful), mode, extra string, e
 	config := fmt.Sprintf(`
 kind: Gateway
 metadata: {name: test}
-spec: {address: "${gateway}"}
+spec: {address: "${gateway}", processorTimeout: 8s}
 ---
 kind: MCPServer
 metadata: {name: memo}

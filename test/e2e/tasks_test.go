@@ -104,7 +104,7 @@ func (s *taskServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 const tasksConfig = `
 kind: Gateway
 metadata: {name: test}
-spec: {address: "${gateway}"}
+spec: {address: "${gateway}", processorTimeout: 8s}
 ---
 kind: MCPServer
 metadata: {name: orders}

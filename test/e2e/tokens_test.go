@@ -29,6 +29,7 @@ kind: Gateway
 metadata: {name: test}
 spec:
   address: "${gateway}"
+  processorTimeout: 8s
   rateLimits: [{requests: 6, per: 1h, by: [principal]}]
   jwt: {issuer: "%s", audiences: ["%s"], keys: {%s}, missing: %s, forward: %s}
 ---`

@@ -99,7 +99,7 @@ func TestUnprovenServersAreRead(t *testing.T) {
 	config := `
 kind: Gateway
 metadata: {name: test}
-spec: {address: "${gateway}"}
+spec: {address: "${gateway}", processorTimeout: 8s}
 ---
 kind: MCPServer
 metadata: {name: orders}

@@ -32,7 +32,7 @@ const (
 const config = `
 kind: Gateway
 metadata: {name: soak}
-spec: {address: "${gateway}"}
+spec: {address: "${gateway}", processorTimeout: 8s}
 ---
 kind: MCPServer
 metadata: {name: orders}

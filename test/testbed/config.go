@@ -14,7 +14,7 @@ import (
 const DefaultConfig = `
 kind: Gateway
 metadata: {name: test}
-spec: {address: "${gateway}"}
+spec: {address: "${gateway}", processorTimeout: 8s}
 ---
 kind: MCPServer
 metadata: {name: orders}
@@ -54,7 +54,7 @@ func Hasty(config string) string {
 // has nothing else to do.
 func Prompt(config string) string {
 	return strings.NewReplacer(
-		"healthCheck: {interval: 3s, timeout: 3s}", "healthCheck: {interval: 500ms, timeout: 400ms}",
+		", processorTimeout: 8s", "", "healthCheck: {interval: 3s, timeout: 3s}", "healthCheck: {interval: 500ms, timeout: 400ms}",
 		"  timeout: 31s\n  retry: {attempts: 3, perTryTimeout: 10s}", "  timeout: 5s\n  retry: {attempts: 3, perTryTimeout: 1s}",
 		"timeout: 31s, retry: {attempts: 3, perTryTimeout: 10s}", "timeout: 3s, retry: {attempts: 3, perTryTimeout: 800ms}",
 		"timeout: 21s, retry: {attempts: 2, perTryTimeout: 10s}", "timeout: 5s, retry: {attempts: 2, perTryTimeout: 2s}",

@@ -16,7 +16,7 @@ import (
 const serversConfig = `
 kind: Gateway
 metadata: {name: thirdparty}
-spec: {address: "${gateway}"}
+spec: {address: "${gateway}", processorTimeout: 8s}
 ---
 kind: MCPServer
 metadata: {name: go}

@@ -162,6 +162,8 @@ type RoutePolicy struct {
 	StampVia bool `protobuf:"varint,12,opt,name=stamp_via,json=stampVia,proto3" json:"stamp_via,omitempty"`
 	// Largest request body in bytes.
 	MaxBodyBytes uint32 `protobuf:"varint,13,opt,name=max_body_bytes,json=maxBodyBytes,proto3" json:"max_body_bytes,omitempty"`
+	// How long Envoy waits for the processor's word on a request; absent: half a second.
+	ProcessorTimeout *durationpb.Duration `protobuf:"bytes,22,opt,name=processor_timeout,json=processorTimeout,proto3" json:"processor_timeout,omitempty"`
 	// In place of unmatched_tool and safe_method for a message that may never be
 	// sent twice: one with inputResponses or requestState.
 	UnmatchedToolOnce *Action `protobuf:"bytes,14,opt,name=unmatched_tool_once,json=unmatchedToolOnce,proto3" json:"unmatched_tool_once,omitempty"`
@@ -302,6 +304,13 @@ func (x *RoutePolicy) GetMaxBodyBytes() uint32 {
 		return x.MaxBodyBytes
 	}
 	return 0
+}
+
+func (x *RoutePolicy) GetProcessorTimeout() *durationpb.Duration {
+	if x != nil {
+		return x.ProcessorTimeout
+	}
+	return nil
 }
 
 func (x *RoutePolicy) GetUnmatchedToolOnce() *Action {
@@ -2918,7 +2927,7 @@ var File_api_policy_v1_policy_proto protoreflect.FileDescriptor
 
 const file_api_policy_v1_policy_proto_rawDesc = "" +
 	"\n" +
-	"\x1aapi/policy/v1/policy.proto\x12\x12holdfast.policy.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xe6\b\n" +
+	"\x1aapi/policy/v1/policy.proto\x12\x12holdfast.policy.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xae\t\n" +
 	"\vRoutePolicy\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
 	"\x04path\x18\x02 \x01(\tR\x04path\x124\n" +
@@ -2934,7 +2943,8 @@ const file_api_policy_v1_policy_proto_rawDesc = "" +
 	" \x01(\x0e2\x1e.holdfast.policy.v1.ErrorStyleR\x06errors\x12F\n" +
 	"\x12stale_list_max_age\x18\v \x01(\v2\x19.google.protobuf.DurationR\x0fstaleListMaxAge\x12\x1b\n" +
 	"\tstamp_via\x18\f \x01(\bR\bstampVia\x12$\n" +
-	"\x0emax_body_bytes\x18\r \x01(\rR\fmaxBodyBytes\x12J\n" +
+	"\x0emax_body_bytes\x18\r \x01(\rR\fmaxBodyBytes\x12F\n" +
+	"\x11processor_timeout\x18\x16 \x01(\v2\x19.google.protobuf.DurationR\x10processorTimeout\x12J\n" +
 	"\x13unmatched_tool_once\x18\x0e \x01(\v2\x1a.holdfast.policy.v1.ActionR\x11unmatchedToolOnce\x12D\n" +
 	"\x10safe_method_once\x18\x0f \x01(\v2\x1a.holdfast.policy.v1.ActionR\x0esafeMethodOnce\x128\n" +
 	"\amethods\x18\x10 \x03(\v2\x1e.holdfast.policy.v1.MethodRuleR\amethods\x12\x1e\n" +
@@ -3223,68 +3233,69 @@ var file_api_policy_v1_policy_proto_depIdxs = []int32{
 	17, // 6: holdfast.policy.v1.RoutePolicy.delete:type_name -> holdfast.policy.v1.Action
 	0,  // 7: holdfast.policy.v1.RoutePolicy.errors:type_name -> holdfast.policy.v1.ErrorStyle
 	34, // 8: holdfast.policy.v1.RoutePolicy.stale_list_max_age:type_name -> google.protobuf.Duration
-	17, // 9: holdfast.policy.v1.RoutePolicy.unmatched_tool_once:type_name -> holdfast.policy.v1.Action
-	17, // 10: holdfast.policy.v1.RoutePolicy.safe_method_once:type_name -> holdfast.policy.v1.Action
-	21, // 11: holdfast.policy.v1.RoutePolicy.methods:type_name -> holdfast.policy.v1.MethodRule
-	3,  // 12: holdfast.policy.v1.RoutePolicy.rate_limits:type_name -> holdfast.policy.v1.RateLimit
-	4,  // 13: holdfast.policy.v1.RoutePolicy.callers:type_name -> holdfast.policy.v1.Callers
-	3,  // 14: holdfast.policy.v1.RoutePolicy.discover_limit:type_name -> holdfast.policy.v1.RateLimit
-	5,  // 15: holdfast.policy.v1.RoutePolicy.traces:type_name -> holdfast.policy.v1.Traces
-	34, // 16: holdfast.policy.v1.RateLimit.per:type_name -> google.protobuf.Duration
-	10, // 17: holdfast.policy.v1.Server.endpoints:type_name -> holdfast.policy.v1.Endpoint
-	9,  // 18: holdfast.policy.v1.Server.breaker:type_name -> holdfast.policy.v1.Breaker
-	22, // 19: holdfast.policy.v1.Server.retry_budget:type_name -> holdfast.policy.v1.RetryBudget
-	34, // 20: holdfast.policy.v1.Server.session_max_age:type_name -> google.protobuf.Duration
-	8,  // 21: holdfast.policy.v1.Server.concurrency:type_name -> holdfast.policy.v1.Concurrency
-	1,  // 22: holdfast.policy.v1.Server.failover:type_name -> holdfast.policy.v1.Failover
-	7,  // 23: holdfast.policy.v1.Server.health_check:type_name -> holdfast.policy.v1.HealthCheck
-	34, // 24: holdfast.policy.v1.HealthCheck.interval:type_name -> google.protobuf.Duration
-	34, // 25: holdfast.policy.v1.HealthCheck.timeout:type_name -> google.protobuf.Duration
-	34, // 26: holdfast.policy.v1.Concurrency.max_wait:type_name -> google.protobuf.Duration
-	34, // 27: holdfast.policy.v1.Breaker.open_for:type_name -> google.protobuf.Duration
-	34, // 28: holdfast.policy.v1.Breaker.max_open_for:type_name -> google.protobuf.Duration
-	15, // 29: holdfast.policy.v1.ToolRule.arguments:type_name -> holdfast.policy.v1.ArgumentMatch
-	17, // 30: holdfast.policy.v1.ToolRule.action:type_name -> holdfast.policy.v1.Action
-	17, // 31: holdfast.policy.v1.ToolRule.once:type_name -> holdfast.policy.v1.Action
-	16, // 32: holdfast.policy.v1.ToolRule.fail_when:type_name -> holdfast.policy.v1.AnswerMatch
-	16, // 33: holdfast.policy.v1.ToolRule.ok_when:type_name -> holdfast.policy.v1.AnswerMatch
-	3,  // 34: holdfast.policy.v1.ToolRule.rate_limits:type_name -> holdfast.policy.v1.RateLimit
-	12, // 35: holdfast.policy.v1.ToolRule.degrade:type_name -> holdfast.policy.v1.Degrade
-	13, // 36: holdfast.policy.v1.Degrade.cached_result:type_name -> holdfast.policy.v1.CachedResult
-	14, // 37: holdfast.policy.v1.Degrade.static_answer:type_name -> holdfast.policy.v1.StaticAnswer
-	34, // 38: holdfast.policy.v1.CachedResult.max_age:type_name -> google.protobuf.Duration
-	34, // 39: holdfast.policy.v1.Action.timeout:type_name -> google.protobuf.Duration
-	34, // 40: holdfast.policy.v1.Action.per_try_timeout:type_name -> google.protobuf.Duration
-	34, // 41: holdfast.policy.v1.Action.idle_timeout:type_name -> google.protobuf.Duration
-	20, // 42: holdfast.policy.v1.Action.back_off:type_name -> holdfast.policy.v1.BackOff
-	8,  // 43: holdfast.policy.v1.Action.concurrency:type_name -> holdfast.policy.v1.Concurrency
-	18, // 44: holdfast.policy.v1.Action.fallback:type_name -> holdfast.policy.v1.Fallback
-	19, // 45: holdfast.policy.v1.Fallback.arguments:type_name -> holdfast.policy.v1.Move
-	19, // 46: holdfast.policy.v1.Fallback.result:type_name -> holdfast.policy.v1.Move
-	34, // 47: holdfast.policy.v1.BackOff.base:type_name -> google.protobuf.Duration
-	34, // 48: holdfast.policy.v1.BackOff.max:type_name -> google.protobuf.Duration
-	17, // 49: holdfast.policy.v1.MethodRule.safe:type_name -> holdfast.policy.v1.Action
-	17, // 50: holdfast.policy.v1.MethodRule.once:type_name -> holdfast.policy.v1.Action
-	34, // 51: holdfast.policy.v1.CallContext.per_try_timeout:type_name -> google.protobuf.Duration
-	34, // 52: holdfast.policy.v1.CallContext.idle_timeout:type_name -> google.protobuf.Duration
-	27, // 53: holdfast.policy.v1.CallContext.session:type_name -> holdfast.policy.v1.CallSession
-	26, // 54: holdfast.policy.v1.CallContext.task:type_name -> holdfast.policy.v1.CallTask
-	28, // 55: holdfast.policy.v1.CallContext.second:type_name -> holdfast.policy.v1.SecondCall
-	24, // 56: holdfast.policy.v1.CallContext.cache:type_name -> holdfast.policy.v1.CacheSlot
-	34, // 57: holdfast.policy.v1.CacheSlot.max_age:type_name -> google.protobuf.Duration
-	35, // 58: holdfast.policy.v1.CachedEntry.as_of:type_name -> google.protobuf.Timestamp
-	34, // 59: holdfast.policy.v1.CachedEntry.max_age:type_name -> google.protobuf.Duration
-	19, // 60: holdfast.policy.v1.SecondCall.result:type_name -> holdfast.policy.v1.Move
-	35, // 61: holdfast.policy.v1.CatalogEntry.as_of:type_name -> google.protobuf.Timestamp
-	31, // 62: holdfast.policy.v1.Shares.regions:type_name -> holdfast.policy.v1.RegionShare
-	29, // 63: holdfast.policy.v1.ReportRequest.entries:type_name -> holdfast.policy.v1.CatalogEntry
-	32, // 64: holdfast.policy.v1.Catalog.Report:input_type -> holdfast.policy.v1.ReportRequest
-	33, // 65: holdfast.policy.v1.Catalog.Report:output_type -> holdfast.policy.v1.ReportResponse
-	65, // [65:66] is the sub-list for method output_type
-	64, // [64:65] is the sub-list for method input_type
-	64, // [64:64] is the sub-list for extension type_name
-	64, // [64:64] is the sub-list for extension extendee
-	0,  // [0:64] is the sub-list for field type_name
+	34, // 9: holdfast.policy.v1.RoutePolicy.processor_timeout:type_name -> google.protobuf.Duration
+	17, // 10: holdfast.policy.v1.RoutePolicy.unmatched_tool_once:type_name -> holdfast.policy.v1.Action
+	17, // 11: holdfast.policy.v1.RoutePolicy.safe_method_once:type_name -> holdfast.policy.v1.Action
+	21, // 12: holdfast.policy.v1.RoutePolicy.methods:type_name -> holdfast.policy.v1.MethodRule
+	3,  // 13: holdfast.policy.v1.RoutePolicy.rate_limits:type_name -> holdfast.policy.v1.RateLimit
+	4,  // 14: holdfast.policy.v1.RoutePolicy.callers:type_name -> holdfast.policy.v1.Callers
+	3,  // 15: holdfast.policy.v1.RoutePolicy.discover_limit:type_name -> holdfast.policy.v1.RateLimit
+	5,  // 16: holdfast.policy.v1.RoutePolicy.traces:type_name -> holdfast.policy.v1.Traces
+	34, // 17: holdfast.policy.v1.RateLimit.per:type_name -> google.protobuf.Duration
+	10, // 18: holdfast.policy.v1.Server.endpoints:type_name -> holdfast.policy.v1.Endpoint
+	9,  // 19: holdfast.policy.v1.Server.breaker:type_name -> holdfast.policy.v1.Breaker
+	22, // 20: holdfast.policy.v1.Server.retry_budget:type_name -> holdfast.policy.v1.RetryBudget
+	34, // 21: holdfast.policy.v1.Server.session_max_age:type_name -> google.protobuf.Duration
+	8,  // 22: holdfast.policy.v1.Server.concurrency:type_name -> holdfast.policy.v1.Concurrency
+	1,  // 23: holdfast.policy.v1.Server.failover:type_name -> holdfast.policy.v1.Failover
+	7,  // 24: holdfast.policy.v1.Server.health_check:type_name -> holdfast.policy.v1.HealthCheck
+	34, // 25: holdfast.policy.v1.HealthCheck.interval:type_name -> google.protobuf.Duration
+	34, // 26: holdfast.policy.v1.HealthCheck.timeout:type_name -> google.protobuf.Duration
+	34, // 27: holdfast.policy.v1.Concurrency.max_wait:type_name -> google.protobuf.Duration
+	34, // 28: holdfast.policy.v1.Breaker.open_for:type_name -> google.protobuf.Duration
+	34, // 29: holdfast.policy.v1.Breaker.max_open_for:type_name -> google.protobuf.Duration
+	15, // 30: holdfast.policy.v1.ToolRule.arguments:type_name -> holdfast.policy.v1.ArgumentMatch
+	17, // 31: holdfast.policy.v1.ToolRule.action:type_name -> holdfast.policy.v1.Action
+	17, // 32: holdfast.policy.v1.ToolRule.once:type_name -> holdfast.policy.v1.Action
+	16, // 33: holdfast.policy.v1.ToolRule.fail_when:type_name -> holdfast.policy.v1.AnswerMatch
+	16, // 34: holdfast.policy.v1.ToolRule.ok_when:type_name -> holdfast.policy.v1.AnswerMatch
+	3,  // 35: holdfast.policy.v1.ToolRule.rate_limits:type_name -> holdfast.policy.v1.RateLimit
+	12, // 36: holdfast.policy.v1.ToolRule.degrade:type_name -> holdfast.policy.v1.Degrade
+	13, // 37: holdfast.policy.v1.Degrade.cached_result:type_name -> holdfast.policy.v1.CachedResult
+	14, // 38: holdfast.policy.v1.Degrade.static_answer:type_name -> holdfast.policy.v1.StaticAnswer
+	34, // 39: holdfast.policy.v1.CachedResult.max_age:type_name -> google.protobuf.Duration
+	34, // 40: holdfast.policy.v1.Action.timeout:type_name -> google.protobuf.Duration
+	34, // 41: holdfast.policy.v1.Action.per_try_timeout:type_name -> google.protobuf.Duration
+	34, // 42: holdfast.policy.v1.Action.idle_timeout:type_name -> google.protobuf.Duration
+	20, // 43: holdfast.policy.v1.Action.back_off:type_name -> holdfast.policy.v1.BackOff
+	8,  // 44: holdfast.policy.v1.Action.concurrency:type_name -> holdfast.policy.v1.Concurrency
+	18, // 45: holdfast.policy.v1.Action.fallback:type_name -> holdfast.policy.v1.Fallback
+	19, // 46: holdfast.policy.v1.Fallback.arguments:type_name -> holdfast.policy.v1.Move
+	19, // 47: holdfast.policy.v1.Fallback.result:type_name -> holdfast.policy.v1.Move
+	34, // 48: holdfast.policy.v1.BackOff.base:type_name -> google.protobuf.Duration
+	34, // 49: holdfast.policy.v1.BackOff.max:type_name -> google.protobuf.Duration
+	17, // 50: holdfast.policy.v1.MethodRule.safe:type_name -> holdfast.policy.v1.Action
+	17, // 51: holdfast.policy.v1.MethodRule.once:type_name -> holdfast.policy.v1.Action
+	34, // 52: holdfast.policy.v1.CallContext.per_try_timeout:type_name -> google.protobuf.Duration
+	34, // 53: holdfast.policy.v1.CallContext.idle_timeout:type_name -> google.protobuf.Duration
+	27, // 54: holdfast.policy.v1.CallContext.session:type_name -> holdfast.policy.v1.CallSession
+	26, // 55: holdfast.policy.v1.CallContext.task:type_name -> holdfast.policy.v1.CallTask
+	28, // 56: holdfast.policy.v1.CallContext.second:type_name -> holdfast.policy.v1.SecondCall
+	24, // 57: holdfast.policy.v1.CallContext.cache:type_name -> holdfast.policy.v1.CacheSlot
+	34, // 58: holdfast.policy.v1.CacheSlot.max_age:type_name -> google.protobuf.Duration
+	35, // 59: holdfast.policy.v1.CachedEntry.as_of:type_name -> google.protobuf.Timestamp
+	34, // 60: holdfast.policy.v1.CachedEntry.max_age:type_name -> google.protobuf.Duration
+	19, // 61: holdfast.policy.v1.SecondCall.result:type_name -> holdfast.policy.v1.Move
+	35, // 62: holdfast.policy.v1.CatalogEntry.as_of:type_name -> google.protobuf.Timestamp
+	31, // 63: holdfast.policy.v1.Shares.regions:type_name -> holdfast.policy.v1.RegionShare
+	29, // 64: holdfast.policy.v1.ReportRequest.entries:type_name -> holdfast.policy.v1.CatalogEntry
+	32, // 65: holdfast.policy.v1.Catalog.Report:input_type -> holdfast.policy.v1.ReportRequest
+	33, // 66: holdfast.policy.v1.Catalog.Report:output_type -> holdfast.policy.v1.ReportResponse
+	66, // [66:67] is the sub-list for method output_type
+	65, // [65:66] is the sub-list for method input_type
+	65, // [65:65] is the sub-list for extension type_name
+	65, // [65:65] is the sub-list for extension extendee
+	0,  // [0:65] is the sub-list for field type_name
 }
 
 func init() { file_api_policy_v1_policy_proto_init() }

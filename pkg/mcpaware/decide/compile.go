@@ -1,6 +1,7 @@
 package decide
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -49,6 +50,13 @@ type Route struct {
 
 // Policy returns the policy that the Route was compiled from; it is not to be changed.
 func (r *Route) Policy() *policyv1.RoutePolicy { return r.policy }
+
+// LookupTimeout bounds what a call waits for another process to say what may stand in for its answer: a third of the
+// time after which Envoy does without the processor.
+func (r *Route) LookupTimeout() time.Duration {
+	const unsaid = 500 * time.Millisecond
+	return cmp.Or(r.policy.GetProcessorTimeout().AsDuration(), unsaid) / 3
+}
 
 // StaleListMaxAge is how old a list may be that is served while its server is down; 0:
 // never.
@@ -156,6 +164,7 @@ func (c *compiler) route(p *policyv1.RoutePolicy) *Route {
 		c.problem("errors", "%v is not a known style", e)
 	}
 	c.duration("stale_list_max_age", p.GetStaleListMaxAge())
+	c.duration("processor_timeout", p.GetProcessorTimeout())
 	c.traces(p.GetTraces())
 	if p.GetMaxBodyBytes() == 0 || p.GetMaxBodyBytes() > maxBodyBytes {
 		c.problem("max_body_bytes", "%d is not within 1 to %d", p.GetMaxBodyBytes(), maxBodyBytes)

@@ -58,7 +58,9 @@ func (e *edge) cached(cause degrade.Cause) *degrade.Answer {
 	if settings == nil || e.service.opts.Results == nil {
 		return nil
 	}
-	entry, age, ok := e.service.opts.Results.Get(context.Background(), call.GetServer(), call.GetTool(), call.GetCache().GetKey(), settings.GetMaxAge().AsDuration())
+	ctx, cancel := context.WithTimeout(context.Background(), e.decision.Route.LookupTimeout())
+	defer cancel()
+	entry, age, ok := e.service.opts.Results.Get(ctx, call.GetServer(), call.GetTool(), call.GetCache().GetKey(), settings.GetMaxAge().AsDuration())
 	if !ok {
 		return nil
 	}

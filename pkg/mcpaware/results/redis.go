@@ -23,9 +23,6 @@ import (
 const (
 	// prefix of all keys; then server, tool hashed, epoch and the slot's hash.
 	prefix = "holdfast:result:"
-	// getTimeout bounds what a call that has no answer waits for Redis: Envoy gives up a
-	// processor after half a second.
-	getTimeout = 150 * time.Millisecond
 	// putTimeout bounds writing one result, behind the calls' back.
 	putTimeout = time.Second
 	// away is how long Redis is not asked after it has failed.
@@ -106,8 +103,6 @@ func (r *shared) get(ctx context.Context, server, tool string, at slot) (*policy
 	if r.now().UnixNano() < r.until.Load() {
 		return nil, errAway
 	}
-	ctx, cancel := context.WithTimeout(ctx, getTimeout)
-	defer cancel()
 	raw, err := r.client.Get(ctx, name(server, tool, at)).Bytes()
 	if errors.Is(err, redis.Nil) {
 		r.back()
