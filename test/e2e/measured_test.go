@@ -28,10 +28,11 @@ import (
 	adminv1 "github.com/holdfast-mcp/holdfast/api/admin/v1"
 	"github.com/holdfast-mcp/holdfast/pkg/apiclient"
 	"github.com/holdfast-mcp/holdfast/pkg/demo"
+	"github.com/holdfast-mcp/holdfast/pkg/supervise/stack/stacktest"
 	"github.com/holdfast-mcp/holdfast/test/testbed"
 )
 
-// frail is a real MCP server in this process, of which a test breaks one layer after the other.
+// frail is a real MCP server in this process, of which a test breaks a layer.
 type frail struct {
 	handler http.Handler
 	server  *httptest.Server
@@ -128,46 +129,51 @@ func startFrail(t *testing.T, secure *tls.Certificate, listener net.Listener) *f
 	return f
 }
 
-// measuredConfig looks often, so that a test does not take minutes; each time is still long enough for a busy machine.
-const measuredConfig = `
+const measuredGateway = `
 kind: Gateway
 metadata: {name: shop}
 spec: {address: "${gateway}", processorTimeout: 8s}
+`
+
+// measuredQuery is the probe that calls a tool.
+const measuredQuery = "    query: {tool: list_orders, interval: 3s, maxLatency: 3s}\n"
+
+// measuredServer is a server with a frail endpoint, and a route to it, SERVER the name of both and the path. It is looked at often,
+// so that a test does not take minutes; each time is still long enough for a busy machine.
+const measuredServer = `
 ---
 kind: MCPServer
-metadata: {name: orders}
+metadata: {name: SERVER}
 spec:
   regions:
-    - {name: asia-south1, endpoints: [{name: frail, address: "%s"}]}
-    - {name: asia-south2, endpoints: [{name: standby, address: "${standby-delhi}"}]}
-%s
+    - {name: asia-south1, endpoints: [{name: frail, address: "FRAIL"}]}
+    - {name: asia-south2, endpoints: [{name: standby, address: "STANDBY"}]}
   probes:
-    tcp: {interval: 1s}
-    tls: {interval: 1s}
-    http: {interval: 1s}
-    handshake: {interval: 1s, timeout: 900ms}
-    list: {interval: 1s, timeout: 900ms}
-    query: {tool: list_orders, interval: 2s, maxLatency: 2s}
-    metrics: {cpu: cpu_share, interval: 1s, timeout: 900ms}
+    tcp: {interval: 3s, timeout: 3s}
+    tls: {interval: 3s, timeout: 3s}
+    http: {interval: 3s, timeout: 3s}
+    handshake: {interval: 3s, timeout: 3s}
+    list: {interval: 3s, timeout: 3s}
+` + measuredQuery + `    metrics: {cpu: cpu_share, interval: 3s, timeout: 3s}
   # How quickly a busy machine answers is not what this is about.
   score: {responseTime: {target: 30s, critical: 60s}, staleness: {critical: 20s}}
   tiers: {shed: 3s, eject: 6s, promote: 30m, minHold: 2s, return: 1s}
 ---
 kind: MCPRoute
-metadata: {name: shop}
-spec: {servers: [{name: orders}]}
+metadata: {name: SERVER}
+spec: {path: /SERVER, servers: [{name: SERVER}]}
 `
 
-// measured asks the control plane of a Bed.
-func measured(b *testbed.Bed) (*adminv1.MeasuredEndpoint, *adminv1.GetHealthResponse, error) {
+// measured asks the control plane of a Bed for a server's health, and gives its frail endpoint with it.
+func measured(b *testbed.Bed, server string) (*adminv1.MeasuredEndpoint, *adminv1.GetHealthResponse, error) {
 	client, err := apiclient.New(apiclient.Options{Server: "http://" + b.XDSAdmin})
 	if err != nil {
 		return nil, nil, err
 	}
 	defer client.Close()
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	h, err := client.GetHealth(ctx, &adminv1.GetHealthRequest{Server: "orders"})
+	h, err := client.GetHealth(ctx, &adminv1.GetHealthRequest{Server: server})
 	if err != nil {
 		return nil, nil, err
 	}
@@ -181,52 +187,90 @@ func measured(b *testbed.Bed) (*adminv1.MeasuredEndpoint, *adminv1.GetHealthResp
 	return nil, h, errors.New("the endpoint is not known")
 }
 
-// follow notes the tiers of the endpoint in order until it has reached one, and that each is because of a layer.
-func follow(b *testbed.Bed, t *testing.T, layer, until string) (tiers []string) {
+// follow notes the tiers of servers' frail endpoints in order until all have reached one, each because of the layer that is
+// written for its server; an empty one is any.
+func follow(b *testbed.Bed, t *testing.T, until string, layers map[string]string) map[string][]string {
 	t.Helper()
-	b.Eventually(90*time.Second, "the endpoint is "+until+" because of "+layer, func() error {
-		e, _, err := measured(b)
-		if err != nil {
-			return err
+	tiers := map[string][]string{}
+	b.Eventually(testbed.Patience, "the endpoints are "+until, func() error {
+		var late []error
+		for server, layer := range layers {
+			e, _, err := measured(b, server)
+			if err != nil {
+				return err
+			}
+			if seen := tiers[server]; len(seen) == 0 || seen[len(seen)-1] != e.GetTier() {
+				tiers[server] = append(seen, e.GetTier())
+			}
+			if e.GetTier() != until || layer != "" && e.GetLayer() != layer {
+				late = append(late, fmt.Errorf("that of %s is %s because of %q: %s", server, e.GetTier(), e.GetLayer(), e.GetDetail()))
+			}
 		}
-		if len(tiers) == 0 || tiers[len(tiers)-1] != e.GetTier() {
-			tiers = append(tiers, e.GetTier())
-		}
-		if e.GetTier() != until || layer != "" && e.GetLayer() != layer {
-			return fmt.Errorf("it is %s because of %q: %s", e.GetTier(), e.GetLayer(), e.GetDetail())
-		}
-		return nil
+		return errors.Join(late...)
 	})
 	return tiers
 }
 
-// TestEachLayerIsNamed: on a real Envoy, each layer made to fail in turn is the one that is named, goes through the tiers in order, and takes the
-// endpoint out; and it comes back when it is mended.
-func TestEachLayerIsNamed(t *testing.T) {
-	f := startFrail(t, nil, nil)
-	defer func() { f.server.Close() }()
-	address := f.server.Listener.Addr().String()
-	b := testbed.Start(t, testbed.Options{
-		Servers: []demo.Place{{Name: "standby-delhi", Server: "orders", Region: testbed.Delhi}},
-		Config:  fmt.Sprintf(measuredConfig, address, ""), Measure: "all",
-	})
-	follow(b, t, "", "steady")
-	for _, layer := range []string{"http", "handshake", "query", "metrics", "list", "tcp"} {
-		t.Logf("breaking %s", layer)
-		if layer == "list" {
-			// A query that is answered is as good a word as a list.
-			b.WriteConfig(strings.Replace(fmt.Sprintf(measuredConfig, address, ""), "    query: {tool: list_orders, interval: 2s, maxLatency: 2s}\n", "", 1))
+// answeredIn waits until calls to a path are answered in a region.
+func answeredIn(b *testbed.Bed, path, region string) {
+	b.Eventually(testbed.Patience, path+" is answered in "+region, func() error {
+		answer, err := b.Post(path, testbed.ModernHeaders("tools/list", ""), testbed.ListTools)
+		if err != nil {
+			return err
 		}
-		if layer == "tcp" {
-			f.server.CloseClientConnections()
+		if got := answer.Header.Get("x-holdfast-region"); got != region {
+			return fmt.Errorf("status %d from %q", answer.Status, got)
+		}
+		return nil
+	})
+}
+
+// TestEachLayerIsNamed: on a real Envoy, each layer that fails, of a server of its own, is the one that is named; the endpoint goes through
+// the tiers in order and is taken out, calls are answered elsewhere, and it comes back when it is mended.
+func TestEachLayerIsNamed(t *testing.T) {
+	t.Parallel()
+	servers, each, steady := map[string]*frail{}, map[string]string{}, map[string]string{}
+	defer func() {
+		for _, f := range servers {
 			f.server.Close()
 		}
+	}()
+	listen := func(address string) *frail {
+		listener, err := net.Listen("tcp", address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return startFrail(t, nil, listener)
+	}
+	config := measuredGateway
+	for _, layer := range []string{"tcp", "http", "handshake", "list", "query", "metrics"} {
+		// The port of the one that goes away has to be free when it comes again.
+		address := stacktest.Address(t)
+		servers[layer], each[layer], steady[layer] = listen(address), layer, ""
+		one := strings.NewReplacer("SERVER", layer, "FRAIL", address, "STANDBY", "${standby-delhi}").Replace(measuredServer)
+		if layer == "list" {
+			// A query that is answered is as good a word as a list.
+			one = strings.Replace(one, measuredQuery, "", 1)
+		}
+		config += one
+	}
+	b := testbed.Start(t, testbed.Options{
+		Servers: []demo.Place{{Name: "standby-delhi", Server: "orders", Region: testbed.Delhi}},
+		Config:  config, Measure: "all", Reachable: func(b *testbed.Bed) error { return b.Ping("/http") },
+	})
+	follow(b, t, "steady", steady)
+	for layer, f := range servers {
+		answeredIn(b, "/"+layer, testbed.Mumbai)
 		f.breakLayer(layer)
-		tiers := follow(b, t, layer, "ejected")
+	}
+	gone := servers["tcp"]
+	gone.server.CloseClientConnections()
+	gone.server.Close()
+	for layer, tiers := range follow(b, t, "ejected", each) {
 		if !inOrder(tiers, []string{"steady", "watched", "shedding", "ejected"}) {
 			t.Errorf("%s: tiers %q", layer, tiers)
 		}
-		e, h, err := measured(b)
+		e, h, err := measured(b, layer)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -236,31 +280,22 @@ func TestEachLayerIsNamed(t *testing.T) {
 		if e.GetGiven() != "unhealthy" {
 			t.Errorf("%s: it is given %s", layer, e.GetGiven())
 		}
-		b.Eventually(30*time.Second, "calls are answered elsewhere", func() error {
-			answer, err := b.Post("/mcp", testbed.ModernHeaders("tools/list", ""), testbed.ListTools)
-			if err != nil {
-				return err
-			}
-			if region := answer.Header.Get("x-holdfast-region"); region != testbed.Delhi {
-				return fmt.Errorf("status %d from %q", answer.Status, region)
-			}
-			return nil
-		})
-		if layer == "tcp" {
-			listener, err := net.Listen("tcp", address)
-			if err != nil {
-				t.Fatal(err)
-			}
-			f = startFrail(t, nil, listener)
-		}
+		answeredIn(b, "/"+layer, testbed.Delhi)
+	}
+	servers["tcp"] = listen(gone.server.Listener.Addr().String())
+	for _, f := range servers {
 		f.breakLayer("")
-		follow(b, t, "", "steady")
+	}
+	follow(b, t, "steady", steady)
+	for layer := range servers {
+		answeredIn(b, "/"+layer, testbed.Mumbai)
 	}
 }
 
 // TestTLSMismatch: a server whose certificate has another name than the configuration is named by its TLS layer, and calls to it do not
 // go through; one whose certificate is right gets them.
 func TestTLSMismatch(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	ca, own := certificate(t, dir, "ca.pem", "orders.example")
 	f := startFrail(t, &own, nil)
@@ -268,24 +303,27 @@ func TestTLSMismatch(t *testing.T) {
 	plain := startFrail(t, nil, nil)
 	defer plain.server.Close()
 	config := func(name string) string {
-		text := fmt.Sprintf(measuredConfig, f.server.Listener.Addr(), "  tls: {ca: "+ca+", serverName: "+name+"}")
-		return strings.Replace(text, "${standby-delhi}", plain.server.Listener.Addr().String(), 1)
+		return measuredGateway + strings.NewReplacer(
+			"SERVER", "orders", "FRAIL", f.server.Listener.Addr().String(), "STANDBY", plain.server.Listener.Addr().String(),
+			"  probes:", "  tls: {ca: "+ca+", serverName: "+name+"}\n  probes:",
+		).Replace(measuredServer)
 	}
 	b := testbed.Start(t, testbed.Options{
 		Servers: []demo.Place{}, Config: config("orders.example"), Measure: "all",
+		Reachable: func(b *testbed.Bed) error { return b.Ping("/orders") },
 	})
-	follow(b, t, "", "steady")
+	follow(b, t, "steady", map[string]string{"orders": ""})
 	b.WriteConfig(config("archive.example"))
-	tiers := follow(b, t, "tls", "ejected")
+	tiers := follow(b, t, "ejected", map[string]string{"orders": "tls"})["orders"]
 	if !inOrder(tiers, []string{"steady", "watched", "shedding", "ejected"}) {
 		t.Errorf("tiers %q", tiers)
 	}
-	answer, err := b.Post("/mcp", testbed.ModernHeaders("tools/list", ""), testbed.ListTools)
+	answer, err := b.Post("/orders", testbed.ModernHeaders("tools/list", ""), testbed.ListTools)
 	if err == nil && answer.Header.Get("x-holdfast-degraded") == "" && answer.Status == http.StatusOK {
 		t.Errorf("Envoy takes a certificate of another name: %s", answer.Body)
 	}
 	b.WriteConfig(config("orders.example"))
-	b.Eventually(60*time.Second, "calls get through again", func() error { return b.Ping("/mcp") })
+	b.Eventually(testbed.Patience, "calls get through again", func() error { return b.Ping("/orders") })
 }
 
 // inOrder says that tiers is a part of order, in it.
