@@ -195,6 +195,9 @@ func applyError(env *environment, documents *apiclient.Documents, err error) err
 // applied says what a change came to, and waits where that is wanted.
 func (c *changeFlags) applied(ctx context.Context, env *environment, client *apiclient.Client, answer *adminv1.ApplyResponse, began time.Time) error {
 	revision, color := answer.GetRevision(), env.painter(env.Stdout)
+	for _, warning := range answer.GetWarnings() {
+		say(env.Stderr, "holdfast: warning: %s\n", printable(warning))
+	}
 	switch {
 	case c.dryRun && answer.GetUnchanged():
 		say(env.Stdout, "Nothing would change: revision %d has it already.\n", revision.GetNumber())

@@ -86,6 +86,9 @@ func (v *statusView) problems() {
 	for _, text := range s.GetProblems() {
 		v.problem("", "%s", oneLine(text))
 	}
+	for _, text := range s.GetWarnings() {
+		v.problem("", "warning: %s", oneLine(text))
+	}
 	endpoints := sick(s)
 	if more := len(endpoints) - maxRows; more > 0 && !v.all {
 		endpoints = append(endpoints[:maxRows], fmt.Sprintf("… and %s more; --all shows them.", counted(more, "endpoint")))

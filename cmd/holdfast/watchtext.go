@@ -98,6 +98,9 @@ func (w *watcher) facts() []fact {
 	for i, text := range s.GetProblems() {
 		add(fmt.Sprint("problem ", i), "problem: %s", text)
 	}
+	for i, text := range s.GetWarnings() {
+		add(fmt.Sprint("warning ", i), "warning: %s", text)
+	}
 	for _, n := range s.GetNodes() {
 		text := n.GetSync()
 		if nack := n.GetNack(); nack.GetStanding() {

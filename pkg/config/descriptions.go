@@ -116,7 +116,7 @@ func descriptions() map[string]string {
 		"CachedResult.vary":               "Vary names further request headers, at most 8, that the tool's answers depend on, such as x-tenant. Default: none.",
 		"CachedResult.beforeFallback":     "beforeFallback: where a result is remembered, the fallback is not asked. Default false.",
 		"CachedResult.warn":               "Warn: \"on\" adds a text to the content that tells the model how old the result is; \"off\" leaves that to the header and to _meta[\"holdfast/degraded\"]. Default on.",
-		"StaticAnswer":                    "StaticAnswer is a result that an operator has written. Where a tool has an output schema, clients refuse a result without structured content that fits it, unless it is an error: then it is not given, and the log says why.",
+		"StaticAnswer":                    "StaticAnswer is a result that an operator has written. Where a tool has an output schema, clients refuse a result without structured content that fits it, unless it is an error: then it is not given, and the log says why; holdfast apply and holdfast status warn of it beforehand, where the control plane knows the tool.",
 		"StaticAnswer.text":               "Text for the model, at most 4096 bytes. Default: the structured content as JSON.",
 		"StaticAnswer.structuredContent":  "structuredContent is a mapping that fits the tool's output schema; at most 16384 bytes as JSON, nested at most 16 deep. Default: none.",
 		"StaticAnswer.isError":            "isError says that the call has failed. Default false.",

@@ -65,6 +65,15 @@ func (g glob) step(s states, c rune) states {
 	return next
 }
 
+// matches tells whether a whole name is one of the glob's.
+func (g glob) matches(name string) bool {
+	s := g.start()
+	for _, c := range name {
+		s = g.step(s, c)
+	}
+	return s.has(len(g))
+}
+
 // inclusion decides whether every name that matches one glob matches another. It
 // walks through the first and keeps the set of positions that the second can be in.
 //

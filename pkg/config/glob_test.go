@@ -8,15 +8,6 @@ import (
 	"time"
 )
 
-// matches tells whether name matches g, the plain way.
-func (g glob) matches(name string) bool {
-	s := g.start()
-	for _, r := range name {
-		s = g.step(s, r)
-	}
-	return s.has(len(g))
-}
-
 // words gives every word over letters of up to length characters.
 func words(letters string, length int) []string {
 	out := []string{""}

@@ -30,7 +30,8 @@ type CachedResult struct {
 }
 
 // StaticAnswer is a result that an operator has written. Where a tool has an output schema, clients refuse a result
-// without structured content that fits it, unless it is an error: then it is not given, and the log says why.
+// without structured content that fits it, unless it is an error: then it is not given, and the log
+// says why; holdfast apply and holdfast status warn of it beforehand, where the control plane knows the tool.
 type StaticAnswer struct {
 	// Text for the model, at most 4096 bytes. Default: the structured content as JSON.
 	Text string `yaml:"text,omitempty" json:"text,omitempty"`

@@ -105,7 +105,7 @@ func (b *Backend) write(ctx context.Context, w writing) (*adminv1.ApplyResponse,
 	if err != nil {
 		return nil, err
 	}
-	answer := &adminv1.ApplyResponse{Diff: revisions.Diff(before, after)}
+	answer := &adminv1.ApplyResponse{Diff: revisions.Diff(before, after), Warnings: p.misfits(d.built)}
 	if w.dryRun {
 		d.Number = 0
 		answer.Revision = revisionMessage(d.Header)

@@ -69,7 +69,7 @@ func (p *Plane) change() <-chan struct{} {
 
 func statusMessage(s status.Status) *adminv1.StatusResponse {
 	out := &adminv1.StatusResponse{
-		Ready: s.Ready, Reason: s.Reason, ProgramVersion: s.Version, Started: timestamppb.New(s.Started), Problems: s.Problems,
+		Ready: s.Ready, Reason: s.Reason, ProgramVersion: s.Version, Started: timestamppb.New(s.Started), Problems: s.Problems, Warnings: s.Warnings,
 	}
 	if h := s.Head; h != nil {
 		out.Revision = &adminv1.Revision{

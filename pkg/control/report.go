@@ -6,11 +6,19 @@ import (
 
 	"github.com/holdfast-mcp/holdfast/pkg/control/rollout"
 	"github.com/holdfast-mcp/holdfast/pkg/control/server"
+	"github.com/holdfast-mcp/holdfast/pkg/control/revision"
 	"github.com/holdfast-mcp/holdfast/pkg/control/status"
 )
 
 // Status reports on the whole control plane.
 func (p *Plane) Status() status.Status {
+	out, newest := p.report()
+	out.Warnings = p.misfits(newest)
+	return out
+}
+
+// report is Status without what has to be found out about the newest revision, and that revision.
+func (p *Plane) report() (status.Status, *revision.Revision) {
 	states := p.server.States()
 	breakers, drained := p.breakers(), p.drainStatus()
 	p.mu.Lock()
@@ -47,7 +55,7 @@ func (p *Plane) Status() status.Status {
 	for _, s := range states {
 		out.Nodes = append(out.Nodes, p.node(s, progress.Active))
 	}
-	return out
+	return out, p.revisions[progress.Target]
 }
 
 func (p *Plane) reportHead(out *status.Status) {

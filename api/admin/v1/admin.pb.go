@@ -554,7 +554,10 @@ type ApplyResponse struct {
 	Revision  *Revision `protobuf:"bytes,1,opt,name=revision,proto3" json:"revision,omitempty"`
 	Unchanged bool      `protobuf:"varint,2,opt,name=unchanged,proto3" json:"unchanged,omitempty"`
 	// Unified diff against the newest revision.
-	Diff          string `protobuf:"bytes,3,opt,name=diff,proto3" json:"diff,omitempty"`
+	Diff string `protobuf:"bytes,3,opt,name=diff,proto3" json:"diff,omitempty"`
+	// What an operator should know of the revision although it is good: static answers that clients would refuse, as far as the
+	// tools' output schemas are known.
+	Warnings      []string `protobuf:"bytes,4,rep,name=warnings,proto3" json:"warnings,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -608,6 +611,13 @@ func (x *ApplyResponse) GetDiff() string {
 		return x.Diff
 	}
 	return ""
+}
+
+func (x *ApplyResponse) GetWarnings() []string {
+	if x != nil {
+		return x.Warnings
+	}
+	return nil
 }
 
 type RollbackRequest struct {
@@ -1174,6 +1184,8 @@ type StatusResponse struct {
 	Rejected *Rejected `protobuf:"bytes,8,opt,name=rejected,proto3" json:"rejected,omitempty"`
 	// Other things that an operator should know.
 	Problems []string `protobuf:"bytes,9,rep,name=problems,proto3" json:"problems,omitempty"`
+	// What an operator should know of the newest revision although it is good, as in ApplyResponse.
+	Warnings []string `protobuf:"bytes,17,rep,name=warnings,proto3" json:"warnings,omitempty"`
 	// Resources that a rollback keeps although their file says otherwise.
 	Pinned  []*ResourceRef `protobuf:"bytes,10,rep,name=pinned,proto3" json:"pinned,omitempty"`
 	Nodes   []*Node        `protobuf:"bytes,11,rep,name=nodes,proto3" json:"nodes,omitempty"`
@@ -1277,6 +1289,13 @@ func (x *StatusResponse) GetRejected() *Rejected {
 func (x *StatusResponse) GetProblems() []string {
 	if x != nil {
 		return x.Problems
+	}
+	return nil
+}
+
+func (x *StatusResponse) GetWarnings() []string {
+	if x != nil {
+		return x.Warnings
 	}
 	return nil
 }
@@ -4447,11 +4466,12 @@ const file_api_admin_v1_admin_proto_rawDesc = "" +
 	"\x06author\x18\x05 \x01(\tR\x06author\x12\x17\n" +
 	"\adry_run\x18\x06 \x01(\bR\x06dryRun\x12\x16\n" +
 	"\x06atomic\x18\a \x01(\bR\x06atomic\x120\n" +
-	"\x14canary_nodes_percent\x18\b \x01(\rR\x12canaryNodesPercent\"z\n" +
+	"\x14canary_nodes_percent\x18\b \x01(\rR\x12canaryNodesPercent\"\x96\x01\n" +
 	"\rApplyResponse\x127\n" +
 	"\brevision\x18\x01 \x01(\v2\x1b.holdfast.admin.v1.RevisionR\brevision\x12\x1c\n" +
 	"\tunchanged\x18\x02 \x01(\bR\tunchanged\x12\x12\n" +
-	"\x04diff\x18\x03 \x01(\tR\x04diff\"v\n" +
+	"\x04diff\x18\x03 \x01(\tR\x04diff\x12\x1a\n" +
+	"\bwarnings\x18\x04 \x03(\tR\bwarnings\"v\n" +
 	"\x0fRollbackRequest\x12\x1a\n" +
 	"\brevision\x18\x01 \x01(\x04R\brevision\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x16\n" +
@@ -4481,7 +4501,7 @@ const file_api_admin_v1_admin_proto_rawDesc = "" +
 	"\x0fHistoryResponse\x129\n" +
 	"\trevisions\x18\x01 \x03(\v2\x1b.holdfast.admin.v1.RevisionR\trevisions\"\x0f\n" +
 	"\rStatusRequest\"\x0e\n" +
-	"\fWatchRequest\"\x8d\x06\n" +
+	"\fWatchRequest\"\xa9\x06\n" +
 	"\x0eStatusResponse\x12\x14\n" +
 	"\x05ready\x18\x01 \x01(\bR\x05ready\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\x12'\n" +
@@ -4491,7 +4511,8 @@ const file_api_admin_v1_admin_proto_rawDesc = "" +
 	"\arollout\x18\x06 \x01(\v2\x1a.holdfast.admin.v1.RolloutR\arollout\x124\n" +
 	"\arefused\x18\a \x01(\v2\x1a.holdfast.admin.v1.RefusedR\arefused\x127\n" +
 	"\brejected\x18\b \x01(\v2\x1b.holdfast.admin.v1.RejectedR\brejected\x12\x1a\n" +
-	"\bproblems\x18\t \x03(\tR\bproblems\x126\n" +
+	"\bproblems\x18\t \x03(\tR\bproblems\x12\x1a\n" +
+	"\bwarnings\x18\x11 \x03(\tR\bwarnings\x126\n" +
 	"\x06pinned\x18\n" +
 	" \x03(\v2\x1e.holdfast.admin.v1.ResourceRefR\x06pinned\x12-\n" +
 	"\x05nodes\x18\v \x03(\v2\x17.holdfast.admin.v1.NodeR\x05nodes\x123\n" +

@@ -144,19 +144,28 @@ func (s *Store) keep(entries []*policyv1.CatalogEntry) error {
 // Tools gives the names of a server's tools as its lists have them, sorted. What only
 // callers with credentials were shown is not known here.
 func (s *Store) Tools(server string) []string {
+	return slices.Sorted(maps.Keys(s.OutputSchemas(server)))
+}
+
+// OutputSchemas gives the tools of a server, as Tools does, with their output schemas; nil for those that
+// have none. Where lists differ, that of the newest one counts.
+func (s *Store) OutputSchemas(server string) map[string]jsontext.Value {
 	s.mu.Lock()
-	var lists [][]byte
+	var lists []*policyv1.CatalogEntry
 	for _, e := range s.entries {
 		if e.GetServer() == server && e.GetMethod() == "tools/list" {
-			lists = append(lists, e.GetResult())
+			lists = append(lists, e)
 		}
 	}
 	s.mu.Unlock()
-	known := map[string]struct{}{}
+	slices.SortFunc(lists, func(a, b *policyv1.CatalogEntry) int {
+		return a.GetAsOf().AsTime().Compare(b.GetAsOf().AsTime())
+	})
+	known := map[string]jsontext.Value{}
 	for _, list := range lists {
-		addTools(known, list)
+		addTools(known, list.GetResult())
 	}
-	return slices.Sorted(maps.Keys(known))
+	return known
 }
 
 func (s *Store) evict() []string {

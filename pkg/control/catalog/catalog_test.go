@@ -12,6 +12,8 @@ import (
 	grpcstatus "google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/go-json-experiment/json/jsontext"
+
 	policyv1 "github.com/holdfast-mcp/holdfast/api/policy/v1"
 	"github.com/holdfast-mcp/holdfast/pkg/control/resources"
 )
@@ -144,7 +146,7 @@ func FuzzTools(f *testing.F) {
 	f.Add([]byte(`{"tools":{"name":"x"},"tools":[{"name":"a","name":"b"}]}`))
 	f.Add([]byte(`{"tools":[{"name":`))
 	f.Fuzz(func(t *testing.T, list []byte) {
-		known := map[string]struct{}{}
+		known := map[string]jsontext.Value{}
 		addTools(known, list)
 		if len(known) > len(list)/2 {
 			t.Errorf("%d names in %d bytes", len(known), len(list))

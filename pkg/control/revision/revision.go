@@ -31,6 +31,8 @@ type Revision struct {
 	// Servers and Routes are the summary for people; empty after a restore.
 	Servers []status.Server
 	Routes  []status.Route
+	// StandIns are answers that operators have written; empty after a restore.
+	StandIns []config.StandIn
 	// Watched is what there is to measure of the servers; nil after a restore.
 	Watched []model.Watched
 
@@ -63,7 +65,7 @@ func (c Compiler) Remembering() Compiler {
 // configuration names, and for the regions in also, where Envoys are connected.
 // An error of any of them refuses the whole.
 func (c Compiler) Compile(cfg *config.Config, also []string) (*Revision, error) {
-	r := &Revision{sets: make(map[string]*resources.Set), Servers: c.servers(cfg), Routes: routes(cfg), memory: c.memory}
+	r := &Revision{sets: make(map[string]*resources.Set), Servers: c.servers(cfg), Routes: routes(cfg), StandIns: cfg.StandIns(), memory: c.memory}
 	var err error
 	if r.Watched, err = model.Watch(cfg, c.Remap); err != nil {
 		return nil, err

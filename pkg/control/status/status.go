@@ -28,6 +28,8 @@ type Status struct {
 	// Problems are other things that an operator should know, such as a state
 	// directory that cannot be written.
 	Problems []string `json:"problems,omitempty"`
+	// Warnings are what an operator should know of a configuration although it is good.
+	Warnings []string `json:"warnings,omitempty"`
 	// Nodes in order of kind, id and connection.
 	Nodes []Node `json:"nodes"`
 	// Servers of the revision in order of name.
