@@ -73,6 +73,7 @@ func TestBrokenToolMovesAlone(t *testing.T) {
 		{"timeout", demo.Faults{Mode: demo.FaultHang, Tools: only}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
 			s := testbed.Start(t, testbed.Options{Config: quickBreakers()})
 			load := s.StartLoad("/mcp", rate, mixed)
 			s.Until(testbed.Patience, "Mumbai answers under load", func() bool { return goodVia(load.Calls())["primary-mumbai"] > 50 })
@@ -152,7 +153,7 @@ func TestFailingNowAndThen(t *testing.T) {
 	t.Parallel()
 	s := testbed.Start(t, testbed.Options{Config: quickBreakers()})
 	s.Fault("primary-mumbai", demo.Faults{Mode: demo.FaultRPCError, Tools: []string{"get_order"}, Share: 0.3})
-	load := s.StartLoad("/mcp", rate, mixed)
+	load := s.StartLoad("/mcp", rate, func(n int) (string, map[string]any) { return mixed(n % 2) })
 	s.Until(testbed.Patience, "1,000 calls of the tool", func() bool {
 		own, _ := ofTool(load.Calls(), "get_order")
 		return len(own) > 1000

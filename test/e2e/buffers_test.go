@@ -20,6 +20,7 @@ func sized(kib int) http.HandlerFunc {
 // fills up while the attempt point holds the body. The sizes here filled each of
 // them with the limits that Envoy has by default. The bed fails when Envoy ends by itself.
 func TestNoBufferFillsUp(t *testing.T) {
+	t.Parallel()
 	p := startPair(t)
 	together := func(t *testing.T, n int, body string) {
 		t.Helper()

@@ -133,6 +133,7 @@ func (e errBody) Error() string { return string(e) }
 // TestPassOnProcessorFailure: where the operator prefers unchecked traffic to none,
 // calls go on without a processor, and still not twice.
 func TestPassOnProcessorFailure(t *testing.T) {
+	t.Parallel()
 	config := strings.Replace(testbed.DefaultConfig, "  servers: [{name: orders}]\n", "  servers: [{name: orders}]\n  onProcessorFailure: pass\n", 1)
 	b := testbed.Start(t, testbed.Options{Config: config})
 	b.Kill(testbed.Extproc1)

@@ -6,8 +6,8 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
-	"time"
 
 	"github.com/holdfast-mcp/holdfast/pkg/demo"
 	"github.com/holdfast-mcp/holdfast/pkg/supervise/stack/stacktest"
@@ -26,14 +26,14 @@ spec:
     - {name: asia-south1, endpoints: [{name: primary-mumbai, address: "MUMBAI"}]}
     - {name: asia-south2, endpoints: [{name: standby-delhi, address: "DELHI"}]}
   breaker: {disabled: true}
-  healthCheck: {interval: 500ms, timeout: 400ms}
+  healthCheck: {interval: 3s, timeout: 3s}
 ---
 kind: MCPRoute
 metadata: {name: orders}
 spec:
   servers: [{name: orders}]
-  timeout: 6s
-  retry: {attempts: 2, perTryTimeout: 2500ms}
+  timeout: 17s
+  retry: {attempts: 2, perTryTimeout: 8s}
   tools:
     - {match: {name: remembered}, safe: true, degrade: {cachedResult: {maxAge: 1h}, staticAnswer: {text: "Later."}}}
     - {match: {name: written}, safe: true, degrade: {cachedResult: {maxAge: 1h}, staticAnswer: {text: "Later."}}}
@@ -164,7 +164,7 @@ func TestDegradeTable(t *testing.T) {
 			}
 		}
 	}
-	p.Eventually(30*time.Second, "the result is in Redis", func() error {
+	p.Eventually(testbed.Patience, "the result is in Redis", func() error {
 		if p.sum(t, written) == 0 {
 			return errors.New("not yet")
 		}
@@ -188,28 +188,41 @@ func TestDegradeTable(t *testing.T) {
 			} else {
 				p.set(c.answer, c.answer)
 			}
-			t.Run("cells", func(t *testing.T) {
-				for _, one := range degradeTable {
-					if one.condition != c.condition {
-						continue
-					}
-					t.Run(one.method, func(t *testing.T) {
-						t.Parallel()
-						p.hold(t, one)
-					})
+			// All are asked at the same time, whatever number of tests may run side by side: where no answer comes each waits
+			// for as long as it may.
+			type reply struct {
+				cell
+				testbed.Answer
+				err error
+			}
+			replies := make([]reply, 0, len(degradeTable))
+			for _, one := range degradeTable {
+				if one.condition == c.condition {
+					replies = append(replies, reply{cell: one})
 				}
-			})
+			}
+			var asked sync.WaitGroup
+			for i := range replies {
+				asked.Go(func() {
+					header, body := replies[i].message()
+					replies[i].Answer, replies[i].err = p.Post("/mcp", header, body)
+				})
+			}
+			asked.Wait()
+			for _, r := range replies {
+				t.Run(r.method, func(t *testing.T) {
+					if r.err != nil {
+						t.Fatal(r.err)
+					}
+					r.hold(t, r.Answer)
+				})
+			}
 		})
 	}
 }
 
-// hold asks once and holds the answer against the cell, and against what every degraded answer has to be.
-func (s *standIns) hold(t *testing.T, c cell) {
-	header, body := c.message()
-	got, err := s.Post("/mcp", header, body)
-	if err != nil {
-		t.Fatal(err)
-	}
+// hold holds an answer against the cell, and against what every degraded answer has to be.
+func (c cell) hold(t *testing.T, got testbed.Answer) {
 	source := got.Header.Get("x-holdfast-degraded")
 	if c.answer == "own" {
 		if source != "" || !strings.Contains(string(got.Body), "database gone") {

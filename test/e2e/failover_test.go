@@ -47,27 +47,32 @@ func slowReport(int) (string, map[string]any) {
 	return "report", map[string]any{"delay_ms": 300}
 }
 
+// pausePrimary has the primary hang.
+func pausePrimary(t *testing.T, s *testbed.Bed) {
+	t.Helper()
+	if err := s.Child("primary-mumbai").Pause(); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // TestRegionLoss: the primary is killed or hangs under load, and no safe call fails.
 func TestRegionLoss(t *testing.T) {
 	for _, c := range []struct {
 		name string
-		lose func(*testbed.Bed)
+		lose func(*testing.T, *testbed.Bed)
 	}{
-		{"killed", func(s *testbed.Bed) { s.Kill("primary-mumbai") }},
-		{"hung", func(s *testbed.Bed) {
-			if err := s.Child("primary-mumbai").Pause(); err != nil {
-				t.Fatal(err)
-			}
-		}},
+		{"killed", func(_ *testing.T, s *testbed.Bed) { s.Kill("primary-mumbai") }},
+		{"hung", pausePrimary},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
 			s := testbed.Start(t, testbed.Options{Config: testbed.Hasty(testbed.DefaultConfig)})
 			quick, slow := s.StartLoad("/mcp", rate, testbed.GetOrder), s.StartLoad("/mcp", 30, slowReport)
 			s.Until(testbed.Patience, "the primary answers under load", func() bool { return goodVia(quick.Calls())["primary-mumbai"] > 50 })
 			s.Until(testbed.Patience, "calls are in flight", func() bool { return slow.InFlight() > 0 })
 			retries, inFlight := s.Retries("orders"), slow.InFlight()
 			lost := time.Now()
-			c.lose(s)
+			c.lose(t, s)
 			s.Until(testbed.Patience, "the standby answers", func() bool { return goodVia(quick.Since(lost))["standby-delhi"] > 100 })
 			journal := len(s.Executions("primary-mumbai"))
 			s.Until(testbed.Patience, "200 more answers", func() bool { return goodVia(quick.Since(lost))["standby-delhi"] > 300 })
@@ -114,6 +119,7 @@ func TestFailuresInsideHTTP200(t *testing.T) {
 		{"30 %, as JSON", demo.Faults{Mode: demo.FaultRPCError, Share: 0.3, JSON: true}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
 			s := testbed.Start(t, testbed.Options{})
 			load := s.StartLoad("/mcp", rate, mixed)
 			s.Until(testbed.Patience, "the primary answers under load", func() bool { return goodVia(load.Calls())["primary-mumbai"] > 50 })
@@ -139,26 +145,23 @@ func TestUnsafeCalls(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		name string
-		harm func(*testbed.Bed)
+		harm func(*testing.T, *testbed.Bed)
 	}{
-		{"killed", func(s *testbed.Bed) { s.Kill("primary-mumbai") }},
-		{"hung", func(s *testbed.Bed) {
-			if err := s.Child("primary-mumbai").Pause(); err != nil {
-				t.Fatal(err)
-			}
-		}},
-		{"both killed", func(s *testbed.Bed) { s.Kill("primary-mumbai"); s.Kill("standby-delhi") }},
-		{"answers lost after the work", func(s *testbed.Bed) {
+		{"killed", func(_ *testing.T, s *testbed.Bed) { s.Kill("primary-mumbai") }},
+		{"hung", pausePrimary},
+		{"both killed", func(_ *testing.T, s *testbed.Bed) { s.Kill("primary-mumbai"); s.Kill("standby-delhi") }},
+		{"answers lost after the work", func(_ *testing.T, s *testbed.Bed) {
 			s.Fault("primary-mumbai", demo.Faults{Mode: demo.FaultEarlyEOF, After: true})
 		}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
 			s := testbed.Start(t, testbed.Options{Config: testbed.Hasty(testbed.DefaultConfig)})
 			s.Fault("primary-mumbai", demo.Faults{Mode: demo.FaultSlow, Delay: "150ms"})
 			load := s.StartLoad("/mcp", rate, testbed.CreateOrder)
 			s.Until(testbed.Patience, "the primary answers under load", func() bool { return goodVia(load.Calls())["primary-mumbai"] > 50 })
 			harmed := time.Now()
-			c.harm(s)
+			c.harm(t, s)
 			s.Until(testbed.Patience, "300 answers after the harm", func() bool { return len(load.Since(harmed)) > 300 })
 			kinds := judgeUnsafe(t, load.Stop(), s.RunsByCall())
 			if kinds["unknown"] == 0 {

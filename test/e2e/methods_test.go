@@ -106,6 +106,7 @@ func startLenient(t *testing.T) *pair {
 // was, and a region that fails is followed by another one where the protocol lets the
 // request be sent twice, and only there.
 func TestEveryMethod(t *testing.T) {
+	t.Parallel()
 	p := startLenient(t)
 	for _, revision := range []string{testbed.Modern, "2025-11-25", "2025-06-18", "2025-03-26"} {
 		messages := legacyMessages()
@@ -137,6 +138,7 @@ func TestEveryMethod(t *testing.T) {
 // TestOneWayMessages: notifications and posted responses reach one server, once, and
 // their 202 has no body; whatever a server says to them, nothing is tried again.
 func TestOneWayMessages(t *testing.T) {
+	t.Parallel()
 	p := startLenient(t)
 	for _, c := range []struct {
 		revision, method, params string
@@ -182,6 +184,7 @@ func TestOneWayMessages(t *testing.T) {
 // that the server sends, comments, ids, priming events and retry included; in 2026-07-28
 // there is neither GET nor DELETE.
 func TestStreamsAsTheyAre(t *testing.T) {
+	t.Parallel()
 	p := startPair(t)
 	const (
 		ack   = `data: {"jsonrpc":"2.0","method":"notifications/subscriptions/acknowledged","params":{"_meta":{"io.modelcontextprotocol/subscriptionId":"sub"},"notifications":{}}}`
@@ -211,6 +214,7 @@ func TestStreamsAsTheyAre(t *testing.T) {
 // TestOtherRevisions: a client that opens with a revision that is not spoken here is given
 // one that is; a message that names one is refused, with those that are spoken.
 func TestOtherRevisions(t *testing.T) {
+	t.Parallel()
 	s := startSessions(t, "activePassive", "")
 	for _, offered := range []string{"2024-11-05", "2099-01-01", "zzz"} {
 		opened, err := s.Post("/mcp", legacyHeaders(""), strings.Replace(initializeBody, legacyRevision, offered, 1))

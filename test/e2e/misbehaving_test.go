@@ -33,6 +33,7 @@ func (a *absent) Process(extprocv3.ExternalProcessor_ProcessServer) error {
 // TestMisbehavingProcessor: a processor that is healthy and says nothing lets no
 // request through to a server.
 func TestMisbehavingProcessor(t *testing.T) {
+	t.Parallel()
 	p := startPair(t)
 	p.set(nil, nil)
 	p.Kill(testbed.Extproc1)

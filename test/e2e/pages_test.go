@@ -13,6 +13,7 @@ import (
 // is and comes back as it is, with no processor and with the first region gone; nothing
 // beside it does, and no page leads to an endpoint.
 func TestPagesPassProcessors(t *testing.T) {
+	t.Parallel()
 	const page = "/.well-known/oauth-protected-resource/mcp"
 	p := startPairWith(t, strings.Replace(testbed.QuickChecks(pairConfig), "  servers: [{name: orders}]", "  pages: ["+page+"]\n  servers: [{name: orders}]", 1))
 	ask := func(verb, path, body string) testbed.Answer {

@@ -37,7 +37,7 @@ spec:
       endpoints: [{name: %[1]s-b, address: "${%[1]s-b}"}]
 ---`, name, 5000+generation)
 	}
-	return "kind: Gateway\nmetadata: {name: test}\nspec: {address: \"${gateway}\"}\n---" + server("orders") + server("orders-v2") + fmt.Sprintf(`
+	return "kind: Gateway\nmetadata: {name: test}\nspec: {address: \"${gateway}\", processorTimeout: 8s}\n---" + server("orders") + server("orders-v2") + fmt.Sprintf(`
 kind: MCPRoute
 metadata: {name: orders}
 spec:

@@ -10,6 +10,7 @@ import (
 
 // TestEnvoyShowsItsStatistics: what the reference of metrics names of Envoy's own, Envoy has.
 func TestEnvoyShowsItsStatistics(t *testing.T) {
+	t.Parallel()
 	bed := testbed.Start(t, testbed.Options{})
 	page := "\n" + bed.AdminOf(bed.Admin, "/stats/prometheus")
 	for _, s := range telemetry.EnvoyStatistics() {

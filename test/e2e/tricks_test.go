@@ -20,6 +20,7 @@ func trick(params string) string {
 // known to differ through Envoy and shows that no server saw it, or that it saw
 // exactly the bytes that were decided on.
 func TestParserDifferentials(t *testing.T) {
+	t.Parallel()
 	p := startPair(t)
 	echo := `"name":"get_echo","arguments":{}`
 	depth := func(n int) string { return strings.Repeat("[", n) + strings.Repeat("]", n) }
@@ -125,6 +126,7 @@ func TestParserDifferentials(t *testing.T) {
 // TestIDs: every id that a client may choose reaches the server and comes back as the
 // bytes that it was.
 func TestIDs(t *testing.T) {
+	t.Parallel()
 	p := startPair(t)
 	echoID := func(w http.ResponseWriter, r *http.Request) {
 		var message struct {
@@ -202,6 +204,7 @@ func TestBatches(t *testing.T) {
 // TestLegacyHeadersDoNotRoute: servers of older revisions do not compare the
 // modern headers with the body, so they must not see them.
 func TestLegacyHeadersDoNotRoute(t *testing.T) {
+	t.Parallel()
 	p := startPair(t)
 	p.set(nil, nil)
 	header := testbed.ModernHeaders("tools/call", "get_echo")

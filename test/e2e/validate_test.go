@@ -18,6 +18,7 @@ import (
 // TestEnvoyAcceptsEverySnapshot: what the builder makes of each golden input and
 // of each example is valid for the real Envoy, not only for its protos.
 func TestEnvoyAcceptsEverySnapshot(t *testing.T) {
+	t.Parallel()
 	parts, root := testbed.Parts(t), stacktest.Root(t)
 	load := map[string]func() (*config.Config, error){}
 	inputs, err := filepath.Glob(filepath.Join(root, "pkg/snapshot/testdata/*.in.yaml"))
