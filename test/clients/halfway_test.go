@@ -11,6 +11,7 @@ import (
 // TestOpenedHalfway: what servers say to the messages by which a session is opened, after
 // initialize, has the effect on each client through Holdfast that it has without.
 func TestOpenedHalfway(t *testing.T) {
+	t.Parallel()
 	w := startWorld(t)
 	initialized := func(answer http.HandlerFunc) func() {
 		return func() { w.sessions.set(&fault{"notifications/initialized", answer}) }

@@ -71,6 +71,7 @@ func hears(t *testing.T, all []*agent, u *upstream) {
 // subscriptions/listen, before that on their session's event stream. A stream that breaks costs no
 // connection, and those of sessions are opened again.
 func TestListening(t *testing.T) {
+	t.Parallel()
 	w := startWorld(t)
 	modern, legacy := agents(words.Modern), agents(words.Legacy)
 	listening(t, modern, "http://"+w.Gateway+"/mcp")
@@ -109,6 +110,7 @@ func TestListening(t *testing.T) {
 // TestLists: whatever happens to the servers, clients of both eras get the last good list
 // of tools, and their connections live on.
 func TestLists(t *testing.T) {
+	t.Parallel()
 	w := startWorld(t)
 	all := agents(words.Legacy, words.Modern)
 	connect(t, all, "http://"+w.Gateway+"/mcp")
@@ -152,9 +154,10 @@ func TestLists(t *testing.T) {
 // TestRevisions: the clients of all SDKs have sessions with servers of each revision that
 // has them: lists, calls, changes that they hear of, and a session's loss, which each is told of.
 func TestRevisions(t *testing.T) {
+	t.Parallel()
 	revisions := []string{"2025-03-26", "2025-06-18", "2025-11-25"}
 	servers := map[string]*upstream{}
-	config := "kind: Gateway\nmetadata: {name: revisions}\nspec: {address: \"${gateway}\"}\n---\n"
+	config := "kind: Gateway\nmetadata: {name: revisions}\nspec: {address: \"${gateway}\", processorTimeout: 8s}\n---\n"
 	for _, revision := range revisions {
 		u := newUpstream(t, true)
 		u.revision, servers[revision] = revision, u
@@ -170,6 +173,7 @@ func TestRevisions(t *testing.T) {
 	}})
 	for _, revision := range revisions {
 		t.Run(revision, func(t *testing.T) {
+			t.Parallel()
 			all := agents(words.Legacy)
 			listening(t, all, "http://"+bed.Gateway+"/r"+revision)
 			good := func(a *agent) {

@@ -45,8 +45,10 @@ spec:
 // told so for the call that it waits for, goes on in the other region under its
 // session, and hears from there. So it is when that one has started again and forgotten all.
 func TestMovedStreams(t *testing.T) {
+	t.Parallel()
 	for _, kind := range []string{thirdparty.TypeScriptSDK, thirdparty.Python} {
 		t.Run("servers on "+kind, func(t *testing.T) {
+			t.Parallel()
 			mumbai, delhi := thirdparty.Resumable(t, kind, "mumbai"), thirdparty.Resumable(t, kind, "delhi")
 			bed := testbed.Start(t, testbed.Options{Servers: []demo.Place{}, Config: strings.NewReplacer(
 				"MUMBAI", mumbai.Address, "DELHI", delhi.Address,
@@ -128,7 +130,7 @@ func eventually(t *testing.T, a *agent, what string, good func() (words.Answer, 
 	defer tick.Stop()
 	var got words.Answer
 	met := map[string]bool{}
-	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); <-tick.C {
+	for deadline := time.Now().Add(limit); time.Now().Before(deadline); <-tick.C {
 		var ok bool
 		if got, ok = good(); ok {
 			return

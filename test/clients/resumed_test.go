@@ -131,6 +131,7 @@ func (c *wire) bring() bool {
 // TestResumed: every SDK's client comes back, through Holdfast, for the rest of an answer
 // whose stream has ended early or broken, whichever side it broke on, and gets it.
 func TestResumed(t *testing.T) {
+	t.Parallel()
 	type how int
 	const (
 		ends how = iota
@@ -151,6 +152,7 @@ func TestResumed(t *testing.T) {
 		{"the client's connection breaks before any message", clientBreaks, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
 			w := startWorld(t)
 			all := agents(words.Legacy)
 			wire := lay(t, w.Gateway, "_1\n", len(all), c.how == clientBreaks)

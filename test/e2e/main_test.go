@@ -4,21 +4,10 @@
 package e2e
 
 import (
-	"flag"
 	"os"
-	"runtime"
-	"strconv"
 	"testing"
+
+	"github.com/holdfast-mcp/holdfast/test/testbed"
 )
 
-// TestMain has more tests run side by side than there are cores: they mostly wait, one of them
-// for more than a minute.
-func TestMain(m *testing.M) {
-	flag.Parse()
-	if side := flag.Lookup("test.parallel"); side.Value.String() == side.DefValue {
-		if err := side.Value.Set(strconv.Itoa(runtime.GOMAXPROCS(0) + 2)); err != nil {
-			panic(err)
-		}
-	}
-	os.Exit(m.Run())
-}
+func TestMain(m *testing.M) { os.Exit(testbed.SideBySide(m)) }
