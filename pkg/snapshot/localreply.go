@@ -29,8 +29,8 @@ type localReply struct {
 	status uint32
 	// lost is what is gone: the processor with the answer that it held, or the cluster.
 	lost string
-	// unknown: the call may have been carried out.
-	unknown bool
+	// outcome says whether the call was carried out; empty: the answer does not say.
+	outcome string
 	// events is an event stream that ends at once, in place of an error; see waiting.
 	events string
 }
@@ -51,6 +51,21 @@ func waiting(id string, conditions ...string) localReply {
 	}
 }
 
+// What an answer says of the call.
+const (
+	outcomeUnknown     = "unknown"
+	outcomeNotExecuted = "not_executed"
+)
+
+// unchecked is the answer while no processor can be asked: no route led to a server.
+func unchecked(outcome string, conditions ...string) localReply {
+	return localReply{
+		expression: strings.Join(append([]string{`response.code_details == 'direct_response'`}, conditions...), " && "),
+		code:       1503, reason: "service_unavailable", retryable: true, retryAfter: 1000, status: 503, outcome: outcome,
+		message: "Service unavailable - the gateway cannot check this request right now. Please retry later.",
+	}
+}
+
 // localReplies makes Envoy's own refusals readable for MCP clients: JSON-RPC
 // errors with a null id, since Envoy does not know the request's. The processors'
 // immediate responses have no code details and are left as they are.
@@ -63,16 +78,14 @@ func localReplies(g model.Gateway) (*hcmv3.LocalReplyConfig, error) {
 		},
 		{
 			expression: `response.code_details.startsWith('ext_proc')`,
-			code:       1503, reason: "service_unavailable", status: 503, lost: names.LostProcessor, unknown: true,
+			code:       1503, reason: "service_unavailable", status: 503, lost: names.LostProcessor, outcome: outcomeUnknown,
 			message: "Service unavailable - the gateway lost the answer of the server. The call may have been carried out: check before you repeat it.",
 		},
 		waiting("%REQ(LAST-EVENT-ID)%", `'last-event-id' in request.headers`, `size(request.headers['last-event-id']) <= 8192`),
 		waiting(""),
-		{
-			expression: `response.code_details == 'direct_response'`,
-			code:       1503, reason: "service_unavailable", retryable: true, retryAfter: 1000, status: 503,
-			message: "Service unavailable - the gateway cannot check this request right now. Please retry later.",
-		},
+		unchecked(outcomeNotExecuted, fmt.Sprintf("!('%s' in request.headers)", names.HeaderRerun)),
+		// What Envoy began again may have been carried out the first time, if it may run twice.
+		unchecked(""),
 		{
 			expression: `response.code_details == 'cluster_not_found'`,
 			code:       1503, reason: "service_unavailable", retryable: true, retryAfter: 1000, status: 503, lost: names.LostCluster,
@@ -81,7 +94,7 @@ func localReplies(g model.Gateway) (*hcmv3.LocalReplyConfig, error) {
 		{
 			// The answer had begun, but nothing of it has reached the client.
 			expression: `response.code_details.startsWith('upstream_reset_after_response_started')`,
-			code:       1503, reason: "service_unavailable", status: 503, unknown: true,
+			code:       1503, reason: "service_unavailable", status: 503, outcome: outcomeUnknown,
 			message: "Service unavailable - the connection to the server broke in the middle of its answer. The call may have been carried out: check before you repeat it.",
 		},
 		{
@@ -138,8 +151,8 @@ func (r localReply) body() (*corev3.SubstitutionFormatString, error) {
 	if r.retryAfter > 0 {
 		data["retryAfterMs"] = r.retryAfter
 	}
-	if r.unknown {
-		data["outcome"] = "unknown"
+	if r.outcome != "" {
+		data["outcome"] = r.outcome
 	}
 	body, err := structpb.NewStruct(map[string]any{
 		"jsonrpc": "2.0", "id": nil,

@@ -59,12 +59,15 @@ func TestNoProcessor(t *testing.T) {
 			ID      json.RawMessage `json:"id"`
 			Error   struct {
 				Code int `json:"code"`
+				Data struct {
+					Outcome string `json:"outcome"`
+				} `json:"data"`
 			} `json:"error"`
 		}
 		if err := json.Unmarshal(got.Body, &body); err != nil {
 			t.Fatalf("stamp %q: not JSON: %q", stamp, got.Body)
 		}
-		if got.Status != 503 || body.JSONRPC != "2.0" || string(body.ID) != "null" || body.Error.Code == 0 ||
+		if got.Status != 503 || body.JSONRPC != "2.0" || string(body.ID) != "null" || body.Error.Code == 0 || body.Error.Data.Outcome != "not_executed" ||
 			!strings.HasPrefix(got.Header.Get("Content-Type"), "application/json") {
 			t.Errorf("stamp %q: %d %v %s", stamp, got.Status, got.Header, got.Body)
 		}
