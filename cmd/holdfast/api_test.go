@@ -40,7 +40,7 @@ type apiLine struct {
 }
 
 func allAPILines() []apiLine {
-	return slices.Concat(apiLines, breakerLines, drainLines, cacheLines, measuredLines)
+	return slices.Concat(apiLines, breakerLines, drainLines, promoteLines, cacheLines, measuredLines)
 }
 
 var apiLines = []apiLine{

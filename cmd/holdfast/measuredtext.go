@@ -52,6 +52,9 @@ func (v *statusView) regionLine(r *adminv1.RegionHealth) string {
 	switch {
 	case r.GetAway() > 0:
 		text += v.color.paint(red, fmt.Sprintf("%d%% of callers go to another region: %s", r.GetAway(), oneLine(r.GetWhy())))
+	case r.GetHeldSince() != nil:
+		text += v.color.paint(red, fmt.Sprintf("callers stay away, since %s, until somebody says 'holdfast failback %s': %s",
+			v.ago(r.GetHeldSince().AsTime()), oneLine(v.status.GetHealth().GetServer()), oneLine(r.GetHeldWhy())))
 	default:
 		text += "all its callers are there"
 	}

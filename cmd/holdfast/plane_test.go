@@ -30,19 +30,21 @@ type plane struct {
 	rolled  []*adminv1.RollbackRequest
 	diffed  []*adminv1.DiffRequest
 
-	apply     *adminv1.ApplyResponse
-	diff      string
-	resources []*adminv1.Resource
-	revisions []*adminv1.Revision
-	node      *adminv1.GetNodeResponse
-	breakers  *adminv1.ListBreakersResponse
-	held      []*adminv1.SetBreakerRequest
-	drains    []*adminv1.Drain
-	drained   []*adminv1.SetDrainRequest
-	purged    []*adminv1.PurgeCacheRequest
-	health    *adminv1.GetHealthResponse
-	report    *adminv1.GetReportResponse
-	reported  []*adminv1.GetReportRequest
+	apply      *adminv1.ApplyResponse
+	diff       string
+	resources  []*adminv1.Resource
+	revisions  []*adminv1.Revision
+	node       *adminv1.GetNodeResponse
+	breakers   *adminv1.ListBreakersResponse
+	held       []*adminv1.SetBreakerRequest
+	drains     []*adminv1.Drain
+	drained    []*adminv1.SetDrainRequest
+	failedBack []*adminv1.FailbackRequest
+	promoted   []*adminv1.PromoteRequest
+	purged     []*adminv1.PurgeCacheRequest
+	health     *adminv1.GetHealthResponse
+	report     *adminv1.GetReportResponse
+	reported   []*adminv1.GetReportRequest
 	// statuses are sent one after the other to who watches; the first one to who asks.
 	statuses []*adminv1.StatusResponse
 	// refuse every call.
@@ -247,6 +249,20 @@ func (p *plane) GetHealth(_ context.Context, req *adminv1.GetHealthRequest) (*ad
 func (p *plane) GetReport(_ context.Context, req *adminv1.GetReportRequest) (*adminv1.GetReportResponse, error) {
 	p.reported = append(p.reported, req)
 	return p.report, p.refuse
+}
+
+func (p *plane) Failback(_ context.Context, req *adminv1.FailbackRequest) (*adminv1.FailbackResponse, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.failedBack = append(p.failedBack, req)
+	return &adminv1.FailbackResponse{Regions: []string{"asia-south1"}}, p.refuse
+}
+
+func (p *plane) Promote(_ context.Context, req *adminv1.PromoteRequest) (*adminv1.ApplyResponse, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.promoted = append(p.promoted, req)
+	return p.apply, p.refuse
 }
 
 func (p *plane) ListDrains(context.Context, *adminv1.ListDrainsRequest) (*adminv1.ListDrainsResponse, error) {

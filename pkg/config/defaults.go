@@ -115,6 +115,8 @@ func (s *MCPServer) applyDefaults() {
 	spec := &s.Spec
 	setDefault(&spec.Path, DefaultPath)
 	setDefault(&spec.Failover.Mode, ActivePassive)
+	setDefault(&spec.Failover.Failback, Automatic)
+	setDefault(&spec.Failover.Promote, Manual)
 	setDefault(&spec.ConnectTimeout, DefaultConnectTimeout)
 	spec.Concurrency.applyDefaults()
 	setDefault(&spec.Sessions, SessionsEnd)

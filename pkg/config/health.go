@@ -336,9 +336,27 @@ func checkHealthTogether(s loaded[MCPServer]) {
 	if doc.clean("spec.score") && *score.ResponseTime.Weight+*score.ErrorRate.Weight+*score.Resources.Weight+*score.Staleness.Weight == 0 {
 		doc.report("spec.score", "give one part a weight", "is made of nothing")
 	}
+	checkFailover(s)
 	s.above("spec.tiers", ".shed", ".eject", spec.Tiers.Shed, spec.Tiers.Eject)
 	s.above("spec.tiers", ".eject", ".promote", spec.Tiers.Eject, spec.Tiers.Promote)
 	doc.within("spec.tiers", ".minHold", ".maxHold", spec.Tiers.MinHold, spec.Tiers.MaxHold)
+}
+
+// checkFailover finds what nobody would do.
+func checkFailover(s loaded[MCPServer]) {
+	f, off := s.value.Spec.Failover, s.value.Spec.Tiers.Disabled
+	if f.Failback == Manual && off && s.clean("spec.failover.failback", "spec.tiers.disabled") {
+		s.report("spec.failover.failback", "leave out tiers.disabled", "%s does not go with tiers that change nothing: nobody would keep calls away", quote(string(Manual)))
+	}
+	if f.Promote != Automatic || !s.clean("spec.failover") {
+		return
+	}
+	switch {
+	case off && s.clean("spec.tiers.disabled"):
+		s.report("spec.failover.promote", "leave out tiers.disabled", "%s does not go with tiers that change nothing", quote(string(Automatic)))
+	case f.Mode == ActiveActive:
+		s.report("spec.failover.promote", "leave it out", "%s does not go with mode %s, where no region is the first", quote(string(Automatic)), f.Mode)
+	}
 }
 
 // within reports a time that is longer than the one that bounds it, both below path.

@@ -322,12 +322,28 @@ const (
 	Nearest FailoverMode = "nearest"
 )
 
+// Initiative says who acts.
+type Initiative string
+
+const (
+	// Automatic: the control plane does it by itself.
+	Automatic Initiative = "automatic"
+	// Manual: it waits for an operator.
+	Manual Initiative = "manual"
+)
+
 // Failover configures what happens between regions.
 type Failover struct {
 	// Mode: "activePassive" sends all calls to the first region that is up, in written order;
 	// "activeActive" spreads them over all regions that are up; "nearest" puts the region of the
 	// Envoy that routes first, the others in written order. Default activePassive.
 	Mode FailoverMode `yaml:"mode,omitempty" json:"mode,omitempty"`
+	// Failback says when calls go back to a region that they have left and that is well again: "automatic" by itself, in
+	// steps; "manual" when somebody says 'holdfast failback', or when nothing else is left. Default automatic.
+	Failback Initiative `yaml:"failback,omitempty" json:"failback,omitempty"`
+	// Promote says who makes another region the first one when this one is given up (tiers.promote): "manual" somebody, by
+	// 'holdfast promote'; "automatic" the control plane, as a revision. Default manual.
+	Promote Initiative `yaml:"promote,omitempty" json:"promote,omitempty"`
 }
 
 // HealthCheck configures Envoy's active HTTP health check.

@@ -54,7 +54,7 @@ func healthMessage(s outlier.Status) *adminv1.GetHealthResponse {
 	for _, r := range s.Regions {
 		region := &adminv1.RegionHealth{
 			Name: r.Region, Away: count(r.Away), Why: r.Why, Calls: r.Pace.Calls, P95Seconds: r.Pace.P95.Seconds(), UsualP95Seconds: r.Pace.Usual.Seconds(),
-			FailingTools: r.Hurt.Tools, HurtAgents: count(r.Hurt.Agents),
+			FailingTools: r.Hurt.Tools, HurtAgents: count(r.Hurt.Agents), HeldSince: stamp(r.HeldSince), HeldWhy: r.HeldWhy,
 		}
 		for _, e := range r.Endpoints {
 			region.Endpoints = append(region.Endpoints, measuredMessage(e))

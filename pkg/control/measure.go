@@ -41,7 +41,7 @@ func (p *Plane) openMonitor() {
 		p.log.Warn("incidents of before are not usable", "error", err)
 	}
 	p.monitor = outlier.New(outlier.Options{
-		SetHealth: p.SetHealth, Incidents: incidents, Tiers: load(state.TiersFileName),
+		SetHealth: p.SetHealth, Promote: p.promoteByTiers, Incidents: incidents, Tiers: load(state.TiersFileName),
 		SaveIncidents: func(data []byte) error { return p.state.SaveMeasured(state.IncidentsFileName, data) },
 		SaveTiers:     func(data []byte) error { return p.state.SaveMeasured(state.TiersFileName, data) },
 		Passive:       p.opts.Measure == MeasureCalls, Version: p.opts.Version, Logger: p.log, Now: p.now,

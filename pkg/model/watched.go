@@ -19,6 +19,10 @@ type Watched struct {
 	// Localities in the order in which they are written.
 	Localities []Locality
 	Failover   Failover
+	// ManualFailback keeps calls away from a region that they have left until an operator says otherwise.
+	ManualFailback bool
+	// PromotesItself: the control plane may make another region the first one.
+	PromotesItself bool
 	// TLS is nil where endpoints are reached in plain HTTP.
 	TLS    *TLS
 	Probes Probes
@@ -111,6 +115,7 @@ func (b *builder) watched(s config.MCPServer) Watched {
 	out := Watched{
 		Name: s.Metadata.Name, Path: spec.Path, TLS: upstreamTLS(spec.TLS), Failover: failover(spec.Failover.Mode),
 		Localities: b.localities(s), Probes: probes(spec),
+		ManualFailback: spec.Failover.Failback == config.Manual, PromotesItself: spec.Failover.Promote == config.Automatic,
 		Score: Score{
 			ResponseTimeWeight: int(*spec.Score.ResponseTime.Weight), ErrorRateWeight: int(*spec.Score.ErrorRate.Weight),
 			ResourcesWeight: int(*spec.Score.Resources.Weight), StalenessWeight: int(*spec.Score.Staleness.Weight),

@@ -44,6 +44,7 @@ type region struct {
 	// away is the share of callers that tiers send away, given up that its standby was promoted.
 	away    int
 	givenUp bool
+	held    held
 }
 
 // moving says that time alone may change what is to be done.
@@ -65,7 +66,7 @@ func (s *server) moving() bool {
 }
 
 // evaluate looks at a server anew and gives the regions that are given up now.
-func (m *Monitor) evaluate(s *server, now time.Time) (givenUp []string) {
+func (m *Monitor) evaluate(s *server, now time.Time) (givenUp []promotion) {
 	w := s.watched
 	for _, l := range w.Localities {
 		key := incident.Key{Server: w.Name, Region: l.Region}
@@ -83,13 +84,16 @@ func (m *Monitor) evaluate(s *server, now time.Time) (givenUp []string) {
 	for i, l := range w.Localities {
 		m.shiftRegion(s, i, now)
 		if up := !w.Tiers.Disabled && s.abandoned(l); up && !s.regions[l.Region].givenUp {
-			givenUp = append(givenUp, l.Region)
 			s.regions[l.Region].givenUp = true
+			if p, ok := s.promotion(i); ok {
+				givenUp = append(givenUp, p)
+			}
 		} else if !up {
 			s.regions[l.Region].givenUp = false
 		}
 		m.record(s, l, now)
 	}
+	m.holdBack(s, now)
 	return givenUp
 }
 
@@ -356,6 +360,9 @@ func (s *server) compute() model.Health {
 			one.State = model.Unhealthy
 		case e.state.Tier >= tier.Shedding && e.verdict == tier.Strained && e.layer != layerScore:
 			// It asks for fewer calls itself.
+			one.State = model.Degraded
+		case s.regions[e.target.Region].held.is():
+			// Calls go there again where no other region has an endpoint that is healthy, whoever is away then.
 			one.State = model.Degraded
 		}
 		if one.Weight == 0 {

@@ -39,8 +39,9 @@ type Options struct {
 	// SetHealth takes what the endpoints of a server are to get. It is called at most once a second for a server, and
 	// only when something is different.
 	SetHealth func(server string, h model.Health)
-	// Promote makes another region the first one of a server, since this one is given up; nil does nothing.
-	Promote func(ctx context.Context, server, region string) error
+	// Promote makes the region to the first one of a server, since from is given up; nil does nothing. It is called for servers
+	// that allow it, and not before Run.
+	Promote func(ctx context.Context, server, from, to string) error
 	// Incidents is required.
 	Incidents *incident.Log
 	// SaveIncidents and SaveTiers keep data durably; nil keeps nothing.
@@ -75,6 +76,9 @@ type Monitor struct {
 	now     func() time.Time
 	windows *passive.Windows
 	slots   chan struct{}
+
+	// saving is held by who writes tiers.
+	saving sync.Mutex
 
 	mu      sync.Mutex
 	servers map[string]*server
@@ -129,7 +133,7 @@ func New(opts Options) *Monitor {
 // What was known of one before a restart is told before SetServers returns.
 func (m *Monitor) SetServers(all []model.Watched) {
 	m.setServers(all)
-	m.Tick(context.Background())
+	m.Tick()
 }
 
 func (m *Monitor) setServers(all []model.Watched) {
@@ -328,7 +332,7 @@ func (m *Monitor) Run(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 		case <-every.C:
-			m.Tick(ctx)
+			m.Tick()
 		case <-save.C:
 			m.save()
 		}
@@ -347,24 +351,21 @@ func (m *Monitor) Run(ctx context.Context) {
 }
 
 // Tick looks at every server once; Run does so every second.
-func (m *Monitor) Tick(ctx context.Context) {
+func (m *Monitor) Tick() {
 	now := m.now()
 	type change struct {
 		server string
 		health model.Health
 	}
 	var changes []change
-	var given []passive.Region
+	var given []promotion
 	m.mu.Lock()
 	for name, s := range m.servers {
 		if !s.news && !s.moving() && now.Sub(s.looked) < idle {
 			continue
 		}
 		s.news, s.looked = false, now
-		up := m.evaluate(s, now)
-		for _, r := range up {
-			given = append(given, passive.Region{Server: name, Region: r})
-		}
+		given = append(given, m.evaluate(s, now)...)
 		h := s.compute()
 		// Once a second at most: a tick that comes early waits for the next.
 		if !reflect.DeepEqual(h, s.health) && now.Sub(s.setAt) >= tick*9/10 {
@@ -378,25 +379,8 @@ func (m *Monitor) Tick(ctx context.Context) {
 	for _, c := range changes {
 		m.opts.SetHealth(c.server, c.health)
 	}
-	for _, r := range given {
-		m.promote(ctx, r)
-	}
-}
-
-// promote asks for another first region.
-func (m *Monitor) promote(ctx context.Context, r passive.Region) {
-	if m.opts.Promote == nil {
-		return
-	}
-	what := "another region is promoted"
-	if err := m.opts.Promote(ctx, r.Server, r.Region); err != nil {
-		what = "no other region could be promoted: " + err.Error()
-		m.log.Warn("no other region was promoted", "server", r.Server, "region", r.Region, "error", err)
-	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if s := m.servers[r.Server]; s != nil {
-		m.act(s, r.Region, ByTiers, what)
+	for _, p := range given {
+		m.promote(p)
 	}
 }
 
@@ -412,15 +396,30 @@ func (m *Monitor) save() {
 			m.log.Warn("incidents are not kept", "error", err)
 		}
 	}
-	if keep := m.opts.SaveTiers; keep != nil {
-		m.mu.Lock()
-		data, changed, err := m.tiers()
-		m.mu.Unlock()
-		if err == nil && changed {
-			err = keep(data)
-		}
-		if err != nil {
-			m.log.Warn("tiers are not kept", "error", err)
-		}
+	if err := m.saveTiers(); err != nil {
+		m.log.Warn("tiers are not kept", "error", err)
 	}
+}
+
+// saveTiers keeps where endpoints and regions stand, where that has changed.
+func (m *Monitor) saveTiers() error {
+	keep := m.opts.SaveTiers
+	if keep == nil {
+		return nil
+	}
+	m.saving.Lock()
+	defer m.saving.Unlock()
+	m.mu.Lock()
+	data, changed, err := m.tiers()
+	m.mu.Unlock()
+	if err != nil || !changed {
+		return err
+	}
+	if err := keep(data); err != nil {
+		return err
+	}
+	m.mu.Lock()
+	m.saved.last = data
+	m.mu.Unlock()
+	return nil
 }

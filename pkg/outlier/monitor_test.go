@@ -40,7 +40,7 @@ func TestEachLayerGoesThroughTheTiersInOrder(t *testing.T) {
 					// Nothing else may freshen what is known.
 					server = strings.Replace(twoRegions, "    query: {tool: get_order}\n", "", 1)
 				}
-				w := begin(t, server, nil)
+				w := begin(t, server+promoting, nil)
 				w.pass(70 * time.Second)
 				w.set("primary", l)
 				var moves []string
@@ -71,7 +71,7 @@ func TestEachLayerGoesThroughTheTiersInOrder(t *testing.T) {
 				}
 				w.pass(2 * time.Second)
 				health, _ := w.now()
-				if health != "primary unhealthy 25" || !slices.Equal(w.promoted, []string{"orders/asia-south1"}) {
+				if health != "primary unhealthy 25" || !slices.Equal(w.promoted, []string{"orders/asia-south1/asia-south2"}) {
 					t.Errorf("health %q, promoted %q", health, w.promoted)
 				}
 				if i := w.log.Incidents("orders"); len(i) != 1 || i[0].Layer != string(l) || i[0].Escalated.IsZero() || i[0].Mitigated.IsZero() || !i[0].Open() {

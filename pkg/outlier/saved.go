@@ -15,6 +15,8 @@ import (
 type savedTiers struct {
 	Endpoints map[string]savedEndpoint `json:"endpoints,omitzero"`
 	Regions   map[string]shift.State   `json:"regions,omitzero"`
+	// Held are the regions that callers are kept away from until an operator says otherwise.
+	Held map[string]held `json:"held,omitzero"`
 
 	// last is what was saved last.
 	last []byte
@@ -59,12 +61,12 @@ func (s *savedTiers) endpoint(server, name, address string) *endpoint {
 }
 
 func (s *savedTiers) region(server, name string) *region {
-	return &region{shift: s.Regions[savedName(server, name)]}
+	return &region{shift: s.Regions[savedName(server, name)], held: s.Held[savedName(server, name)]}
 }
 
 // tiers gives what is to be kept, and whether it is something else than before. m.mu is held.
 func (m *Monitor) tiers() (data []byte, changed bool, err error) {
-	now := savedTiers{Endpoints: map[string]savedEndpoint{}, Regions: map[string]shift.State{}}
+	now := savedTiers{Endpoints: map[string]savedEndpoint{}, Regions: map[string]shift.State{}, Held: map[string]held{}}
 	for name, s := range m.servers {
 		for _, e := range s.endpoints {
 			if e.state.Tier != tier.Steady || e.state.Relapses > 0 {
@@ -75,15 +77,17 @@ func (m *Monitor) tiers() (data []byte, changed bool, err error) {
 			if !r.shift.Began.IsZero() || r.shift.Relapses > 0 {
 				now.Regions[savedName(name, region)] = r.shift
 			}
+			if r.held.is() {
+				now.Held[savedName(name, region)] = r.held
+			}
 		}
 	}
 	data, err = json.Marshal(now, json.Deterministic(true))
 	if err != nil {
 		return nil, false, fmt.Errorf("writing tiers: %w", err)
 	}
-	if m.saved.last == nil && len(now.Endpoints)+len(now.Regions) == 0 || bytes.Equal(data, m.saved.last) {
+	if m.saved.last == nil && len(now.Endpoints)+len(now.Regions)+len(now.Held) == 0 || bytes.Equal(data, m.saved.last) {
 		return nil, false, nil
 	}
-	m.saved.last = data
 	return data, true, nil
 }

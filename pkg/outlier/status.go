@@ -31,6 +31,9 @@ type RegionStatus struct {
 	// Away is the share of callers that go to another region, in hundredths; Why in words.
 	Away int
 	Why  string
+	// HeldSince is since when callers are kept away until an operator says otherwise, zero where they are not; HeldWhy in words.
+	HeldSince time.Time
+	HeldWhy   string
 	// Pace of its calls.
 	Pace passive.Pace
 	// Hurt are the tools and callers whose calls failed in the last minute.
@@ -82,7 +85,8 @@ func (m *Monitor) status(s *server, now time.Time) Status {
 	h := s.compute()
 	for _, l := range w.Localities {
 		key := passive.Region{Server: w.Name, Region: l.Region}
-		r := RegionStatus{Region: l.Region, Away: h.Shares[l.Region], Why: s.regions[l.Region].shift.Why, Pace: m.windows.Region(key, now), Hurt: m.windows.Hurt(key, now)}
+		is := s.regions[l.Region]
+		r := RegionStatus{Region: l.Region, Away: h.Shares[l.Region], Why: is.shift.Why, HeldSince: is.held.Since, HeldWhy: is.held.Why, Pace: m.windows.Region(key, now), Hurt: m.windows.Hurt(key, now)}
 		if r.Away > 0 && r.Why == "" {
 			r.Why = "none of its endpoints is to get all its calls"
 		}
@@ -111,6 +115,15 @@ func (m *Monitor) endpointStatus(w model.Watched, e *endpoint, h model.Health, n
 		out.LayerSince = e.state.BadSince
 	}
 	return out
+}
+
+// Fit says that a region of a server has an endpoint that can take the calls of others. A server or region of which nothing is
+// known yet is not said to be unfit.
+func (m *Monitor) Fit(server, region string) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	s := m.servers[server]
+	return s == nil || s.regions[region] == nil || s.fitIn(region)
 }
 
 // Incidents gives those of a server, or of all where it is empty, newest first.

@@ -125,10 +125,10 @@ func begin(t *testing.T, server string, edit func(*Options)) *world {
 			w.sets = append(w.sets, describe(h))
 			w.setAt = append(w.setAt, time.Now())
 		},
-		Promote: func(_ context.Context, server, region string) error {
+		Promote: func(_ context.Context, server, from, to string) error {
 			w.mu.Lock()
 			defer w.mu.Unlock()
-			w.promoted = append(w.promoted, server+"/"+region)
+			w.promoted = append(w.promoted, server+"/"+from+"/"+to)
 			return nil
 		},
 		SaveTiers: func(data []byte) error {

@@ -3238,6 +3238,208 @@ func (x *SetDrainResponse) GetDrains() []*Drain {
 	return nil
 }
 
+type FailbackRequest struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Server string                 `protobuf:"bytes,1,opt,name=server,proto3" json:"server,omitempty"`
+	// Empty: every region of the server that callers are kept away from.
+	Region string `protobuf:"bytes,2,opt,name=region,proto3" json:"region,omitempty"`
+	Reason string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	// Who a caller without credentials (loopback, unix socket) says it is.
+	Author        string `protobuf:"bytes,4,opt,name=author,proto3" json:"author,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FailbackRequest) Reset() {
+	*x = FailbackRequest{}
+	mi := &file_api_admin_v1_admin_proto_msgTypes[43]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FailbackRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FailbackRequest) ProtoMessage() {}
+
+func (x *FailbackRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_api_admin_v1_admin_proto_msgTypes[43]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FailbackRequest.ProtoReflect.Descriptor instead.
+func (*FailbackRequest) Descriptor() ([]byte, []int) {
+	return file_api_admin_v1_admin_proto_rawDescGZIP(), []int{43}
+}
+
+func (x *FailbackRequest) GetServer() string {
+	if x != nil {
+		return x.Server
+	}
+	return ""
+}
+
+func (x *FailbackRequest) GetRegion() string {
+	if x != nil {
+		return x.Region
+	}
+	return ""
+}
+
+func (x *FailbackRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *FailbackRequest) GetAuthor() string {
+	if x != nil {
+		return x.Author
+	}
+	return ""
+}
+
+type FailbackResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Regions that callers go back to.
+	Regions       []string `protobuf:"bytes,1,rep,name=regions,proto3" json:"regions,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FailbackResponse) Reset() {
+	*x = FailbackResponse{}
+	mi := &file_api_admin_v1_admin_proto_msgTypes[44]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FailbackResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FailbackResponse) ProtoMessage() {}
+
+func (x *FailbackResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_api_admin_v1_admin_proto_msgTypes[44]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FailbackResponse.ProtoReflect.Descriptor instead.
+func (*FailbackResponse) Descriptor() ([]byte, []int) {
+	return file_api_admin_v1_admin_proto_rawDescGZIP(), []int{44}
+}
+
+func (x *FailbackResponse) GetRegions() []string {
+	if x != nil {
+		return x.Regions
+	}
+	return nil
+}
+
+type PromoteRequest struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Server string                 `protobuf:"bytes,1,opt,name=server,proto3" json:"server,omitempty"`
+	Region string                 `protobuf:"bytes,2,opt,name=region,proto3" json:"region,omitempty"`
+	// Also where the region is not well.
+	Force  bool   `protobuf:"varint,3,opt,name=force,proto3" json:"force,omitempty"`
+	Reason string `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
+	// Who a caller without credentials (loopback, unix socket) says it is.
+	Author string `protobuf:"bytes,5,opt,name=author,proto3" json:"author,omitempty"`
+	// Only say what would change.
+	DryRun        bool `protobuf:"varint,6,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PromoteRequest) Reset() {
+	*x = PromoteRequest{}
+	mi := &file_api_admin_v1_admin_proto_msgTypes[45]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PromoteRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PromoteRequest) ProtoMessage() {}
+
+func (x *PromoteRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_api_admin_v1_admin_proto_msgTypes[45]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PromoteRequest.ProtoReflect.Descriptor instead.
+func (*PromoteRequest) Descriptor() ([]byte, []int) {
+	return file_api_admin_v1_admin_proto_rawDescGZIP(), []int{45}
+}
+
+func (x *PromoteRequest) GetServer() string {
+	if x != nil {
+		return x.Server
+	}
+	return ""
+}
+
+func (x *PromoteRequest) GetRegion() string {
+	if x != nil {
+		return x.Region
+	}
+	return ""
+}
+
+func (x *PromoteRequest) GetForce() bool {
+	if x != nil {
+		return x.Force
+	}
+	return false
+}
+
+func (x *PromoteRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *PromoteRequest) GetAuthor() string {
+	if x != nil {
+		return x.Author
+	}
+	return ""
+}
+
+func (x *PromoteRequest) GetDryRun() bool {
+	if x != nil {
+		return x.DryRun
+	}
+	return false
+}
+
 type PurgeCacheRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Empty: of all servers.
@@ -3253,7 +3455,7 @@ type PurgeCacheRequest struct {
 
 func (x *PurgeCacheRequest) Reset() {
 	*x = PurgeCacheRequest{}
-	mi := &file_api_admin_v1_admin_proto_msgTypes[43]
+	mi := &file_api_admin_v1_admin_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3265,7 +3467,7 @@ func (x *PurgeCacheRequest) String() string {
 func (*PurgeCacheRequest) ProtoMessage() {}
 
 func (x *PurgeCacheRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_api_admin_v1_admin_proto_msgTypes[43]
+	mi := &file_api_admin_v1_admin_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3278,7 +3480,7 @@ func (x *PurgeCacheRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PurgeCacheRequest.ProtoReflect.Descriptor instead.
 func (*PurgeCacheRequest) Descriptor() ([]byte, []int) {
-	return file_api_admin_v1_admin_proto_rawDescGZIP(), []int{43}
+	return file_api_admin_v1_admin_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *PurgeCacheRequest) GetServer() string {
@@ -3321,7 +3523,7 @@ type PurgeCacheResponse struct {
 
 func (x *PurgeCacheResponse) Reset() {
 	*x = PurgeCacheResponse{}
-	mi := &file_api_admin_v1_admin_proto_msgTypes[44]
+	mi := &file_api_admin_v1_admin_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3333,7 +3535,7 @@ func (x *PurgeCacheResponse) String() string {
 func (*PurgeCacheResponse) ProtoMessage() {}
 
 func (x *PurgeCacheResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_api_admin_v1_admin_proto_msgTypes[44]
+	mi := &file_api_admin_v1_admin_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3346,7 +3548,7 @@ func (x *PurgeCacheResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PurgeCacheResponse.ProtoReflect.Descriptor instead.
 func (*PurgeCacheResponse) Descriptor() ([]byte, []int) {
-	return file_api_admin_v1_admin_proto_rawDescGZIP(), []int{44}
+	return file_api_admin_v1_admin_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *PurgeCacheResponse) GetSerial() uint64 {
@@ -3372,7 +3574,7 @@ type GetHealthRequest struct {
 
 func (x *GetHealthRequest) Reset() {
 	*x = GetHealthRequest{}
-	mi := &file_api_admin_v1_admin_proto_msgTypes[45]
+	mi := &file_api_admin_v1_admin_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3384,7 +3586,7 @@ func (x *GetHealthRequest) String() string {
 func (*GetHealthRequest) ProtoMessage() {}
 
 func (x *GetHealthRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_api_admin_v1_admin_proto_msgTypes[45]
+	mi := &file_api_admin_v1_admin_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3397,7 +3599,7 @@ func (x *GetHealthRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetHealthRequest.ProtoReflect.Descriptor instead.
 func (*GetHealthRequest) Descriptor() ([]byte, []int) {
-	return file_api_admin_v1_admin_proto_rawDescGZIP(), []int{45}
+	return file_api_admin_v1_admin_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *GetHealthRequest) GetServer() string {
@@ -3425,7 +3627,7 @@ type GetHealthResponse struct {
 
 func (x *GetHealthResponse) Reset() {
 	*x = GetHealthResponse{}
-	mi := &file_api_admin_v1_admin_proto_msgTypes[46]
+	mi := &file_api_admin_v1_admin_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3437,7 +3639,7 @@ func (x *GetHealthResponse) String() string {
 func (*GetHealthResponse) ProtoMessage() {}
 
 func (x *GetHealthResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_api_admin_v1_admin_proto_msgTypes[46]
+	mi := &file_api_admin_v1_admin_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3450,7 +3652,7 @@ func (x *GetHealthResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetHealthResponse.ProtoReflect.Descriptor instead.
 func (*GetHealthResponse) Descriptor() ([]byte, []int) {
-	return file_api_admin_v1_admin_proto_rawDescGZIP(), []int{46}
+	return file_api_admin_v1_admin_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *GetHealthResponse) GetServer() string {
@@ -3501,16 +3703,19 @@ type RegionHealth struct {
 	// The same of the five minutes before.
 	UsualP95Seconds float64 `protobuf:"fixed64,6,opt,name=usual_p95_seconds,json=usualP95Seconds,proto3" json:"usual_p95_seconds,omitempty"`
 	// Tools whose calls failed in the last minute, and how many callers that hurt at least.
-	FailingTools  []string            `protobuf:"bytes,7,rep,name=failing_tools,json=failingTools,proto3" json:"failing_tools,omitempty"`
-	HurtAgents    uint32              `protobuf:"varint,8,opt,name=hurt_agents,json=hurtAgents,proto3" json:"hurt_agents,omitempty"`
-	Endpoints     []*MeasuredEndpoint `protobuf:"bytes,9,rep,name=endpoints,proto3" json:"endpoints,omitempty"`
+	FailingTools []string            `protobuf:"bytes,7,rep,name=failing_tools,json=failingTools,proto3" json:"failing_tools,omitempty"`
+	HurtAgents   uint32              `protobuf:"varint,8,opt,name=hurt_agents,json=hurtAgents,proto3" json:"hurt_agents,omitempty"`
+	Endpoints    []*MeasuredEndpoint `protobuf:"bytes,9,rep,name=endpoints,proto3" json:"endpoints,omitempty"`
+	// Since when callers are kept away until an operator says otherwise, and why; unset where they are not.
+	HeldSince     *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=held_since,json=heldSince,proto3" json:"held_since,omitempty"`
+	HeldWhy       string                 `protobuf:"bytes,11,opt,name=held_why,json=heldWhy,proto3" json:"held_why,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *RegionHealth) Reset() {
 	*x = RegionHealth{}
-	mi := &file_api_admin_v1_admin_proto_msgTypes[47]
+	mi := &file_api_admin_v1_admin_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3522,7 +3727,7 @@ func (x *RegionHealth) String() string {
 func (*RegionHealth) ProtoMessage() {}
 
 func (x *RegionHealth) ProtoReflect() protoreflect.Message {
-	mi := &file_api_admin_v1_admin_proto_msgTypes[47]
+	mi := &file_api_admin_v1_admin_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3535,7 +3740,7 @@ func (x *RegionHealth) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RegionHealth.ProtoReflect.Descriptor instead.
 func (*RegionHealth) Descriptor() ([]byte, []int) {
-	return file_api_admin_v1_admin_proto_rawDescGZIP(), []int{47}
+	return file_api_admin_v1_admin_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *RegionHealth) GetName() string {
@@ -3601,6 +3806,20 @@ func (x *RegionHealth) GetEndpoints() []*MeasuredEndpoint {
 	return nil
 }
 
+func (x *RegionHealth) GetHeldSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.HeldSince
+	}
+	return nil
+}
+
+func (x *RegionHealth) GetHeldWhy() string {
+	if x != nil {
+		return x.HeldWhy
+	}
+	return ""
+}
+
 // MeasuredEndpoint is what is known of one endpoint.
 type MeasuredEndpoint struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
@@ -3631,7 +3850,7 @@ type MeasuredEndpoint struct {
 
 func (x *MeasuredEndpoint) Reset() {
 	*x = MeasuredEndpoint{}
-	mi := &file_api_admin_v1_admin_proto_msgTypes[48]
+	mi := &file_api_admin_v1_admin_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3643,7 +3862,7 @@ func (x *MeasuredEndpoint) String() string {
 func (*MeasuredEndpoint) ProtoMessage() {}
 
 func (x *MeasuredEndpoint) ProtoReflect() protoreflect.Message {
-	mi := &file_api_admin_v1_admin_proto_msgTypes[48]
+	mi := &file_api_admin_v1_admin_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3656,7 +3875,7 @@ func (x *MeasuredEndpoint) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MeasuredEndpoint.ProtoReflect.Descriptor instead.
 func (*MeasuredEndpoint) Descriptor() ([]byte, []int) {
-	return file_api_admin_v1_admin_proto_rawDescGZIP(), []int{48}
+	return file_api_admin_v1_admin_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *MeasuredEndpoint) GetName() string {
@@ -3780,7 +3999,7 @@ type ScorePart struct {
 
 func (x *ScorePart) Reset() {
 	*x = ScorePart{}
-	mi := &file_api_admin_v1_admin_proto_msgTypes[49]
+	mi := &file_api_admin_v1_admin_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3792,7 +4011,7 @@ func (x *ScorePart) String() string {
 func (*ScorePart) ProtoMessage() {}
 
 func (x *ScorePart) ProtoReflect() protoreflect.Message {
-	mi := &file_api_admin_v1_admin_proto_msgTypes[49]
+	mi := &file_api_admin_v1_admin_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3805,7 +4024,7 @@ func (x *ScorePart) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ScorePart.ProtoReflect.Descriptor instead.
 func (*ScorePart) Descriptor() ([]byte, []int) {
-	return file_api_admin_v1_admin_proto_rawDescGZIP(), []int{49}
+	return file_api_admin_v1_admin_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *ScorePart) GetName() string {
@@ -3853,7 +4072,7 @@ type ProbeLayer struct {
 
 func (x *ProbeLayer) Reset() {
 	*x = ProbeLayer{}
-	mi := &file_api_admin_v1_admin_proto_msgTypes[50]
+	mi := &file_api_admin_v1_admin_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3865,7 +4084,7 @@ func (x *ProbeLayer) String() string {
 func (*ProbeLayer) ProtoMessage() {}
 
 func (x *ProbeLayer) ProtoReflect() protoreflect.Message {
-	mi := &file_api_admin_v1_admin_proto_msgTypes[50]
+	mi := &file_api_admin_v1_admin_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3878,7 +4097,7 @@ func (x *ProbeLayer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProbeLayer.ProtoReflect.Descriptor instead.
 func (*ProbeLayer) Descriptor() ([]byte, []int) {
-	return file_api_admin_v1_admin_proto_rawDescGZIP(), []int{50}
+	return file_api_admin_v1_admin_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *ProbeLayer) GetName() string {
@@ -3938,7 +4157,7 @@ type HealthAction struct {
 
 func (x *HealthAction) Reset() {
 	*x = HealthAction{}
-	mi := &file_api_admin_v1_admin_proto_msgTypes[51]
+	mi := &file_api_admin_v1_admin_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3950,7 +4169,7 @@ func (x *HealthAction) String() string {
 func (*HealthAction) ProtoMessage() {}
 
 func (x *HealthAction) ProtoReflect() protoreflect.Message {
-	mi := &file_api_admin_v1_admin_proto_msgTypes[51]
+	mi := &file_api_admin_v1_admin_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3963,7 +4182,7 @@ func (x *HealthAction) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HealthAction.ProtoReflect.Descriptor instead.
 func (*HealthAction) Descriptor() ([]byte, []int) {
-	return file_api_admin_v1_admin_proto_rawDescGZIP(), []int{51}
+	return file_api_admin_v1_admin_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *HealthAction) GetAt() *timestamppb.Timestamp {
@@ -4020,7 +4239,7 @@ type Incident struct {
 
 func (x *Incident) Reset() {
 	*x = Incident{}
-	mi := &file_api_admin_v1_admin_proto_msgTypes[52]
+	mi := &file_api_admin_v1_admin_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4032,7 +4251,7 @@ func (x *Incident) String() string {
 func (*Incident) ProtoMessage() {}
 
 func (x *Incident) ProtoReflect() protoreflect.Message {
-	mi := &file_api_admin_v1_admin_proto_msgTypes[52]
+	mi := &file_api_admin_v1_admin_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4045,7 +4264,7 @@ func (x *Incident) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Incident.ProtoReflect.Descriptor instead.
 func (*Incident) Descriptor() ([]byte, []int) {
-	return file_api_admin_v1_admin_proto_rawDescGZIP(), []int{52}
+	return file_api_admin_v1_admin_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *Incident) GetId() uint32 {
@@ -4185,7 +4404,7 @@ type MonthReport struct {
 
 func (x *MonthReport) Reset() {
 	*x = MonthReport{}
-	mi := &file_api_admin_v1_admin_proto_msgTypes[53]
+	mi := &file_api_admin_v1_admin_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4197,7 +4416,7 @@ func (x *MonthReport) String() string {
 func (*MonthReport) ProtoMessage() {}
 
 func (x *MonthReport) ProtoReflect() protoreflect.Message {
-	mi := &file_api_admin_v1_admin_proto_msgTypes[53]
+	mi := &file_api_admin_v1_admin_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4210,7 +4429,7 @@ func (x *MonthReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MonthReport.ProtoReflect.Descriptor instead.
 func (*MonthReport) Descriptor() ([]byte, []int) {
-	return file_api_admin_v1_admin_proto_rawDescGZIP(), []int{53}
+	return file_api_admin_v1_admin_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *MonthReport) GetServer() string {
@@ -4337,7 +4556,7 @@ type GetReportRequest struct {
 
 func (x *GetReportRequest) Reset() {
 	*x = GetReportRequest{}
-	mi := &file_api_admin_v1_admin_proto_msgTypes[54]
+	mi := &file_api_admin_v1_admin_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4349,7 +4568,7 @@ func (x *GetReportRequest) String() string {
 func (*GetReportRequest) ProtoMessage() {}
 
 func (x *GetReportRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_api_admin_v1_admin_proto_msgTypes[54]
+	mi := &file_api_admin_v1_admin_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4362,7 +4581,7 @@ func (x *GetReportRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetReportRequest.ProtoReflect.Descriptor instead.
 func (*GetReportRequest) Descriptor() ([]byte, []int) {
-	return file_api_admin_v1_admin_proto_rawDescGZIP(), []int{54}
+	return file_api_admin_v1_admin_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *GetReportRequest) GetServer() string {
@@ -4391,7 +4610,7 @@ type GetReportResponse struct {
 
 func (x *GetReportResponse) Reset() {
 	*x = GetReportResponse{}
-	mi := &file_api_admin_v1_admin_proto_msgTypes[55]
+	mi := &file_api_admin_v1_admin_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4403,7 +4622,7 @@ func (x *GetReportResponse) String() string {
 func (*GetReportResponse) ProtoMessage() {}
 
 func (x *GetReportResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_api_admin_v1_admin_proto_msgTypes[55]
+	mi := &file_api_admin_v1_admin_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4416,7 +4635,7 @@ func (x *GetReportResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetReportResponse.ProtoReflect.Descriptor instead.
 func (*GetReportResponse) Descriptor() ([]byte, []int) {
-	return file_api_admin_v1_admin_proto_rawDescGZIP(), []int{55}
+	return file_api_admin_v1_admin_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *GetReportResponse) GetReports() []*MonthReport {
@@ -4668,7 +4887,21 @@ const file_api_admin_v1_admin_proto_rawDesc = "" +
 	"\x06reason\x18\a \x01(\tR\x06reason\x12\x16\n" +
 	"\x06author\x18\b \x01(\tR\x06author\"D\n" +
 	"\x10SetDrainResponse\x120\n" +
-	"\x06drains\x18\x01 \x03(\v2\x18.holdfast.admin.v1.DrainR\x06drains\"o\n" +
+	"\x06drains\x18\x01 \x03(\v2\x18.holdfast.admin.v1.DrainR\x06drains\"q\n" +
+	"\x0fFailbackRequest\x12\x16\n" +
+	"\x06server\x18\x01 \x01(\tR\x06server\x12\x16\n" +
+	"\x06region\x18\x02 \x01(\tR\x06region\x12\x16\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\x12\x16\n" +
+	"\x06author\x18\x04 \x01(\tR\x06author\",\n" +
+	"\x10FailbackResponse\x12\x18\n" +
+	"\aregions\x18\x01 \x03(\tR\aregions\"\x9f\x01\n" +
+	"\x0ePromoteRequest\x12\x16\n" +
+	"\x06server\x18\x01 \x01(\tR\x06server\x12\x16\n" +
+	"\x06region\x18\x02 \x01(\tR\x06region\x12\x14\n" +
+	"\x05force\x18\x03 \x01(\bR\x05force\x12\x16\n" +
+	"\x06reason\x18\x04 \x01(\tR\x06reason\x12\x16\n" +
+	"\x06author\x18\x05 \x01(\tR\x06author\x12\x17\n" +
+	"\adry_run\x18\x06 \x01(\bR\x06dryRun\"o\n" +
 	"\x11PurgeCacheRequest\x12\x16\n" +
 	"\x06server\x18\x01 \x01(\tR\x06server\x12\x12\n" +
 	"\x04tool\x18\x02 \x01(\tR\x04tool\x12\x16\n" +
@@ -4686,7 +4919,7 @@ const file_api_admin_v1_admin_proto_rawDesc = "" +
 	"\aregions\x18\x02 \x03(\v2\x1f.holdfast.admin.v1.RegionHealthR\aregions\x129\n" +
 	"\aactions\x18\x03 \x03(\v2\x1f.holdfast.admin.v1.HealthActionR\aactions\x129\n" +
 	"\tincidents\x18\x04 \x03(\v2\x1b.holdfast.admin.v1.IncidentR\tincidents\x126\n" +
-	"\x06report\x18\x05 \x01(\v2\x1e.holdfast.admin.v1.MonthReportR\x06report\"\xb4\x02\n" +
+	"\x06report\x18\x05 \x01(\v2\x1e.holdfast.admin.v1.MonthReportR\x06report\"\x8a\x03\n" +
 	"\fRegionHealth\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
 	"\x04away\x18\x02 \x01(\rR\x04away\x12\x10\n" +
@@ -4698,7 +4931,11 @@ const file_api_admin_v1_admin_proto_rawDesc = "" +
 	"\rfailing_tools\x18\a \x03(\tR\ffailingTools\x12\x1f\n" +
 	"\vhurt_agents\x18\b \x01(\rR\n" +
 	"hurtAgents\x12A\n" +
-	"\tendpoints\x18\t \x03(\v2#.holdfast.admin.v1.MeasuredEndpointR\tendpoints\"\xf6\x03\n" +
+	"\tendpoints\x18\t \x03(\v2#.holdfast.admin.v1.MeasuredEndpointR\tendpoints\x129\n" +
+	"\n" +
+	"held_since\x18\n" +
+	" \x01(\v2\x1a.google.protobuf.TimestampR\theldSince\x12\x19\n" +
+	"\bheld_why\x18\v \x01(\tR\aheldWhy\"\xf6\x03\n" +
 	"\x10MeasuredEndpoint\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\aaddress\x18\x02 \x01(\tR\aaddress\x12\x14\n" +
@@ -4791,8 +5028,7 @@ const file_api_admin_v1_admin_proto_rawDesc = "" +
 	"\x18BREAKER_HOLD_UNSPECIFIED\x10\x00\x12\x15\n" +
 	"\x11BREAKER_HOLD_OPEN\x10\x01\x12\x17\n" +
 	"\x13BREAKER_HOLD_CLOSED\x10\x02\x12\x15\n" +
-	"\x11BREAKER_HOLD_AUTO\x10\x032\xb6\n" +
-	"\n" +
+	"\x11BREAKER_HOLD_AUTO\x10\x032\xdb\v\n" +
 	"\x05Admin\x12J\n" +
 	"\x05Apply\x12\x1f.holdfast.admin.v1.ApplyRequest\x1a .holdfast.admin.v1.ApplyResponse\x12P\n" +
 	"\bRollback\x12\".holdfast.admin.v1.RollbackRequest\x1a .holdfast.admin.v1.ApplyResponse\x12G\n" +
@@ -4808,7 +5044,9 @@ const file_api_admin_v1_admin_proto_rawDesc = "" +
 	"SetBreaker\x12$.holdfast.admin.v1.SetBreakerRequest\x1a%.holdfast.admin.v1.SetBreakerResponse\x12Y\n" +
 	"\n" +
 	"ListDrains\x12$.holdfast.admin.v1.ListDrainsRequest\x1a%.holdfast.admin.v1.ListDrainsResponse\x12S\n" +
-	"\bSetDrain\x12\".holdfast.admin.v1.SetDrainRequest\x1a#.holdfast.admin.v1.SetDrainResponse\x12Y\n" +
+	"\bSetDrain\x12\".holdfast.admin.v1.SetDrainRequest\x1a#.holdfast.admin.v1.SetDrainResponse\x12S\n" +
+	"\bFailback\x12\".holdfast.admin.v1.FailbackRequest\x1a#.holdfast.admin.v1.FailbackResponse\x12N\n" +
+	"\aPromote\x12!.holdfast.admin.v1.PromoteRequest\x1a .holdfast.admin.v1.ApplyResponse\x12Y\n" +
 	"\n" +
 	"PurgeCache\x12$.holdfast.admin.v1.PurgeCacheRequest\x1a%.holdfast.admin.v1.PurgeCacheResponse\x12V\n" +
 	"\tGetHealth\x12#.holdfast.admin.v1.GetHealthRequest\x1a$.holdfast.admin.v1.GetHealthResponse\x12V\n" +
@@ -4827,7 +5065,7 @@ func file_api_admin_v1_admin_proto_rawDescGZIP() []byte {
 }
 
 var file_api_admin_v1_admin_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_api_admin_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 57)
+var file_api_admin_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 60)
 var file_api_admin_v1_admin_proto_goTypes = []any{
 	(Owner)(0),                    // 0: holdfast.admin.v1.Owner
 	(BreakerState)(0),             // 1: holdfast.admin.v1.BreakerState
@@ -4875,33 +5113,36 @@ var file_api_admin_v1_admin_proto_goTypes = []any{
 	(*ListDrainsResponse)(nil),    // 43: holdfast.admin.v1.ListDrainsResponse
 	(*SetDrainRequest)(nil),       // 44: holdfast.admin.v1.SetDrainRequest
 	(*SetDrainResponse)(nil),      // 45: holdfast.admin.v1.SetDrainResponse
-	(*PurgeCacheRequest)(nil),     // 46: holdfast.admin.v1.PurgeCacheRequest
-	(*PurgeCacheResponse)(nil),    // 47: holdfast.admin.v1.PurgeCacheResponse
-	(*GetHealthRequest)(nil),      // 48: holdfast.admin.v1.GetHealthRequest
-	(*GetHealthResponse)(nil),     // 49: holdfast.admin.v1.GetHealthResponse
-	(*RegionHealth)(nil),          // 50: holdfast.admin.v1.RegionHealth
-	(*MeasuredEndpoint)(nil),      // 51: holdfast.admin.v1.MeasuredEndpoint
-	(*ScorePart)(nil),             // 52: holdfast.admin.v1.ScorePart
-	(*ProbeLayer)(nil),            // 53: holdfast.admin.v1.ProbeLayer
-	(*HealthAction)(nil),          // 54: holdfast.admin.v1.HealthAction
-	(*Incident)(nil),              // 55: holdfast.admin.v1.Incident
-	(*MonthReport)(nil),           // 56: holdfast.admin.v1.MonthReport
-	(*GetReportRequest)(nil),      // 57: holdfast.admin.v1.GetReportRequest
-	(*GetReportResponse)(nil),     // 58: holdfast.admin.v1.GetReportResponse
-	nil,                           // 59: holdfast.admin.v1.Node.TypesEntry
-	(*timestamppb.Timestamp)(nil), // 60: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 61: google.protobuf.Duration
+	(*FailbackRequest)(nil),       // 46: holdfast.admin.v1.FailbackRequest
+	(*FailbackResponse)(nil),      // 47: holdfast.admin.v1.FailbackResponse
+	(*PromoteRequest)(nil),        // 48: holdfast.admin.v1.PromoteRequest
+	(*PurgeCacheRequest)(nil),     // 49: holdfast.admin.v1.PurgeCacheRequest
+	(*PurgeCacheResponse)(nil),    // 50: holdfast.admin.v1.PurgeCacheResponse
+	(*GetHealthRequest)(nil),      // 51: holdfast.admin.v1.GetHealthRequest
+	(*GetHealthResponse)(nil),     // 52: holdfast.admin.v1.GetHealthResponse
+	(*RegionHealth)(nil),          // 53: holdfast.admin.v1.RegionHealth
+	(*MeasuredEndpoint)(nil),      // 54: holdfast.admin.v1.MeasuredEndpoint
+	(*ScorePart)(nil),             // 55: holdfast.admin.v1.ScorePart
+	(*ProbeLayer)(nil),            // 56: holdfast.admin.v1.ProbeLayer
+	(*HealthAction)(nil),          // 57: holdfast.admin.v1.HealthAction
+	(*Incident)(nil),              // 58: holdfast.admin.v1.Incident
+	(*MonthReport)(nil),           // 59: holdfast.admin.v1.MonthReport
+	(*GetReportRequest)(nil),      // 60: holdfast.admin.v1.GetReportRequest
+	(*GetReportResponse)(nil),     // 61: holdfast.admin.v1.GetReportResponse
+	nil,                           // 62: holdfast.admin.v1.Node.TypesEntry
+	(*timestamppb.Timestamp)(nil), // 63: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 64: google.protobuf.Duration
 }
 var file_api_admin_v1_admin_proto_depIdxs = []int32{
 	0,  // 0: holdfast.admin.v1.Resource.owner:type_name -> holdfast.admin.v1.Owner
-	60, // 1: holdfast.admin.v1.Revision.time:type_name -> google.protobuf.Timestamp
+	63, // 1: holdfast.admin.v1.Revision.time:type_name -> google.protobuf.Timestamp
 	4,  // 2: holdfast.admin.v1.ApplyRequest.remove:type_name -> holdfast.admin.v1.ResourceRef
 	5,  // 3: holdfast.admin.v1.ApplyResponse.revision:type_name -> holdfast.admin.v1.Revision
 	4,  // 4: holdfast.admin.v1.GetRequest.ref:type_name -> holdfast.admin.v1.ResourceRef
 	3,  // 5: holdfast.admin.v1.GetResponse.resource:type_name -> holdfast.admin.v1.Resource
 	3,  // 6: holdfast.admin.v1.ListResponse.resources:type_name -> holdfast.admin.v1.Resource
 	5,  // 7: holdfast.admin.v1.HistoryResponse.revisions:type_name -> holdfast.admin.v1.Revision
-	60, // 8: holdfast.admin.v1.StatusResponse.started:type_name -> google.protobuf.Timestamp
+	63, // 8: holdfast.admin.v1.StatusResponse.started:type_name -> google.protobuf.Timestamp
 	5,  // 9: holdfast.admin.v1.StatusResponse.revision:type_name -> holdfast.admin.v1.Revision
 	20, // 10: holdfast.admin.v1.StatusResponse.rollout:type_name -> holdfast.admin.v1.Rollout
 	21, // 11: holdfast.admin.v1.StatusResponse.refused:type_name -> holdfast.admin.v1.Refused
@@ -4912,96 +5153,101 @@ var file_api_admin_v1_admin_proto_depIdxs = []int32{
 	30, // 16: holdfast.admin.v1.StatusResponse.routes:type_name -> holdfast.admin.v1.Route
 	34, // 17: holdfast.admin.v1.StatusResponse.breakers:type_name -> holdfast.admin.v1.Breaker
 	41, // 18: holdfast.admin.v1.StatusResponse.drains:type_name -> holdfast.admin.v1.Drain
-	49, // 19: holdfast.admin.v1.StatusResponse.health:type_name -> holdfast.admin.v1.GetHealthResponse
-	60, // 20: holdfast.admin.v1.Rollout.since:type_name -> google.protobuf.Timestamp
-	60, // 21: holdfast.admin.v1.Refused.at:type_name -> google.protobuf.Timestamp
-	60, // 22: holdfast.admin.v1.Rejected.at:type_name -> google.protobuf.Timestamp
-	60, // 23: holdfast.admin.v1.Node.connected_since:type_name -> google.protobuf.Timestamp
-	60, // 24: holdfast.admin.v1.Node.silent_since:type_name -> google.protobuf.Timestamp
-	59, // 25: holdfast.admin.v1.Node.types:type_name -> holdfast.admin.v1.Node.TypesEntry
+	52, // 19: holdfast.admin.v1.StatusResponse.health:type_name -> holdfast.admin.v1.GetHealthResponse
+	63, // 20: holdfast.admin.v1.Rollout.since:type_name -> google.protobuf.Timestamp
+	63, // 21: holdfast.admin.v1.Refused.at:type_name -> google.protobuf.Timestamp
+	63, // 22: holdfast.admin.v1.Rejected.at:type_name -> google.protobuf.Timestamp
+	63, // 23: holdfast.admin.v1.Node.connected_since:type_name -> google.protobuf.Timestamp
+	63, // 24: holdfast.admin.v1.Node.silent_since:type_name -> google.protobuf.Timestamp
+	62, // 25: holdfast.admin.v1.Node.types:type_name -> holdfast.admin.v1.Node.TypesEntry
 	25, // 26: holdfast.admin.v1.Node.nack:type_name -> holdfast.admin.v1.Nack
-	60, // 27: holdfast.admin.v1.Nack.at:type_name -> google.protobuf.Timestamp
+	63, // 27: holdfast.admin.v1.Nack.at:type_name -> google.protobuf.Timestamp
 	27, // 28: holdfast.admin.v1.Server.regions:type_name -> holdfast.admin.v1.Region
 	28, // 29: holdfast.admin.v1.Region.endpoints:type_name -> holdfast.admin.v1.Endpoint
 	29, // 30: holdfast.admin.v1.Endpoint.health:type_name -> holdfast.admin.v1.EndpointHealth
 	23, // 31: holdfast.admin.v1.GetNodeResponse.node:type_name -> holdfast.admin.v1.Node
 	33, // 32: holdfast.admin.v1.GetNodeResponse.resources:type_name -> holdfast.admin.v1.NodeResource
 	1,  // 33: holdfast.admin.v1.Breaker.state:type_name -> holdfast.admin.v1.BreakerState
-	60, // 34: holdfast.admin.v1.Breaker.since:type_name -> google.protobuf.Timestamp
-	60, // 35: holdfast.admin.v1.Breaker.retry_at:type_name -> google.protobuf.Timestamp
-	60, // 36: holdfast.admin.v1.Breaker.until:type_name -> google.protobuf.Timestamp
+	63, // 34: holdfast.admin.v1.Breaker.since:type_name -> google.protobuf.Timestamp
+	63, // 35: holdfast.admin.v1.Breaker.retry_at:type_name -> google.protobuf.Timestamp
+	63, // 36: holdfast.admin.v1.Breaker.until:type_name -> google.protobuf.Timestamp
 	36, // 37: holdfast.admin.v1.ToolVerdicts.recent:type_name -> holdfast.admin.v1.VerdictCounts
 	36, // 38: holdfast.admin.v1.ToolVerdicts.minute:type_name -> holdfast.admin.v1.VerdictCounts
 	34, // 39: holdfast.admin.v1.ListBreakersResponse.breakers:type_name -> holdfast.admin.v1.Breaker
 	35, // 40: holdfast.admin.v1.ListBreakersResponse.verdicts:type_name -> holdfast.admin.v1.ToolVerdicts
 	2,  // 41: holdfast.admin.v1.SetBreakerRequest.hold:type_name -> holdfast.admin.v1.BreakerHold
-	60, // 42: holdfast.admin.v1.SetBreakerRequest.until:type_name -> google.protobuf.Timestamp
+	63, // 42: holdfast.admin.v1.SetBreakerRequest.until:type_name -> google.protobuf.Timestamp
 	34, // 43: holdfast.admin.v1.SetBreakerResponse.breakers:type_name -> holdfast.admin.v1.Breaker
-	60, // 44: holdfast.admin.v1.Drain.since:type_name -> google.protobuf.Timestamp
-	60, // 45: holdfast.admin.v1.Drain.until:type_name -> google.protobuf.Timestamp
-	60, // 46: holdfast.admin.v1.Drain.sessions_until:type_name -> google.protobuf.Timestamp
+	63, // 44: holdfast.admin.v1.Drain.since:type_name -> google.protobuf.Timestamp
+	63, // 45: holdfast.admin.v1.Drain.until:type_name -> google.protobuf.Timestamp
+	63, // 46: holdfast.admin.v1.Drain.sessions_until:type_name -> google.protobuf.Timestamp
 	41, // 47: holdfast.admin.v1.ListDrainsResponse.drains:type_name -> holdfast.admin.v1.Drain
-	60, // 48: holdfast.admin.v1.SetDrainRequest.until:type_name -> google.protobuf.Timestamp
-	61, // 49: holdfast.admin.v1.SetDrainRequest.sessions:type_name -> google.protobuf.Duration
+	63, // 48: holdfast.admin.v1.SetDrainRequest.until:type_name -> google.protobuf.Timestamp
+	64, // 49: holdfast.admin.v1.SetDrainRequest.sessions:type_name -> google.protobuf.Duration
 	41, // 50: holdfast.admin.v1.SetDrainResponse.drains:type_name -> holdfast.admin.v1.Drain
-	50, // 51: holdfast.admin.v1.GetHealthResponse.regions:type_name -> holdfast.admin.v1.RegionHealth
-	54, // 52: holdfast.admin.v1.GetHealthResponse.actions:type_name -> holdfast.admin.v1.HealthAction
-	55, // 53: holdfast.admin.v1.GetHealthResponse.incidents:type_name -> holdfast.admin.v1.Incident
-	56, // 54: holdfast.admin.v1.GetHealthResponse.report:type_name -> holdfast.admin.v1.MonthReport
-	51, // 55: holdfast.admin.v1.RegionHealth.endpoints:type_name -> holdfast.admin.v1.MeasuredEndpoint
-	52, // 56: holdfast.admin.v1.MeasuredEndpoint.parts:type_name -> holdfast.admin.v1.ScorePart
-	60, // 57: holdfast.admin.v1.MeasuredEndpoint.tier_since:type_name -> google.protobuf.Timestamp
-	60, // 58: holdfast.admin.v1.MeasuredEndpoint.layer_since:type_name -> google.protobuf.Timestamp
-	53, // 59: holdfast.admin.v1.MeasuredEndpoint.layers:type_name -> holdfast.admin.v1.ProbeLayer
-	60, // 60: holdfast.admin.v1.ProbeLayer.since:type_name -> google.protobuf.Timestamp
-	60, // 61: holdfast.admin.v1.ProbeLayer.last:type_name -> google.protobuf.Timestamp
-	60, // 62: holdfast.admin.v1.HealthAction.at:type_name -> google.protobuf.Timestamp
-	60, // 63: holdfast.admin.v1.Incident.began:type_name -> google.protobuf.Timestamp
-	60, // 64: holdfast.admin.v1.Incident.detected:type_name -> google.protobuf.Timestamp
-	60, // 65: holdfast.admin.v1.Incident.mitigated:type_name -> google.protobuf.Timestamp
-	60, // 66: holdfast.admin.v1.Incident.escalated:type_name -> google.protobuf.Timestamp
-	60, // 67: holdfast.admin.v1.Incident.recovered:type_name -> google.protobuf.Timestamp
-	54, // 68: holdfast.admin.v1.Incident.actions:type_name -> holdfast.admin.v1.HealthAction
-	56, // 69: holdfast.admin.v1.GetReportResponse.reports:type_name -> holdfast.admin.v1.MonthReport
-	55, // 70: holdfast.admin.v1.GetReportResponse.incidents:type_name -> holdfast.admin.v1.Incident
-	24, // 71: holdfast.admin.v1.Node.TypesEntry.value:type_name -> holdfast.admin.v1.NodeType
-	6,  // 72: holdfast.admin.v1.Admin.Apply:input_type -> holdfast.admin.v1.ApplyRequest
-	8,  // 73: holdfast.admin.v1.Admin.Rollback:input_type -> holdfast.admin.v1.RollbackRequest
-	9,  // 74: holdfast.admin.v1.Admin.Diff:input_type -> holdfast.admin.v1.DiffRequest
-	11, // 75: holdfast.admin.v1.Admin.Get:input_type -> holdfast.admin.v1.GetRequest
-	13, // 76: holdfast.admin.v1.Admin.List:input_type -> holdfast.admin.v1.ListRequest
-	15, // 77: holdfast.admin.v1.Admin.History:input_type -> holdfast.admin.v1.HistoryRequest
-	17, // 78: holdfast.admin.v1.Admin.Status:input_type -> holdfast.admin.v1.StatusRequest
-	18, // 79: holdfast.admin.v1.Admin.Watch:input_type -> holdfast.admin.v1.WatchRequest
-	31, // 80: holdfast.admin.v1.Admin.GetNode:input_type -> holdfast.admin.v1.GetNodeRequest
-	37, // 81: holdfast.admin.v1.Admin.ListBreakers:input_type -> holdfast.admin.v1.ListBreakersRequest
-	39, // 82: holdfast.admin.v1.Admin.SetBreaker:input_type -> holdfast.admin.v1.SetBreakerRequest
-	42, // 83: holdfast.admin.v1.Admin.ListDrains:input_type -> holdfast.admin.v1.ListDrainsRequest
-	44, // 84: holdfast.admin.v1.Admin.SetDrain:input_type -> holdfast.admin.v1.SetDrainRequest
-	46, // 85: holdfast.admin.v1.Admin.PurgeCache:input_type -> holdfast.admin.v1.PurgeCacheRequest
-	48, // 86: holdfast.admin.v1.Admin.GetHealth:input_type -> holdfast.admin.v1.GetHealthRequest
-	57, // 87: holdfast.admin.v1.Admin.GetReport:input_type -> holdfast.admin.v1.GetReportRequest
-	7,  // 88: holdfast.admin.v1.Admin.Apply:output_type -> holdfast.admin.v1.ApplyResponse
-	7,  // 89: holdfast.admin.v1.Admin.Rollback:output_type -> holdfast.admin.v1.ApplyResponse
-	10, // 90: holdfast.admin.v1.Admin.Diff:output_type -> holdfast.admin.v1.DiffResponse
-	12, // 91: holdfast.admin.v1.Admin.Get:output_type -> holdfast.admin.v1.GetResponse
-	14, // 92: holdfast.admin.v1.Admin.List:output_type -> holdfast.admin.v1.ListResponse
-	16, // 93: holdfast.admin.v1.Admin.History:output_type -> holdfast.admin.v1.HistoryResponse
-	19, // 94: holdfast.admin.v1.Admin.Status:output_type -> holdfast.admin.v1.StatusResponse
-	19, // 95: holdfast.admin.v1.Admin.Watch:output_type -> holdfast.admin.v1.StatusResponse
-	32, // 96: holdfast.admin.v1.Admin.GetNode:output_type -> holdfast.admin.v1.GetNodeResponse
-	38, // 97: holdfast.admin.v1.Admin.ListBreakers:output_type -> holdfast.admin.v1.ListBreakersResponse
-	40, // 98: holdfast.admin.v1.Admin.SetBreaker:output_type -> holdfast.admin.v1.SetBreakerResponse
-	43, // 99: holdfast.admin.v1.Admin.ListDrains:output_type -> holdfast.admin.v1.ListDrainsResponse
-	45, // 100: holdfast.admin.v1.Admin.SetDrain:output_type -> holdfast.admin.v1.SetDrainResponse
-	47, // 101: holdfast.admin.v1.Admin.PurgeCache:output_type -> holdfast.admin.v1.PurgeCacheResponse
-	49, // 102: holdfast.admin.v1.Admin.GetHealth:output_type -> holdfast.admin.v1.GetHealthResponse
-	58, // 103: holdfast.admin.v1.Admin.GetReport:output_type -> holdfast.admin.v1.GetReportResponse
-	88, // [88:104] is the sub-list for method output_type
-	72, // [72:88] is the sub-list for method input_type
-	72, // [72:72] is the sub-list for extension type_name
-	72, // [72:72] is the sub-list for extension extendee
-	0,  // [0:72] is the sub-list for field type_name
+	53, // 51: holdfast.admin.v1.GetHealthResponse.regions:type_name -> holdfast.admin.v1.RegionHealth
+	57, // 52: holdfast.admin.v1.GetHealthResponse.actions:type_name -> holdfast.admin.v1.HealthAction
+	58, // 53: holdfast.admin.v1.GetHealthResponse.incidents:type_name -> holdfast.admin.v1.Incident
+	59, // 54: holdfast.admin.v1.GetHealthResponse.report:type_name -> holdfast.admin.v1.MonthReport
+	54, // 55: holdfast.admin.v1.RegionHealth.endpoints:type_name -> holdfast.admin.v1.MeasuredEndpoint
+	63, // 56: holdfast.admin.v1.RegionHealth.held_since:type_name -> google.protobuf.Timestamp
+	55, // 57: holdfast.admin.v1.MeasuredEndpoint.parts:type_name -> holdfast.admin.v1.ScorePart
+	63, // 58: holdfast.admin.v1.MeasuredEndpoint.tier_since:type_name -> google.protobuf.Timestamp
+	63, // 59: holdfast.admin.v1.MeasuredEndpoint.layer_since:type_name -> google.protobuf.Timestamp
+	56, // 60: holdfast.admin.v1.MeasuredEndpoint.layers:type_name -> holdfast.admin.v1.ProbeLayer
+	63, // 61: holdfast.admin.v1.ProbeLayer.since:type_name -> google.protobuf.Timestamp
+	63, // 62: holdfast.admin.v1.ProbeLayer.last:type_name -> google.protobuf.Timestamp
+	63, // 63: holdfast.admin.v1.HealthAction.at:type_name -> google.protobuf.Timestamp
+	63, // 64: holdfast.admin.v1.Incident.began:type_name -> google.protobuf.Timestamp
+	63, // 65: holdfast.admin.v1.Incident.detected:type_name -> google.protobuf.Timestamp
+	63, // 66: holdfast.admin.v1.Incident.mitigated:type_name -> google.protobuf.Timestamp
+	63, // 67: holdfast.admin.v1.Incident.escalated:type_name -> google.protobuf.Timestamp
+	63, // 68: holdfast.admin.v1.Incident.recovered:type_name -> google.protobuf.Timestamp
+	57, // 69: holdfast.admin.v1.Incident.actions:type_name -> holdfast.admin.v1.HealthAction
+	59, // 70: holdfast.admin.v1.GetReportResponse.reports:type_name -> holdfast.admin.v1.MonthReport
+	58, // 71: holdfast.admin.v1.GetReportResponse.incidents:type_name -> holdfast.admin.v1.Incident
+	24, // 72: holdfast.admin.v1.Node.TypesEntry.value:type_name -> holdfast.admin.v1.NodeType
+	6,  // 73: holdfast.admin.v1.Admin.Apply:input_type -> holdfast.admin.v1.ApplyRequest
+	8,  // 74: holdfast.admin.v1.Admin.Rollback:input_type -> holdfast.admin.v1.RollbackRequest
+	9,  // 75: holdfast.admin.v1.Admin.Diff:input_type -> holdfast.admin.v1.DiffRequest
+	11, // 76: holdfast.admin.v1.Admin.Get:input_type -> holdfast.admin.v1.GetRequest
+	13, // 77: holdfast.admin.v1.Admin.List:input_type -> holdfast.admin.v1.ListRequest
+	15, // 78: holdfast.admin.v1.Admin.History:input_type -> holdfast.admin.v1.HistoryRequest
+	17, // 79: holdfast.admin.v1.Admin.Status:input_type -> holdfast.admin.v1.StatusRequest
+	18, // 80: holdfast.admin.v1.Admin.Watch:input_type -> holdfast.admin.v1.WatchRequest
+	31, // 81: holdfast.admin.v1.Admin.GetNode:input_type -> holdfast.admin.v1.GetNodeRequest
+	37, // 82: holdfast.admin.v1.Admin.ListBreakers:input_type -> holdfast.admin.v1.ListBreakersRequest
+	39, // 83: holdfast.admin.v1.Admin.SetBreaker:input_type -> holdfast.admin.v1.SetBreakerRequest
+	42, // 84: holdfast.admin.v1.Admin.ListDrains:input_type -> holdfast.admin.v1.ListDrainsRequest
+	44, // 85: holdfast.admin.v1.Admin.SetDrain:input_type -> holdfast.admin.v1.SetDrainRequest
+	46, // 86: holdfast.admin.v1.Admin.Failback:input_type -> holdfast.admin.v1.FailbackRequest
+	48, // 87: holdfast.admin.v1.Admin.Promote:input_type -> holdfast.admin.v1.PromoteRequest
+	49, // 88: holdfast.admin.v1.Admin.PurgeCache:input_type -> holdfast.admin.v1.PurgeCacheRequest
+	51, // 89: holdfast.admin.v1.Admin.GetHealth:input_type -> holdfast.admin.v1.GetHealthRequest
+	60, // 90: holdfast.admin.v1.Admin.GetReport:input_type -> holdfast.admin.v1.GetReportRequest
+	7,  // 91: holdfast.admin.v1.Admin.Apply:output_type -> holdfast.admin.v1.ApplyResponse
+	7,  // 92: holdfast.admin.v1.Admin.Rollback:output_type -> holdfast.admin.v1.ApplyResponse
+	10, // 93: holdfast.admin.v1.Admin.Diff:output_type -> holdfast.admin.v1.DiffResponse
+	12, // 94: holdfast.admin.v1.Admin.Get:output_type -> holdfast.admin.v1.GetResponse
+	14, // 95: holdfast.admin.v1.Admin.List:output_type -> holdfast.admin.v1.ListResponse
+	16, // 96: holdfast.admin.v1.Admin.History:output_type -> holdfast.admin.v1.HistoryResponse
+	19, // 97: holdfast.admin.v1.Admin.Status:output_type -> holdfast.admin.v1.StatusResponse
+	19, // 98: holdfast.admin.v1.Admin.Watch:output_type -> holdfast.admin.v1.StatusResponse
+	32, // 99: holdfast.admin.v1.Admin.GetNode:output_type -> holdfast.admin.v1.GetNodeResponse
+	38, // 100: holdfast.admin.v1.Admin.ListBreakers:output_type -> holdfast.admin.v1.ListBreakersResponse
+	40, // 101: holdfast.admin.v1.Admin.SetBreaker:output_type -> holdfast.admin.v1.SetBreakerResponse
+	43, // 102: holdfast.admin.v1.Admin.ListDrains:output_type -> holdfast.admin.v1.ListDrainsResponse
+	45, // 103: holdfast.admin.v1.Admin.SetDrain:output_type -> holdfast.admin.v1.SetDrainResponse
+	47, // 104: holdfast.admin.v1.Admin.Failback:output_type -> holdfast.admin.v1.FailbackResponse
+	7,  // 105: holdfast.admin.v1.Admin.Promote:output_type -> holdfast.admin.v1.ApplyResponse
+	50, // 106: holdfast.admin.v1.Admin.PurgeCache:output_type -> holdfast.admin.v1.PurgeCacheResponse
+	52, // 107: holdfast.admin.v1.Admin.GetHealth:output_type -> holdfast.admin.v1.GetHealthResponse
+	61, // 108: holdfast.admin.v1.Admin.GetReport:output_type -> holdfast.admin.v1.GetReportResponse
+	91, // [91:109] is the sub-list for method output_type
+	73, // [73:91] is the sub-list for method input_type
+	73, // [73:73] is the sub-list for extension type_name
+	73, // [73:73] is the sub-list for extension extendee
+	0,  // [0:73] is the sub-list for field type_name
 }
 
 func init() { file_api_admin_v1_admin_proto_init() }
@@ -5015,7 +5261,7 @@ func file_api_admin_v1_admin_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_api_admin_v1_admin_proto_rawDesc), len(file_api_admin_v1_admin_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   57,
+			NumMessages:   60,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -12,7 +12,7 @@ import (
 // configuration: sizes, single-line texts, names that are there at all, percentages.
 // What is left to check is whether they make sense now.
 //
-// All methods are called concurrently, but for Apply, Rollback, SetBreaker and SetDrain: of
+// All methods are called concurrently, but for those that change something: of
 // those there is one at a time. They follow ctx, which ends when the caller goes away: until the
 // new revision is kept, that leaves everything as it was; from then on it changes nothing.
 //
@@ -47,6 +47,10 @@ type Backend interface {
 	ListDrains(ctx context.Context, request *adminv1.ListDrainsRequest) (*adminv1.ListDrainsResponse, error)
 	// SetDrain follows the RPC. author is as for Apply.
 	SetDrain(ctx context.Context, request *adminv1.SetDrainRequest, author string) (*adminv1.SetDrainResponse, error)
+	// Failback follows the RPC. author is as for Apply.
+	Failback(ctx context.Context, request *adminv1.FailbackRequest, author string) (*adminv1.FailbackResponse, error)
+	// Promote follows the RPC. author is as for Apply.
+	Promote(ctx context.Context, request *adminv1.PromoteRequest, author string) (*adminv1.ApplyResponse, error)
 	// PurgeCache follows the RPC. author is as for Apply.
 	PurgeCache(ctx context.Context, request *adminv1.PurgeCacheRequest, author string) (*adminv1.PurgeCacheResponse, error)
 	// GetHealth follows the RPC.
@@ -68,6 +72,10 @@ var (
 	ErrNoRevision = errors.New("there is no valid revision yet")
 	// ErrNothingLeft: a drain would leave no healthy region.
 	ErrNothingLeft = errors.New("no healthy region would be left")
+	// ErrNotHeld: callers are not kept away from there.
+	ErrNotHeld = errors.New("nobody is kept away")
+	// ErrNotWell: the region that is to have calls is not well.
+	ErrNotWell = errors.New("not well")
 	// ErrNotMeasured: the control plane was told to measure nothing.
 	ErrNotMeasured = errors.New("this control plane measures nothing of endpoints (xds --measure)")
 	// ErrStopping: nothing is begun any more.

@@ -95,7 +95,8 @@ func (k kind) role() Role {
 func kindOf(path string) (kind, bool) {
 	switch path {
 	case adminv1connect.AdminApplyProcedure, adminv1connect.AdminRollbackProcedure, adminv1connect.AdminSetBreakerProcedure,
-		adminv1connect.AdminSetDrainProcedure, adminv1connect.AdminPurgeCacheProcedure:
+		adminv1connect.AdminSetDrainProcedure, adminv1connect.AdminPurgeCacheProcedure, adminv1connect.AdminFailbackProcedure,
+		adminv1connect.AdminPromoteProcedure:
 		return writing, true
 	case adminv1connect.AdminWatchProcedure:
 		return watching, true

@@ -157,6 +157,17 @@ func (f *fake) SetDrain(_ context.Context, r *adminv1.SetDrainRequest, author st
 	return &adminv1.SetDrainResponse{Drains: []*adminv1.Drain{{Region: r.GetTarget(), By: author}}}, f.fail
 }
 
+func (f *fake) Failback(_ context.Context, r *adminv1.FailbackRequest, author string) (*adminv1.FailbackResponse, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.held = append(f.held, author)
+	return &adminv1.FailbackResponse{Regions: []string{r.GetRegion()}}, f.fail
+}
+
+func (f *fake) Promote(ctx context.Context, r *adminv1.PromoteRequest, author string) (*adminv1.ApplyResponse, error) {
+	return f.write(ctx, &adminv1.Revision{Author: author, Reason: r.GetReason()}, r.GetRegion()+" first", r.GetDryRun())
+}
+
 func (f *fake) PurgeCache(_ context.Context, _ *adminv1.PurgeCacheRequest, author string) (*adminv1.PurgeCacheResponse, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -215,6 +215,14 @@ func FuzzGetReport(f *testing.F) {
 
 func FuzzListDrains(f *testing.F) { fuzzMethod(f, "ListDrains", &adminv1.ListDrainsRequest{}) }
 
+func FuzzFailback(f *testing.F) {
+	fuzzMethod(f, "Failback", &adminv1.FailbackRequest{Server: "orders", Region: "asia-south1", Reason: "all is well", Author: "asha"})
+}
+
+func FuzzPromote(f *testing.F) {
+	fuzzMethod(f, "Promote", &adminv1.PromoteRequest{Server: "orders", Region: "asia-south2", Force: true, DryRun: true, Reason: "quicker", Author: "asha"})
+}
+
 func FuzzSetDrain(f *testing.F) {
 	fuzzMethod(f, "SetDrain", &adminv1.SetDrainRequest{
 		Server: "orders", Target: "asia-south1", Until: timestamppb.New(time.Unix(1e9, 0)), Sessions: durationpb.New(time.Minute), Force: true, Reason: "why", Author: "asha",

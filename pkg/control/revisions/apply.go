@@ -71,7 +71,7 @@ func (d draft) foreign(ref Ref) error {
 	case !ok || r.inDirectory().IsZero():
 		return nil
 	case r.Pinned:
-		return ownedf("%s belongs to the directory, pinned by a rollback; change it in %s, which ends that, or take it out there first", ref, r.File)
+		return ownedf("%s belongs to the directory, pinned by a rollback or a promotion; change it in %s, which ends that, or take it out there first", ref, r.File)
 	default:
 		return ownedf("%s belongs to the directory; change it in %s, or take it out there first", ref, r.File)
 	}

@@ -172,7 +172,7 @@ func TestApplyRefuses(t *testing.T) {
 		},
 		"what is pinned": {
 			doc("orders", "3"), nil, revisions.ErrOwner,
-			"MCPServer/orders belongs to the directory, pinned by a rollback; change it in a.yaml, which ends that, or take it out there first",
+			"MCPServer/orders belongs to the directory, pinned by a rollback or a promotion; change it in a.yaml, which ends that, or take it out there first",
 		},
 		"what is kept out": {
 			doc("stock", "3"), nil, revisions.ErrOwner,

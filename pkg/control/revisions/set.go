@@ -19,7 +19,7 @@ type Resource struct {
 	Line int
 	// YAML is the document as it was written.
 	YAML string
-	// Pinned: a rollback keeps YAML as it is until its file changes; see FromDirectory.
+	// Pinned: a rollback or a promotion keeps YAML as it is until its file changes; see FromDirectory.
 	Pinned bool
 	// Overrides is what the directory said when it was pinned, and still says; zero for no document.
 	Overrides Digest

@@ -49,7 +49,7 @@ type State struct {
 	// Began is when callers began to leave; zero while all are there.
 	Began time.Time
 	// Slow is the P95 because of which they left, Usual what was usual then.
-	Slow, Usual time.Duration
+	Slow, Usual time.Duration `json:",format:nano"`
 	// Relapses are how often callers came back too early, or left in vain.
 	Relapses int
 	// EndedAt is when the last ones were back.
@@ -76,6 +76,12 @@ func (s State) hold(set Settings) time.Duration {
 		}
 	}
 	return hold
+}
+
+// Returning is the state of a region that callers were kept away from by other means, and that they come back to in steps.
+func Returning(now time.Time, set Settings) State {
+	s := State{Began: now, Away: 100, Why: "they come back in steps"}
+	return s.nearer(now, set)
 }
 
 // Step gives the state after one more look.
@@ -147,6 +153,11 @@ func (s State) back(in Input, now time.Time, set Settings) State {
 		s.Until = again
 		return s
 	}
+	return s.nearer(now, set)
+}
+
+// nearer brings callers back by a step.
+func (s State) nearer(now time.Time, set Settings) State {
 	for _, away := range steps() {
 		if away < s.Away {
 			s.Away, s.Since = away, now

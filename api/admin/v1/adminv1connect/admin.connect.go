@@ -63,6 +63,10 @@ const (
 	AdminListDrainsProcedure = "/holdfast.admin.v1.Admin/ListDrains"
 	// AdminSetDrainProcedure is the fully-qualified name of the Admin's SetDrain RPC.
 	AdminSetDrainProcedure = "/holdfast.admin.v1.Admin/SetDrain"
+	// AdminFailbackProcedure is the fully-qualified name of the Admin's Failback RPC.
+	AdminFailbackProcedure = "/holdfast.admin.v1.Admin/Failback"
+	// AdminPromoteProcedure is the fully-qualified name of the Admin's Promote RPC.
+	AdminPromoteProcedure = "/holdfast.admin.v1.Admin/Promote"
 	// AdminPurgeCacheProcedure is the fully-qualified name of the Admin's PurgeCache RPC.
 	AdminPurgeCacheProcedure = "/holdfast.admin.v1.Admin/PurgeCache"
 	// AdminGetHealthProcedure is the fully-qualified name of the Admin's GetHealth RPC.
@@ -125,6 +129,23 @@ type AdminClient interface {
 	//	                    nothing is drained,
 	//	RESOURCE_EXHAUSTED  1024 are drained already, or the disk is full.
 	SetDrain(context.Context, *v1.SetDrainRequest) (*v1.SetDrainResponse, error)
+	// Failback lets callers go back to the regions of a server that they are kept away from (failover.failback: manual), in steps.
+	// The error is
+	//
+	//	NOT_FOUND           there is no such server or region,
+	//	FAILED_PRECONDITION nobody is kept away, the region is not well yet, or this control plane measures nothing,
+	//	RESOURCE_EXHAUSTED  the disk is full: callers go back, but a restart would not know.
+	Failback(context.Context, *v1.FailbackRequest) (*v1.FailbackResponse, error)
+	// Promote makes a region the first one of a server, as a revision. A server that the directory has is pinned to that
+	// until its file changes. The error is
+	//
+	//	NOT_FOUND           there is no such server or region,
+	//	INVALID_ARGUMENT    the server has no first region (mode activeActive), or residency keeps calls out of this one,
+	//	FAILED_PRECONDITION the region is not well and force is not set, or a rollback keeps the server out,
+	//	RESOURCE_EXHAUSTED  the disk is full.
+	//
+	// After any error nothing has changed.
+	Promote(context.Context, *v1.PromoteRequest) (*v1.ApplyResponse, error)
 	// PurgeCache has all processors forget the results that they remember of tools. It is
 	// kept before any of them hears of it, and all of them have within about two seconds.
 	// The error is NOT_FOUND where there is no such server or tool.
@@ -228,6 +249,18 @@ func NewAdminClient(httpClient connect.HTTPClient, baseURL string, opts ...conne
 			connect.WithSchema(adminMethods.ByName("SetDrain")),
 			connect.WithClientOptions(opts...),
 		),
+		failback: connect.NewClient[v1.FailbackRequest, v1.FailbackResponse](
+			httpClient,
+			baseURL+AdminFailbackProcedure,
+			connect.WithSchema(adminMethods.ByName("Failback")),
+			connect.WithClientOptions(opts...),
+		),
+		promote: connect.NewClient[v1.PromoteRequest, v1.ApplyResponse](
+			httpClient,
+			baseURL+AdminPromoteProcedure,
+			connect.WithSchema(adminMethods.ByName("Promote")),
+			connect.WithClientOptions(opts...),
+		),
 		purgeCache: connect.NewClient[v1.PurgeCacheRequest, v1.PurgeCacheResponse](
 			httpClient,
 			baseURL+AdminPurgeCacheProcedure,
@@ -264,6 +297,8 @@ type adminClient struct {
 	setBreaker   *connect.Client[v1.SetBreakerRequest, v1.SetBreakerResponse]
 	listDrains   *connect.Client[v1.ListDrainsRequest, v1.ListDrainsResponse]
 	setDrain     *connect.Client[v1.SetDrainRequest, v1.SetDrainResponse]
+	failback     *connect.Client[v1.FailbackRequest, v1.FailbackResponse]
+	promote      *connect.Client[v1.PromoteRequest, v1.ApplyResponse]
 	purgeCache   *connect.Client[v1.PurgeCacheRequest, v1.PurgeCacheResponse]
 	getHealth    *connect.Client[v1.GetHealthRequest, v1.GetHealthResponse]
 	getReport    *connect.Client[v1.GetReportRequest, v1.GetReportResponse]
@@ -382,6 +417,24 @@ func (c *adminClient) SetDrain(ctx context.Context, req *v1.SetDrainRequest) (*v
 	return nil, err
 }
 
+// Failback calls holdfast.admin.v1.Admin.Failback.
+func (c *adminClient) Failback(ctx context.Context, req *v1.FailbackRequest) (*v1.FailbackResponse, error) {
+	response, err := c.failback.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// Promote calls holdfast.admin.v1.Admin.Promote.
+func (c *adminClient) Promote(ctx context.Context, req *v1.PromoteRequest) (*v1.ApplyResponse, error) {
+	response, err := c.promote.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
 // PurgeCache calls holdfast.admin.v1.Admin.PurgeCache.
 func (c *adminClient) PurgeCache(ctx context.Context, req *v1.PurgeCacheRequest) (*v1.PurgeCacheResponse, error) {
 	response, err := c.purgeCache.CallUnary(ctx, connect.NewRequest(req))
@@ -463,6 +516,23 @@ type AdminHandler interface {
 	//	                    nothing is drained,
 	//	RESOURCE_EXHAUSTED  1024 are drained already, or the disk is full.
 	SetDrain(context.Context, *v1.SetDrainRequest) (*v1.SetDrainResponse, error)
+	// Failback lets callers go back to the regions of a server that they are kept away from (failover.failback: manual), in steps.
+	// The error is
+	//
+	//	NOT_FOUND           there is no such server or region,
+	//	FAILED_PRECONDITION nobody is kept away, the region is not well yet, or this control plane measures nothing,
+	//	RESOURCE_EXHAUSTED  the disk is full: callers go back, but a restart would not know.
+	Failback(context.Context, *v1.FailbackRequest) (*v1.FailbackResponse, error)
+	// Promote makes a region the first one of a server, as a revision. A server that the directory has is pinned to that
+	// until its file changes. The error is
+	//
+	//	NOT_FOUND           there is no such server or region,
+	//	INVALID_ARGUMENT    the server has no first region (mode activeActive), or residency keeps calls out of this one,
+	//	FAILED_PRECONDITION the region is not well and force is not set, or a rollback keeps the server out,
+	//	RESOURCE_EXHAUSTED  the disk is full.
+	//
+	// After any error nothing has changed.
+	Promote(context.Context, *v1.PromoteRequest) (*v1.ApplyResponse, error)
 	// PurgeCache has all processors forget the results that they remember of tools. It is
 	// kept before any of them hears of it, and all of them have within about two seconds.
 	// The error is NOT_FOUND where there is no such server or tool.
@@ -562,6 +632,18 @@ func NewAdminHandler(svc AdminHandler, opts ...connect.HandlerOption) (string, h
 		connect.WithSchema(adminMethods.ByName("SetDrain")),
 		connect.WithHandlerOptions(opts...),
 	)
+	adminFailbackHandler := connect.NewUnaryHandlerSimple(
+		AdminFailbackProcedure,
+		svc.Failback,
+		connect.WithSchema(adminMethods.ByName("Failback")),
+		connect.WithHandlerOptions(opts...),
+	)
+	adminPromoteHandler := connect.NewUnaryHandlerSimple(
+		AdminPromoteProcedure,
+		svc.Promote,
+		connect.WithSchema(adminMethods.ByName("Promote")),
+		connect.WithHandlerOptions(opts...),
+	)
 	adminPurgeCacheHandler := connect.NewUnaryHandlerSimple(
 		AdminPurgeCacheProcedure,
 		svc.PurgeCache,
@@ -608,6 +690,10 @@ func NewAdminHandler(svc AdminHandler, opts ...connect.HandlerOption) (string, h
 			adminListDrainsHandler.ServeHTTP(w, r)
 		case AdminSetDrainProcedure:
 			adminSetDrainHandler.ServeHTTP(w, r)
+		case AdminFailbackProcedure:
+			adminFailbackHandler.ServeHTTP(w, r)
+		case AdminPromoteProcedure:
+			adminPromoteHandler.ServeHTTP(w, r)
 		case AdminPurgeCacheProcedure:
 			adminPurgeCacheHandler.ServeHTTP(w, r)
 		case AdminGetHealthProcedure:
@@ -673,6 +759,14 @@ func (UnimplementedAdminHandler) ListDrains(context.Context, *v1.ListDrainsReque
 
 func (UnimplementedAdminHandler) SetDrain(context.Context, *v1.SetDrainRequest) (*v1.SetDrainResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("holdfast.admin.v1.Admin.SetDrain is not implemented"))
+}
+
+func (UnimplementedAdminHandler) Failback(context.Context, *v1.FailbackRequest) (*v1.FailbackResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("holdfast.admin.v1.Admin.Failback is not implemented"))
+}
+
+func (UnimplementedAdminHandler) Promote(context.Context, *v1.PromoteRequest) (*v1.ApplyResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("holdfast.admin.v1.Admin.Promote is not implemented"))
 }
 
 func (UnimplementedAdminHandler) PurgeCache(context.Context, *v1.PurgeCacheRequest) (*v1.PurgeCacheResponse, error) {
