@@ -22,9 +22,17 @@ func TestJaegerTakesSpans(t *testing.T) {
 	if status, body := exchange(t, http.MethodPost, "http://"+jaeger.OTLPHTTP+"/v1/traces", span); status != http.StatusOK {
 		t.Fatalf("sending a span: %d %s", status, body)
 	}
-	status, body := exchange(t, http.MethodGet, "http://"+jaeger.Query+"/api/traces/"+trace, "")
-	if status != http.StatusOK || !strings.Contains(body, "tools/call get_order") {
-		t.Errorf("asking for the trace: %d %s", status, body)
+	// Jaeger has taken the span, and writes it down when it gets to it.
+	deadline := time.Now().Add(time.Minute)
+	for {
+		status, body := exchange(t, http.MethodGet, "http://"+jaeger.Query+"/api/traces/"+trace, "")
+		if status == http.StatusOK && strings.Contains(body, "tools/call get_order") {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("asking for the trace: %d %s", status, body)
+		}
+		<-time.After(10 * time.Millisecond)
 	}
 }
 
