@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/modelcontextprotocol/go-sdk/mcp"
+	"golang.org/x/sync/semaphore"
 
 	"github.com/holdfast-mcp/holdfast/pkg/demo"
 )
@@ -62,19 +63,24 @@ func CreateOrder(int) (string, map[string]any) {
 
 // Load is an open loop: calls are sent when they are due, whether or not earlier
 // ones have been answered, by Callers clients in turn. What it asks for is what the machine
-// can do: fewer calls a second where that is busy with other things, and none beyond those of
-// backlog that wait for their answers.
+// can do: fewer calls a second where that is busy with other things, more again when it is no
+// longer, and none beyond those of backlog that wait for their answers.
 type Load struct {
 	t        testing.TB
 	sessions []*mcp.ClientSession
-	stopping chan struct{}
+	stop     context.CancelFunc
 	done     chan struct{}
-	// inFlight has an element for each call in flight.
-	inFlight chan struct{}
+	inFlight atomic.Int64
+	// slots are for what waits for an answer; those beyond the backlog of the rate at the moment are taken.
+	slots *semaphore.Weighted
 
 	mu    sync.Mutex
 	calls []Call
+	pace  pace
 }
+
+// backlogOf is how many calls without an answer there are at most at a rate.
+func backlogOf(rate int) int64 { return int64(rate) * int64(backlog/time.Second) }
 
 // loadRun makes call ids unique in a test process.
 var loadRun atomic.Int64
@@ -94,21 +100,20 @@ const (
 func (b *Bed) StartLoad(path string, rate int, tool Tool) *Load {
 	b.t.Helper()
 	sessions := b.callers(path)
-	return b.startLoad(sessions, b.able(sessions, rate), tool)
+	return b.startLoad(sessions, pace{rate: b.able(sessions, rate), want: rate}, tool)
 }
 
 // StartLoadOf is StartLoad with exactly as many calls, be it too many for the machine.
 func (b *Bed) StartLoadOf(path string, rate int, tool Tool) *Load {
 	b.t.Helper()
-	return b.startLoad(b.callers(path), rate, tool)
+	return b.startLoad(b.callers(path), pace{rate: rate, want: rate}, tool)
 }
 
-func (b *Bed) startLoad(sessions []*mcp.ClientSession, rate int, tool Tool) *Load {
-	l := &Load{
-		t: b.t, sessions: sessions, stopping: make(chan struct{}), done: make(chan struct{}),
-		inFlight: make(chan struct{}, rate*int(backlog/time.Second)),
-	}
-	go l.run(fmt.Sprintf("load%d", loadRun.Add(1)), rate, tool)
+func (b *Bed) startLoad(sessions []*mcp.ClientSession, p pace, tool Tool) *Load {
+	ctx, stop := context.WithCancel(context.Background())
+	l := &Load{t: b.t, sessions: sessions, stop: stop, done: make(chan struct{}), slots: semaphore.NewWeighted(backlogOf(p.want)), pace: p}
+	l.slots.TryAcquire(backlogOf(p.want - p.rate))
+	go l.run(ctx, fmt.Sprintf("load%d", loadRun.Add(1)), tool)
 	b.t.Cleanup(func() { l.Stop() })
 	return l
 }
@@ -172,43 +177,57 @@ func (b *Bed) Connect(path string) *mcp.ClientSession {
 	return session
 }
 
-func (l *Load) run(prefix string, rate int, tool Tool) {
+func (l *Load) run(ctx context.Context, prefix string, tool Tool) {
 	defer close(l.done)
 	var wg sync.WaitGroup
 	defer wg.Wait()
-	start := time.Now()
-	interval := time.Second / time.Duration(rate)
+	due := time.Now()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for n := 0; ; n++ {
-		due := start.Add(time.Duration(n) * interval)
 		timer.Reset(time.Until(due))
 		select {
-		case <-l.stopping:
+		case <-ctx.Done():
 			return
 		case <-timer.C:
 		}
-		full := len(l.inFlight) == cap(l.inFlight)
-		select {
-		case <-l.stopping:
-			return
-		case l.inFlight <- struct{}{}:
-		}
-		if full {
+		if !l.slots.TryAcquire(1) {
+			if err := l.slots.Acquire(ctx, 1); err != nil {
+				return
+			}
 			// What was not sent meanwhile is not made up for.
 			due = time.Now()
-			start = due.Add(-time.Duration(n) * interval)
 		}
+		l.inFlight.Add(1)
+		at := due
 		wg.Go(func() {
-			defer func() { <-l.inFlight }()
 			name, arguments := tool(n)
 			call := Do(l.sessions[n%Callers], fmt.Sprintf("%s-%d", prefix, n), name, arguments)
-			call.Start, call.Took = due, time.Since(due)
-			l.mu.Lock()
-			defer l.mu.Unlock()
-			l.calls = append(l.calls, call)
+			call.Start, call.Took = at, time.Since(at)
+			l.inFlight.Add(-1)
+			l.answered(call)
 		})
+		due = due.Add(l.interval())
 	}
+}
+
+// interval until the next call.
+func (l *Load) interval() time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return time.Second / time.Duration(l.pace.rate)
+}
+
+// answered keeps a call, and frees its slot and those that come with a rate that has grown.
+func (l *Load) answered(call Call) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.calls = append(l.calls, call)
+	before := l.pace.rate
+	if call.Good() {
+		l.pace.take(call.Took)
+	}
+	l.slots.Release(1 + backlogOf(l.pace.rate-before))
 }
 
 // Do makes one call and reads its answer.
@@ -239,7 +258,7 @@ func Do(session *mcp.ClientSession, id, tool string, arguments map[string]any) C
 }
 
 // InFlight is the number of calls sent and not answered.
-func (l *Load) InFlight() int { return len(l.inFlight) }
+func (l *Load) InFlight() int { return int(l.inFlight.Load()) }
 
 // Calls answered so far.
 func (l *Load) Calls() []Call {
@@ -261,11 +280,7 @@ func (l *Load) Since(at time.Time) []Call {
 
 // Stop ends the load, waits for the answers under way and returns all calls.
 func (l *Load) Stop() []Call {
-	select {
-	case <-l.stopping:
-	default:
-		close(l.stopping)
-	}
+	l.stop()
 	<-l.done
 	return l.Calls()
 }

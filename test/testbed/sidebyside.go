@@ -20,4 +20,4 @@ func SideBySide(m *testing.M) int {
 }
 
 // more tests than cores run side by side.
-const more = 4
+const more = 2
