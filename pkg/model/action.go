@@ -30,8 +30,10 @@ func (b *builder) action(route, server string, class Class, l limits) Action {
 	switch class {
 	case Unsafe:
 		a.PerTryTimeout = a.Timeout
-	case Stream:
+	case Stream, Listen:
 		a.Timeout, a.PerTryTimeout, a.IdleTimeout = 0, 0, 0
+		// What is listened to belongs to no session.
+		a.Reopen = a.Reopen && class == Stream
 	case Safe:
 		if a.Attempts > 1 {
 			a.Unretried = b.stamp(route, unretried, a)

@@ -217,7 +217,7 @@ func (b *builder) route(r config.MCPRoute) Route {
 	out := Route{
 		Name: r.Metadata.Name, Path: spec.Path, Pages: spec.Pages,
 		UnmatchedTool: action(Unsafe), SafeMethod: action(Safe), SafeMethodOnce: action(Unsafe),
-		OtherMethod: action(Unsafe), Stream: action(Stream), Delete: action(Unsafe),
+		OtherMethod: action(Unsafe), Stream: action(Stream), ListenTasks: action(Listen), Delete: action(Unsafe),
 		ErrorsHTTP:             spec.Errors == config.ErrorsHTTP,
 		StampVia:               spec.Stamp == config.On,
 		StaleListMaxAge:        time.Duration(*spec.Degrade.StaleLists.MaxAge),

@@ -148,8 +148,9 @@ type Route struct {
 	SafeMethod, SafeMethodOnce Action
 	// OtherMethod is for every other POST.
 	OtherMethod Action
-	// Stream is for GET, Delete for DELETE.
-	Stream, Delete  Action
+	// Stream is for GET and for listening, ListenTasks for listening to tasks, Delete for DELETE.
+	Stream, ListenTasks, Delete Action
+
 	ErrorsHTTP      bool
 	StampVia        bool
 	StaleListMaxAge time.Duration
@@ -236,7 +237,12 @@ const (
 	Unsafe Class = "unsafe"
 	// Stream is a GET event stream: no timeout, body not looked at.
 	Stream Class = "stream"
+	// Listen is an event stream that is looked at: no timeout either.
+	Listen Class = "listen"
 )
+
+// Streams says whether an answer may last, and be silent, for as long as it likes.
+func (c Class) Streams() bool { return c == Stream || c == Listen }
 
 // Action is what Envoy does with a message: one Envoy route.
 type Action struct {

@@ -19,6 +19,7 @@ func policy(m *model.Model, r model.Route) *policyv1.RoutePolicy {
 		SafeMethodOnce:   policyAction(r.SafeMethodOnce),
 		OtherMethod:      policyAction(r.OtherMethod),
 		Stream:           policyAction(r.Stream),
+		ListenTasks:      policyAction(r.ListenTasks),
 		Delete:           policyAction(r.Delete),
 		Errors:           policyv1.ErrorStyle_ERROR_STYLE_MCP,
 		StaleListMaxAge:  duration(r.StaleListMaxAge),

@@ -104,7 +104,7 @@ func actions(r model.Route) []model.Action {
 	for _, rule := range r.Methods {
 		all = append(all, rule.Safe, rule.Once)
 	}
-	all = append(all, r.UnmatchedTool, r.SafeMethod, r.SafeMethodOnce, r.OtherMethod, r.Stream, r.Delete)
+	all = append(all, r.UnmatchedTool, r.SafeMethod, r.SafeMethodOnce, r.OtherMethod, r.Stream, r.ListenTasks, r.Delete)
 	seen := make(map[string]bool, len(all))
 	out := make([]model.Action, 0, len(all))
 	for _, a := range all {
@@ -135,7 +135,7 @@ func (b *routeBuilder) add(r model.Route) error {
 			}
 			route.TypedPerFilterConfig = perFilter
 		}
-		if a.Class != model.Stream || a.Reopen {
+		if !a.Class.Streams() || a.Reopen {
 			retry, err := retryPolicy(a)
 			if err != nil {
 				return err
@@ -145,7 +145,7 @@ func (b *routeBuilder) add(r model.Route) error {
 			if a.Class == model.Safe {
 				lost = append(lost, names.LostProcessor)
 			}
-			if a.Class != model.Stream {
+			if !a.Class.Streams() {
 				if route.TypedPerFilterConfig, err = rerunPerRoute(r.Path, lost...); err != nil {
 					return err
 				}
@@ -178,7 +178,7 @@ func (b *routeBuilder) action(a model.Action) *routev3.RouteAction {
 		Timeout: duration(0),
 	}
 	switch a.Class {
-	case model.Stream:
+	case model.Stream, model.Listen:
 		out.IdleTimeout = duration(0)
 	case model.Safe, model.Unsafe:
 		out.IdleTimeout = duration(max(minIdle, a.Timeout, a.IdleTimeout) + idleGrace)

@@ -30,7 +30,7 @@ func TestEveryRouteNamesItsTimes(t *testing.T) {
 				if action.GetTimeout() == nil || action.GetIdleTimeout() == nil || !page && action.GetTimeout().AsDuration() != 0 {
 					t.Errorf("%s: route %s: timeout %v, idle timeout %v", in, route.GetName(), action.GetTimeout(), action.GetIdleTimeout())
 				}
-				if strings.Contains(route.GetName(), ".stream.") {
+				if strings.Contains(route.GetName(), ".stream.") || strings.Contains(route.GetName(), ".listen.") {
 					streams++
 					if action.GetIdleTimeout().AsDuration() != 0 || action.GetRetryPolicy().GetPerTryTimeout().AsDuration() != 0 {
 						t.Errorf("%s: route %s: silence ends after %v, a try after %v", in, route.GetName(), action.GetIdleTimeout(), action.GetRetryPolicy().GetPerTryTimeout())

@@ -1,12 +1,14 @@
 package e2e
 
 import (
+	"bufio"
 	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -55,10 +57,17 @@ func (s *taskServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		Params struct {
 			TaskID string          `json:"taskId"`
 			Task   json.RawMessage `json:"task"`
+			Listen struct {
+				TaskIDs []string `json:"taskIds"`
+			} `json:"notifications"`
 		} `json:"params"`
 	}
 	if err := json.Unmarshal(body, &m); err != nil {
 		panic(http.ErrAbortHandler)
+	}
+	if m.Method == "subscriptions/listen" {
+		s.listen(w, r, m.Params.Listen.TaskIDs)
+		return
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -99,6 +108,33 @@ func (s *taskServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	default:
 		answer("result", fmt.Sprintf(`{"resultType":"complete","taskId":%q,"status":"completed","ttlMs":60000}`, m.Params.TaskID))
 	}
+}
+
+// listen tells of the tasks that are named, of those that are there, and of one more, until the
+// caller hangs up.
+func (s *taskServer) listen(w http.ResponseWriter, r *http.Request, named []string) {
+	w.Header().Set("Content-Type", "text/event-stream")
+	s.mu.Lock()
+	named = slices.DeleteFunc(named, func(id string) bool { return !s.tasks[id] })
+	more := ""
+	for id := range s.tasks {
+		if !slices.Contains(named, id) {
+			more = id
+		}
+	}
+	s.mu.Unlock()
+	agreed, err := json.Marshal(named)
+	if err != nil {
+		panic(http.ErrAbortHandler)
+	}
+	fmt.Fprintf(w, "data: {\"jsonrpc\":\"2.0\",\"method\":\"notifications/subscriptions/acknowledged\",\"params\":{\"notifications\":{\"taskIds\":%s}}}\n\n", agreed)
+	for _, id := range append(named, more) {
+		fmt.Fprintf(w, ": ping\n\nid: 1\ndata: {\"jsonrpc\":\"2.0\",\"method\":\"notifications/tasks\",\"params\":{\"taskId\":%q,\"status\":\"working\"}}\n\n", id)
+	}
+	if err := http.NewResponseController(w).Flush(); err != nil {
+		panic(http.ErrAbortHandler)
+	}
+	<-r.Context().Done()
 }
 
 const tasksConfig = `
@@ -193,6 +229,55 @@ func (c taskCall) do(t *testing.T, bed *testbed.Bed, method, member, value strin
 	return answered{got.Status, m.Result.TaskID + m.Result.Task.TaskID + m.Result.Meta.Related.TaskID, m.Error.Code, text}
 }
 
+// listen listens to tasks until as many have been told of as were agreed on, and one more: ids by event.
+func (c taskCall) listen(t *testing.T, bed *testbed.Bed, tasks []string) (heard [][]string) {
+	t.Helper()
+	list, err := json.Marshal(tasks)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h, _ := c.message("subscriptions/listen", "name", "")
+	h.Del("Mcp-Name")
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+bed.Gateway+"/mcp",
+		strings.NewReader(fmt.Sprintf(`{"jsonrpc":"2.0","id":1,"method":"subscriptions/listen","params":{"notifications":{"taskIds":%s},%s}}`, list, tasksMeta)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header = h
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close() //nolint:errcheck // it is cut short
+	lines := bufio.NewScanner(resp.Body)
+	for (len(heard) == 0 || len(heard) < len(heard[0])+2) && lines.Scan() {
+		data, ok := strings.CutPrefix(lines.Text(), "data: ")
+		if !ok {
+			continue
+		}
+		var m struct {
+			Params struct {
+				TaskID string `json:"taskId"`
+				Agreed struct {
+					TaskIDs []string `json:"taskIds"`
+				} `json:"notifications"`
+			} `json:"params"`
+		}
+		if err := json.Unmarshal([]byte(data), &m); err != nil {
+			t.Fatalf("%q: %v", data, err)
+		}
+		ids := m.Params.Agreed.TaskIDs
+		if m.Params.TaskID != "" {
+			ids = []string{m.Params.TaskID}
+		}
+		heard = append(heard, ids)
+	}
+	if len(heard) == 0 || len(heard) < len(heard[0])+2 {
+		t.Fatalf("%s: %q, %v", resp.Status, heard, lines.Err())
+	}
+	return heard
+}
+
 func taskMethods(modern bool) []string {
 	if modern {
 		return []string{"tasks/get", "tasks/cancel", "tasks/update"}
@@ -268,6 +353,22 @@ func TestTasks(t *testing.T) {
 		for _, m := range found {
 			if got := alice[false].do(t, bed, "tasks/get", "taskId", m[1]); !strings.HasPrefix(m[1], "hft1.") || got.id != m[1] {
 				t.Errorf("listed as %s: %+v", m[1], got)
+			}
+		}
+	})
+	t.Run("listened to", func(t *testing.T) {
+		heard := alice[true].listen(t, bed, ids[true])
+		agreed, named := heard[0], heard[1:]
+		if len(agreed) == 0 || len(agreed) == len(ids[true]) || len(named) != len(agreed)+1 {
+			t.Fatalf("agreed on %q, heard of %q, of %q", agreed, named, ids[true])
+		}
+		for i, list := range named {
+			id := list[0]
+			if i < len(agreed) && (id != agreed[i] || !slices.Contains(ids[true], id)) {
+				t.Errorf("told of %q, agreed on %q", id, agreed)
+			}
+			if got := alice[true].do(t, bed, "tasks/get", "taskId", id); got.id != id {
+				t.Errorf("told of %s: %+v", id, got)
 			}
 		}
 	})

@@ -154,6 +154,9 @@ type RoutePolicy struct {
 	Stream *Action `protobuf:"bytes,8,opt,name=stream,proto3" json:"stream,omitempty"`
 	// For DELETE (end of session).
 	Delete *Action `protobuf:"bytes,9,opt,name=delete,proto3" json:"delete,omitempty"`
+	// In place of stream for a request to listen that names tasks: the attempt point reads
+	// what comes. Absent: nobody listens to tasks.
+	ListenTasks *Action `protobuf:"bytes,23,opt,name=listen_tasks,json=listenTasks,proto3" json:"listen_tasks,omitempty"`
 	// How health and limit refusals are told.
 	Errors ErrorStyle `protobuf:"varint,10,opt,name=errors,proto3,enum=holdfast.policy.v1.ErrorStyle" json:"errors,omitempty"`
 	// How old a list may be that is served while its server is down; 0: never.
@@ -274,6 +277,13 @@ func (x *RoutePolicy) GetStream() *Action {
 func (x *RoutePolicy) GetDelete() *Action {
 	if x != nil {
 		return x.Delete
+	}
+	return nil
+}
+
+func (x *RoutePolicy) GetListenTasks() *Action {
+	if x != nil {
+		return x.ListenTasks
 	}
 	return nil
 }
@@ -2402,7 +2412,10 @@ type CallTask struct {
 	Token      string `protobuf:"bytes,2,opt,name=token,proto3" json:"token,omitempty"`
 	UpstreamId string `protobuf:"bytes,3,opt,name=upstream_id,json=upstreamId,proto3" json:"upstream_id,omitempty"`
 	// host:port of the endpoint that has that task.
-	Endpoint      string `protobuf:"bytes,4,opt,name=endpoint,proto3" json:"endpoint,omitempty"`
+	Endpoint string `protobuf:"bytes,4,opt,name=endpoint,proto3" json:"endpoint,omitempty"`
+	// Of a request to listen: the ids of its tasks as the caller names them, by those of the
+	// server.
+	Listened      map[string]string `protobuf:"bytes,5,rep,name=listened,proto3" json:"listened,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2463,6 +2476,13 @@ func (x *CallTask) GetEndpoint() string {
 		return x.Endpoint
 	}
 	return ""
+}
+
+func (x *CallTask) GetListened() map[string]string {
+	if x != nil {
+		return x.Listened
+	}
+	return nil
 }
 
 // CallSession says which session a message belongs to.
@@ -2927,7 +2947,7 @@ var File_api_policy_v1_policy_proto protoreflect.FileDescriptor
 
 const file_api_policy_v1_policy_proto_rawDesc = "" +
 	"\n" +
-	"\x1aapi/policy/v1/policy.proto\x12\x12holdfast.policy.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xae\t\n" +
+	"\x1aapi/policy/v1/policy.proto\x12\x12holdfast.policy.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xed\t\n" +
 	"\vRoutePolicy\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
 	"\x04path\x18\x02 \x01(\tR\x04path\x124\n" +
@@ -2938,7 +2958,8 @@ const file_api_policy_v1_policy_proto_rawDesc = "" +
 	"safeMethod\x12=\n" +
 	"\fother_method\x18\a \x01(\v2\x1a.holdfast.policy.v1.ActionR\votherMethod\x122\n" +
 	"\x06stream\x18\b \x01(\v2\x1a.holdfast.policy.v1.ActionR\x06stream\x122\n" +
-	"\x06delete\x18\t \x01(\v2\x1a.holdfast.policy.v1.ActionR\x06delete\x126\n" +
+	"\x06delete\x18\t \x01(\v2\x1a.holdfast.policy.v1.ActionR\x06delete\x12=\n" +
+	"\flisten_tasks\x18\x17 \x01(\v2\x1a.holdfast.policy.v1.ActionR\vlistenTasks\x126\n" +
 	"\x06errors\x18\n" +
 	" \x01(\x0e2\x1e.holdfast.policy.v1.ErrorStyleR\x06errors\x12F\n" +
 	"\x12stale_list_max_age\x18\v \x01(\v2\x19.google.protobuf.DurationR\x0fstaleListMaxAge\x12\x1b\n" +
@@ -3119,13 +3140,17 @@ const file_api_policy_v1_policy_proto_rawDesc = "" +
 	"\x06result\x18\x03 \x01(\fR\x06result\x12/\n" +
 	"\x05as_of\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x04asOf\x122\n" +
 	"\amax_age\x18\x05 \x01(\v2\x19.google.protobuf.DurationR\x06maxAge\x12\x10\n" +
-	"\x03key\x18\x06 \x01(\fR\x03key\"{\n" +
+	"\x03key\x18\x06 \x01(\fR\x03key\"\x80\x02\n" +
 	"\bCallTask\x12\x1c\n" +
 	"\tprincipal\x18\x01 \x01(\fR\tprincipal\x12\x14\n" +
 	"\x05token\x18\x02 \x01(\tR\x05token\x12\x1f\n" +
 	"\vupstream_id\x18\x03 \x01(\tR\n" +
 	"upstreamId\x12\x1a\n" +
-	"\bendpoint\x18\x04 \x01(\tR\bendpoint\"\xa0\x01\n" +
+	"\bendpoint\x18\x04 \x01(\tR\bendpoint\x12F\n" +
+	"\blistened\x18\x05 \x03(\v2*.holdfast.policy.v1.CallTask.ListenedEntryR\blistened\x1a;\n" +
+	"\rListenedEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xa0\x01\n" +
 	"\vCallSession\x12\x14\n" +
 	"\x05token\x18\x01 \x01(\tR\x05token\x12\x1a\n" +
 	"\bendpoint\x18\x02 \x01(\tR\bendpoint\x12\x1f\n" +
@@ -3184,7 +3209,7 @@ func file_api_policy_v1_policy_proto_rawDescGZIP() []byte {
 }
 
 var file_api_policy_v1_policy_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_api_policy_v1_policy_proto_msgTypes = make([]protoimpl.MessageInfo, 32)
+var file_api_policy_v1_policy_proto_msgTypes = make([]protoimpl.MessageInfo, 33)
 var file_api_policy_v1_policy_proto_goTypes = []any{
 	(ErrorStyle)(0),               // 0: holdfast.policy.v1.ErrorStyle
 	(Failover)(0),                 // 1: holdfast.policy.v1.Failover
@@ -3220,8 +3245,9 @@ var file_api_policy_v1_policy_proto_goTypes = []any{
 	(*RegionShare)(nil),           // 31: holdfast.policy.v1.RegionShare
 	(*ReportRequest)(nil),         // 32: holdfast.policy.v1.ReportRequest
 	(*ReportResponse)(nil),        // 33: holdfast.policy.v1.ReportResponse
-	(*durationpb.Duration)(nil),   // 34: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil), // 35: google.protobuf.Timestamp
+	nil,                           // 34: holdfast.policy.v1.CallTask.ListenedEntry
+	(*durationpb.Duration)(nil),   // 35: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil), // 36: google.protobuf.Timestamp
 }
 var file_api_policy_v1_policy_proto_depIdxs = []int32{
 	6,  // 0: holdfast.policy.v1.RoutePolicy.servers:type_name -> holdfast.policy.v1.Server
@@ -3231,71 +3257,73 @@ var file_api_policy_v1_policy_proto_depIdxs = []int32{
 	17, // 4: holdfast.policy.v1.RoutePolicy.other_method:type_name -> holdfast.policy.v1.Action
 	17, // 5: holdfast.policy.v1.RoutePolicy.stream:type_name -> holdfast.policy.v1.Action
 	17, // 6: holdfast.policy.v1.RoutePolicy.delete:type_name -> holdfast.policy.v1.Action
-	0,  // 7: holdfast.policy.v1.RoutePolicy.errors:type_name -> holdfast.policy.v1.ErrorStyle
-	34, // 8: holdfast.policy.v1.RoutePolicy.stale_list_max_age:type_name -> google.protobuf.Duration
-	34, // 9: holdfast.policy.v1.RoutePolicy.processor_timeout:type_name -> google.protobuf.Duration
-	17, // 10: holdfast.policy.v1.RoutePolicy.unmatched_tool_once:type_name -> holdfast.policy.v1.Action
-	17, // 11: holdfast.policy.v1.RoutePolicy.safe_method_once:type_name -> holdfast.policy.v1.Action
-	21, // 12: holdfast.policy.v1.RoutePolicy.methods:type_name -> holdfast.policy.v1.MethodRule
-	3,  // 13: holdfast.policy.v1.RoutePolicy.rate_limits:type_name -> holdfast.policy.v1.RateLimit
-	4,  // 14: holdfast.policy.v1.RoutePolicy.callers:type_name -> holdfast.policy.v1.Callers
-	3,  // 15: holdfast.policy.v1.RoutePolicy.discover_limit:type_name -> holdfast.policy.v1.RateLimit
-	5,  // 16: holdfast.policy.v1.RoutePolicy.traces:type_name -> holdfast.policy.v1.Traces
-	34, // 17: holdfast.policy.v1.RateLimit.per:type_name -> google.protobuf.Duration
-	10, // 18: holdfast.policy.v1.Server.endpoints:type_name -> holdfast.policy.v1.Endpoint
-	9,  // 19: holdfast.policy.v1.Server.breaker:type_name -> holdfast.policy.v1.Breaker
-	22, // 20: holdfast.policy.v1.Server.retry_budget:type_name -> holdfast.policy.v1.RetryBudget
-	34, // 21: holdfast.policy.v1.Server.session_max_age:type_name -> google.protobuf.Duration
-	8,  // 22: holdfast.policy.v1.Server.concurrency:type_name -> holdfast.policy.v1.Concurrency
-	1,  // 23: holdfast.policy.v1.Server.failover:type_name -> holdfast.policy.v1.Failover
-	7,  // 24: holdfast.policy.v1.Server.health_check:type_name -> holdfast.policy.v1.HealthCheck
-	34, // 25: holdfast.policy.v1.HealthCheck.interval:type_name -> google.protobuf.Duration
-	34, // 26: holdfast.policy.v1.HealthCheck.timeout:type_name -> google.protobuf.Duration
-	34, // 27: holdfast.policy.v1.Concurrency.max_wait:type_name -> google.protobuf.Duration
-	34, // 28: holdfast.policy.v1.Breaker.open_for:type_name -> google.protobuf.Duration
-	34, // 29: holdfast.policy.v1.Breaker.max_open_for:type_name -> google.protobuf.Duration
-	15, // 30: holdfast.policy.v1.ToolRule.arguments:type_name -> holdfast.policy.v1.ArgumentMatch
-	17, // 31: holdfast.policy.v1.ToolRule.action:type_name -> holdfast.policy.v1.Action
-	17, // 32: holdfast.policy.v1.ToolRule.once:type_name -> holdfast.policy.v1.Action
-	16, // 33: holdfast.policy.v1.ToolRule.fail_when:type_name -> holdfast.policy.v1.AnswerMatch
-	16, // 34: holdfast.policy.v1.ToolRule.ok_when:type_name -> holdfast.policy.v1.AnswerMatch
-	3,  // 35: holdfast.policy.v1.ToolRule.rate_limits:type_name -> holdfast.policy.v1.RateLimit
-	12, // 36: holdfast.policy.v1.ToolRule.degrade:type_name -> holdfast.policy.v1.Degrade
-	13, // 37: holdfast.policy.v1.Degrade.cached_result:type_name -> holdfast.policy.v1.CachedResult
-	14, // 38: holdfast.policy.v1.Degrade.static_answer:type_name -> holdfast.policy.v1.StaticAnswer
-	34, // 39: holdfast.policy.v1.CachedResult.max_age:type_name -> google.protobuf.Duration
-	34, // 40: holdfast.policy.v1.Action.timeout:type_name -> google.protobuf.Duration
-	34, // 41: holdfast.policy.v1.Action.per_try_timeout:type_name -> google.protobuf.Duration
-	34, // 42: holdfast.policy.v1.Action.idle_timeout:type_name -> google.protobuf.Duration
-	20, // 43: holdfast.policy.v1.Action.back_off:type_name -> holdfast.policy.v1.BackOff
-	8,  // 44: holdfast.policy.v1.Action.concurrency:type_name -> holdfast.policy.v1.Concurrency
-	18, // 45: holdfast.policy.v1.Action.fallback:type_name -> holdfast.policy.v1.Fallback
-	19, // 46: holdfast.policy.v1.Fallback.arguments:type_name -> holdfast.policy.v1.Move
-	19, // 47: holdfast.policy.v1.Fallback.result:type_name -> holdfast.policy.v1.Move
-	34, // 48: holdfast.policy.v1.BackOff.base:type_name -> google.protobuf.Duration
-	34, // 49: holdfast.policy.v1.BackOff.max:type_name -> google.protobuf.Duration
-	17, // 50: holdfast.policy.v1.MethodRule.safe:type_name -> holdfast.policy.v1.Action
-	17, // 51: holdfast.policy.v1.MethodRule.once:type_name -> holdfast.policy.v1.Action
-	34, // 52: holdfast.policy.v1.CallContext.per_try_timeout:type_name -> google.protobuf.Duration
-	34, // 53: holdfast.policy.v1.CallContext.idle_timeout:type_name -> google.protobuf.Duration
-	27, // 54: holdfast.policy.v1.CallContext.session:type_name -> holdfast.policy.v1.CallSession
-	26, // 55: holdfast.policy.v1.CallContext.task:type_name -> holdfast.policy.v1.CallTask
-	28, // 56: holdfast.policy.v1.CallContext.second:type_name -> holdfast.policy.v1.SecondCall
-	24, // 57: holdfast.policy.v1.CallContext.cache:type_name -> holdfast.policy.v1.CacheSlot
-	34, // 58: holdfast.policy.v1.CacheSlot.max_age:type_name -> google.protobuf.Duration
-	35, // 59: holdfast.policy.v1.CachedEntry.as_of:type_name -> google.protobuf.Timestamp
-	34, // 60: holdfast.policy.v1.CachedEntry.max_age:type_name -> google.protobuf.Duration
-	19, // 61: holdfast.policy.v1.SecondCall.result:type_name -> holdfast.policy.v1.Move
-	35, // 62: holdfast.policy.v1.CatalogEntry.as_of:type_name -> google.protobuf.Timestamp
-	31, // 63: holdfast.policy.v1.Shares.regions:type_name -> holdfast.policy.v1.RegionShare
-	29, // 64: holdfast.policy.v1.ReportRequest.entries:type_name -> holdfast.policy.v1.CatalogEntry
-	32, // 65: holdfast.policy.v1.Catalog.Report:input_type -> holdfast.policy.v1.ReportRequest
-	33, // 66: holdfast.policy.v1.Catalog.Report:output_type -> holdfast.policy.v1.ReportResponse
-	66, // [66:67] is the sub-list for method output_type
-	65, // [65:66] is the sub-list for method input_type
-	65, // [65:65] is the sub-list for extension type_name
-	65, // [65:65] is the sub-list for extension extendee
-	0,  // [0:65] is the sub-list for field type_name
+	17, // 7: holdfast.policy.v1.RoutePolicy.listen_tasks:type_name -> holdfast.policy.v1.Action
+	0,  // 8: holdfast.policy.v1.RoutePolicy.errors:type_name -> holdfast.policy.v1.ErrorStyle
+	35, // 9: holdfast.policy.v1.RoutePolicy.stale_list_max_age:type_name -> google.protobuf.Duration
+	35, // 10: holdfast.policy.v1.RoutePolicy.processor_timeout:type_name -> google.protobuf.Duration
+	17, // 11: holdfast.policy.v1.RoutePolicy.unmatched_tool_once:type_name -> holdfast.policy.v1.Action
+	17, // 12: holdfast.policy.v1.RoutePolicy.safe_method_once:type_name -> holdfast.policy.v1.Action
+	21, // 13: holdfast.policy.v1.RoutePolicy.methods:type_name -> holdfast.policy.v1.MethodRule
+	3,  // 14: holdfast.policy.v1.RoutePolicy.rate_limits:type_name -> holdfast.policy.v1.RateLimit
+	4,  // 15: holdfast.policy.v1.RoutePolicy.callers:type_name -> holdfast.policy.v1.Callers
+	3,  // 16: holdfast.policy.v1.RoutePolicy.discover_limit:type_name -> holdfast.policy.v1.RateLimit
+	5,  // 17: holdfast.policy.v1.RoutePolicy.traces:type_name -> holdfast.policy.v1.Traces
+	35, // 18: holdfast.policy.v1.RateLimit.per:type_name -> google.protobuf.Duration
+	10, // 19: holdfast.policy.v1.Server.endpoints:type_name -> holdfast.policy.v1.Endpoint
+	9,  // 20: holdfast.policy.v1.Server.breaker:type_name -> holdfast.policy.v1.Breaker
+	22, // 21: holdfast.policy.v1.Server.retry_budget:type_name -> holdfast.policy.v1.RetryBudget
+	35, // 22: holdfast.policy.v1.Server.session_max_age:type_name -> google.protobuf.Duration
+	8,  // 23: holdfast.policy.v1.Server.concurrency:type_name -> holdfast.policy.v1.Concurrency
+	1,  // 24: holdfast.policy.v1.Server.failover:type_name -> holdfast.policy.v1.Failover
+	7,  // 25: holdfast.policy.v1.Server.health_check:type_name -> holdfast.policy.v1.HealthCheck
+	35, // 26: holdfast.policy.v1.HealthCheck.interval:type_name -> google.protobuf.Duration
+	35, // 27: holdfast.policy.v1.HealthCheck.timeout:type_name -> google.protobuf.Duration
+	35, // 28: holdfast.policy.v1.Concurrency.max_wait:type_name -> google.protobuf.Duration
+	35, // 29: holdfast.policy.v1.Breaker.open_for:type_name -> google.protobuf.Duration
+	35, // 30: holdfast.policy.v1.Breaker.max_open_for:type_name -> google.protobuf.Duration
+	15, // 31: holdfast.policy.v1.ToolRule.arguments:type_name -> holdfast.policy.v1.ArgumentMatch
+	17, // 32: holdfast.policy.v1.ToolRule.action:type_name -> holdfast.policy.v1.Action
+	17, // 33: holdfast.policy.v1.ToolRule.once:type_name -> holdfast.policy.v1.Action
+	16, // 34: holdfast.policy.v1.ToolRule.fail_when:type_name -> holdfast.policy.v1.AnswerMatch
+	16, // 35: holdfast.policy.v1.ToolRule.ok_when:type_name -> holdfast.policy.v1.AnswerMatch
+	3,  // 36: holdfast.policy.v1.ToolRule.rate_limits:type_name -> holdfast.policy.v1.RateLimit
+	12, // 37: holdfast.policy.v1.ToolRule.degrade:type_name -> holdfast.policy.v1.Degrade
+	13, // 38: holdfast.policy.v1.Degrade.cached_result:type_name -> holdfast.policy.v1.CachedResult
+	14, // 39: holdfast.policy.v1.Degrade.static_answer:type_name -> holdfast.policy.v1.StaticAnswer
+	35, // 40: holdfast.policy.v1.CachedResult.max_age:type_name -> google.protobuf.Duration
+	35, // 41: holdfast.policy.v1.Action.timeout:type_name -> google.protobuf.Duration
+	35, // 42: holdfast.policy.v1.Action.per_try_timeout:type_name -> google.protobuf.Duration
+	35, // 43: holdfast.policy.v1.Action.idle_timeout:type_name -> google.protobuf.Duration
+	20, // 44: holdfast.policy.v1.Action.back_off:type_name -> holdfast.policy.v1.BackOff
+	8,  // 45: holdfast.policy.v1.Action.concurrency:type_name -> holdfast.policy.v1.Concurrency
+	18, // 46: holdfast.policy.v1.Action.fallback:type_name -> holdfast.policy.v1.Fallback
+	19, // 47: holdfast.policy.v1.Fallback.arguments:type_name -> holdfast.policy.v1.Move
+	19, // 48: holdfast.policy.v1.Fallback.result:type_name -> holdfast.policy.v1.Move
+	35, // 49: holdfast.policy.v1.BackOff.base:type_name -> google.protobuf.Duration
+	35, // 50: holdfast.policy.v1.BackOff.max:type_name -> google.protobuf.Duration
+	17, // 51: holdfast.policy.v1.MethodRule.safe:type_name -> holdfast.policy.v1.Action
+	17, // 52: holdfast.policy.v1.MethodRule.once:type_name -> holdfast.policy.v1.Action
+	35, // 53: holdfast.policy.v1.CallContext.per_try_timeout:type_name -> google.protobuf.Duration
+	35, // 54: holdfast.policy.v1.CallContext.idle_timeout:type_name -> google.protobuf.Duration
+	27, // 55: holdfast.policy.v1.CallContext.session:type_name -> holdfast.policy.v1.CallSession
+	26, // 56: holdfast.policy.v1.CallContext.task:type_name -> holdfast.policy.v1.CallTask
+	28, // 57: holdfast.policy.v1.CallContext.second:type_name -> holdfast.policy.v1.SecondCall
+	24, // 58: holdfast.policy.v1.CallContext.cache:type_name -> holdfast.policy.v1.CacheSlot
+	35, // 59: holdfast.policy.v1.CacheSlot.max_age:type_name -> google.protobuf.Duration
+	36, // 60: holdfast.policy.v1.CachedEntry.as_of:type_name -> google.protobuf.Timestamp
+	35, // 61: holdfast.policy.v1.CachedEntry.max_age:type_name -> google.protobuf.Duration
+	34, // 62: holdfast.policy.v1.CallTask.listened:type_name -> holdfast.policy.v1.CallTask.ListenedEntry
+	19, // 63: holdfast.policy.v1.SecondCall.result:type_name -> holdfast.policy.v1.Move
+	36, // 64: holdfast.policy.v1.CatalogEntry.as_of:type_name -> google.protobuf.Timestamp
+	31, // 65: holdfast.policy.v1.Shares.regions:type_name -> holdfast.policy.v1.RegionShare
+	29, // 66: holdfast.policy.v1.ReportRequest.entries:type_name -> holdfast.policy.v1.CatalogEntry
+	32, // 67: holdfast.policy.v1.Catalog.Report:input_type -> holdfast.policy.v1.ReportRequest
+	33, // 68: holdfast.policy.v1.Catalog.Report:output_type -> holdfast.policy.v1.ReportResponse
+	68, // [68:69] is the sub-list for method output_type
+	67, // [67:68] is the sub-list for method input_type
+	67, // [67:67] is the sub-list for extension type_name
+	67, // [67:67] is the sub-list for extension extendee
+	0,  // [0:67] is the sub-list for field type_name
 }
 
 func init() { file_api_policy_v1_policy_proto_init() }
@@ -3309,7 +3337,7 @@ func file_api_policy_v1_policy_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_api_policy_v1_policy_proto_rawDesc), len(file_api_policy_v1_policy_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   32,
+			NumMessages:   33,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -175,6 +175,9 @@ func (c *compiler) route(p *policyv1.RoutePolicy) *Route {
 	c.once("safe_method_once", p.GetSafeMethod(), p.GetSafeMethodOnce())
 	c.action("other_method", p.GetOtherMethod())
 	c.action("stream", p.GetStream())
+	if p.GetListenTasks() != nil {
+		c.action("listen_tasks", p.GetListenTasks())
+	}
 	c.action("delete", p.GetDelete())
 	if p.GetOtherMethod().GetSafe() {
 		c.problem("other_method.safe", "must not be set: these methods may not run twice")

@@ -34,6 +34,13 @@ func (d *Decision) openTask(r *Request, info method.Info) (string, *degrade.Refu
 	}
 }
 
+// ListenToTasks has the attempt point read the stream that answers a request to listen. The
+// policy has a route for that.
+func (d *Decision) ListenToTasks() {
+	d.Action = d.Route.policy.GetListenTasks()
+	d.stampRoute(d.Action.GetRoute())
+}
+
 // onceByServer finds an action for each server that tries a message once.
 func onceByServer(p *policyv1.RoutePolicy, rules []rule) map[string]*policyv1.Action {
 	out := map[string]*policyv1.Action{}

@@ -45,6 +45,8 @@ type answer struct {
 	spliced bool
 	// reduced: it is a list of which tools were taken out.
 	reduced bool
+	// tasks: the caller listens to tasks on it; nil for all others.
+	tasks *taskStream
 }
 
 // onHeaders decides whether the answer is judged by its headers or held.
@@ -73,6 +75,9 @@ func (a *attempt) onHeaders(m *extprocv3.HttpHeaders) error {
 	media, readable := h.mediaType(), h.first("content-encoding") == "" || h.first("content-encoding") == "identity"
 	isJSON := media == "application/json" && readable
 	isEvents := media == "text/event-stream" && readable
+	if isEvents && a.followTasks() {
+		return a.pass()
+	}
 	if a.held.status != 200 && (a.over || !isJSON) {
 		if said, err := a.byTests(false); said {
 			return err
@@ -150,7 +155,11 @@ func (a *attempt) onTrailers() error {
 		err = a.weigh(nil, true, false)
 	case passing:
 		a.whole(true)
-		if extra := a.epilogue(nil); len(extra) > 0 {
+		extra := a.epilogue(nil)
+		if a.held.tasks != nil {
+			extra = a.held.tasks.feed(nil, true)
+		}
+		if len(extra) > 0 {
 			err = a.send(responseChunk(extra, false))
 		}
 	case waiting, closed:

@@ -200,6 +200,7 @@ func (e *edge) onBodyAs(body []byte, as func(*extprocv3.CommonResponse) *extproc
 func (e *edge) settle(as func(*extprocv3.CommonResponse) *extprocv3.ProcessingResponse) (*extprocv3.ProcessingResponse, bool) {
 	if e.decision.Answer == nil && e.joinSession() {
 		e.joinTask()
+		e.listenToTasks()
 		if e.meter(); e.decision.Answer == nil {
 			e.answerForAbsent()
 		}

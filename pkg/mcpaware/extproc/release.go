@@ -93,6 +93,11 @@ func (a *attempt) forward(chunk []byte, last bool) error {
 	}
 	a.whole(last)
 	switch {
+	case a.held.tasks != nil:
+		if chunk = a.held.tasks.feed(chunk, last); len(chunk) == 0 && !last {
+			return nil
+		}
+		return a.send(responseChunk(chunk, last))
 	case a.held.events != nil && last:
 		return a.send(responseChunk(a.epilogue(chunk), true))
 	case a.held.kept:

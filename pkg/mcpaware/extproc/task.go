@@ -111,30 +111,14 @@ func (a *attempt) outOfReach() *degrade.Answer {
 // sealTasks puts sealed ids in the place of the server's in an answer that is held. One
 // that cannot be sealed stays as it is, and is found only where the server has one endpoint.
 func (a *attempt) sealTasks(f *final) {
-	task := a.call.GetTask()
-	if task == nil || !f.usable || a.endpoint.address == "" || a.service.opts.Keyring == nil {
+	if !f.usable {
 		return
 	}
-	ring := a.service.opts.Keyring()
-	principal, ok := session.PrincipalFrom(task.GetPrincipal())
-	if ring == nil || !ok {
+	seal := a.taskSealer()
+	if seal == nil {
 		return
 	}
-	edit := func(answer []byte) ([]byte, error) {
-		return wire.EditTaskIDs(answer, func(id string) string {
-			if id == task.GetUpstreamId() {
-				return task.GetToken()
-			}
-			token, err := ring.SealTask(session.Task{
-				Server: a.call.GetServer(), Endpoint: a.endpoint.address, UpstreamID: id, Principal: principal,
-			}, time.Now())
-			if err != nil {
-				a.service.log.Warn("the id of a task is not sealed", "server", a.call.GetServer(), "error", err)
-				return id
-			}
-			return token
-		})
-	}
+	edit := func(answer []byte) ([]byte, error) { return wire.EditTaskIDs(answer, seal) }
 	change := edit
 	if a.held.events != nil {
 		change = func(event []byte) ([]byte, error) { return wire.EditEvent(event, edit) }
@@ -145,4 +129,33 @@ func (a *attempt) sealTasks(f *final) {
 		return
 	}
 	a.exchange(f, changed)
+}
+
+// taskSealer gives the caller's id for one of the server's; nil where nothing is sealed.
+func (a *attempt) taskSealer() func(id string) string {
+	task := a.call.GetTask()
+	if task == nil || a.endpoint.address == "" || a.service.opts.Keyring == nil {
+		return nil
+	}
+	ring := a.service.opts.Keyring()
+	principal, ok := session.PrincipalFrom(task.GetPrincipal())
+	if ring == nil || !ok {
+		return nil
+	}
+	return func(id string) string {
+		if known, ok := task.GetListened()[id]; ok {
+			return known
+		}
+		if id == task.GetUpstreamId() {
+			return task.GetToken()
+		}
+		token, err := ring.SealTask(session.Task{
+			Server: a.call.GetServer(), Endpoint: a.endpoint.address, UpstreamID: id, Principal: principal,
+		}, time.Now())
+		if err != nil {
+			a.service.log.Warn("the id of a task is not sealed", "server", a.call.GetServer(), "error", err)
+			return id
+		}
+		return token
+	}
 }

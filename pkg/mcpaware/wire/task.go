@@ -64,11 +64,70 @@ func setParam(request []byte, name, value string) ([]byte, error) {
 	return replacement{at: span{at, skipString(request, at)}, text: text}.apply(request), nil
 }
 
-// EditTaskIDs returns a copy of a response in which the ids of tasks are others:
-// result.taskId (2026-07-28, and tasks/get), result.task.taskId, result.tasks[].taskId
-// and the related task in result._meta (2025-11-25). edit gives the id to put in the place
-// of one, or the same; all other bytes are kept. A response that names none is returned as
-// it is. It fails where answer is not one JSON value.
+// EditListenedTasks returns a copy of a request to listen in which the tasks that it names,
+// params.notifications.taskIds, are others: edit gives the id to put in the place of one,
+// or says that it is left out. All other bytes are kept; a request of which nothing changes
+// is returned as it is, as is one that names no tasks. It fails where request is not one
+// JSON value, or a member on the way is there twice.
+func EditListenedTasks(request []byte, edit func(id string) (other string, keep bool)) ([]byte, error) {
+	if !Valid(request) {
+		return nil, errors.New("editing listened tasks: not one JSON value")
+	}
+	at := skipSpace(request, 0)
+	for _, name := range []string{"params", "notifications", "taskIds"} {
+		if request[at] != '{' {
+			return request, nil
+		}
+		found, err := soleMember(request, at, name)
+		if err != nil {
+			return nil, fmt.Errorf("editing listened tasks: %w", err)
+		}
+		if !found.present() {
+			return request, nil
+		}
+		at = found.start
+	}
+	if request[at] != '[' {
+		return request, nil
+	}
+	list, changed := []byte{'['}, false
+	for scan := scanArray(request, at); ; {
+		item, more := scan.next()
+		if !more {
+			break
+		}
+		text := []byte(item.of(request))
+		if id, ok := Unquote(text); ok {
+			other, keep := edit(id)
+			if !keep {
+				changed = true
+				continue
+			}
+			if other != id {
+				quoted, err := jsontext.AppendQuote(nil, other)
+				if err != nil {
+					return nil, fmt.Errorf("editing listened tasks: %w", err)
+				}
+				text, changed = quoted, true
+			}
+		}
+		if len(list) > 1 {
+			list = append(list, ',')
+		}
+		list = append(list, text...)
+	}
+	if !changed {
+		return request, nil
+	}
+	return replacement{at: span{at, skipValue(request, at)}, text: append(list, ']')}.apply(request), nil
+}
+
+// EditTaskIDs returns a copy of a server's message in which the ids of tasks are others:
+// taskId (2026-07-28, and tasks/get), task.taskId, tasks[].taskId and the related task in
+// _meta (2025-11-25) of its result or params, and params.notifications.taskIds (what is
+// listened to). edit gives the id to put in the place of one, or the same; all other bytes
+// are kept. A message that names none is returned as it is. It fails where answer is not
+// one JSON value.
 func EditTaskIDs(answer []byte, edit func(id string) string) ([]byte, error) {
 	start := 0
 	if bytes.HasPrefix(answer, []byte(byteOrderMark)) {
@@ -81,10 +140,10 @@ func EditTaskIDs(answer []byte, edit func(id string) string) ([]byte, error) {
 	if answer[at] != '{' {
 		return answer, nil
 	}
-	var result span
-	collectLast(answer, at, []known{{"result", &result}})
+	var result, params span
+	collectLast(answer, at, []known{{"result", &result}, {"params", &params}})
 	var changes []replacement
-	for _, found := range taskIDs(answer, result) {
+	for _, found := range slices.Concat(taskIDs(answer, result), taskIDs(answer, params), listenedTasks(answer, params)) {
 		id, ok := Unquote(found.of(answer))
 		if !ok {
 			continue
@@ -108,7 +167,34 @@ func EditTaskIDs(answer []byte, edit func(id string) string) ([]byte, error) {
 // maxListedTasks bounds how many tasks of a list are looked at.
 const maxListedTasks = 1000
 
-// taskIDs finds the ids of tasks in a result, all of them strings.
+// listenedTasks finds the ids of tasks in what a server says that it listens to.
+func listenedTasks(b []byte, params span) (found []span) {
+	if !params.present() || b[params.start] != '{' {
+		return nil
+	}
+	var notifications, ids span
+	collectLast(b, params.start, []known{{"notifications", &notifications}})
+	if !notifications.present() || b[notifications.start] != '{' {
+		return nil
+	}
+	collectLast(b, notifications.start, []known{{"taskIds", &ids}})
+	if !ids.present() || b[ids.start] != '[' {
+		return nil
+	}
+	list := scanArray(b, ids.start)
+	for range maxListedTasks {
+		item, more := list.next()
+		if !more {
+			break
+		}
+		if b[item.start] == '"' {
+			found = append(found, item)
+		}
+	}
+	return found
+}
+
+// taskIDs finds the ids of tasks in a result or in params, all of them strings.
 func taskIDs(b []byte, result span) []span {
 	var task, tasks, meta span
 	found := ownTaskID(nil, b, result)

@@ -24,6 +24,11 @@ func TestEditTaskIDs(t *testing.T) {
 		"no answer":    {`[]`, `[]`},
 		"with a mark":  {"\ufeff" + `{"result":{"taskId":"a"}}`, "\ufeff" + `{"result":{"taskId":"<a>"}}`},
 		"empty result": {`{"result":{}}`, `{"result":{}}`},
+		"notified":     {`{"method":"notifications/tasks","params":{"taskId":"a","_meta":{"io.modelcontextprotocol/related-task":{"taskId":"b"}}}}`, `{"method":"notifications/tasks","params":{"taskId":"<a>","_meta":{"io.modelcontextprotocol/related-task":{"taskId":"<b>"}}}}`},
+		"acknowledged": {`{"params":{"notifications":{"taskIds":[ "a",7,"b"],"toolsListChanged":true}}}`, `{"params":{"notifications":{"taskIds":[ "<a>",7,"<b>"],"toolsListChanged":true}}}`},
+		"odd params":   {`{"params":{"notifications":{"taskIds":{"a":"b"}}}}`, `{"params":{"notifications":{"taskIds":{"a":"b"}}}}`},
+		"odder params": {`{"params":{"notifications":["taskIds"]}}`, `{"params":{"notifications":["taskIds"]}}`},
+		"no params":    {`{"params":["taskId"]}`, `{"params":["taskId"]}`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got, err := wire.EditTaskIDs([]byte(c.in), func(id string) string { return "<" + id + ">" })
@@ -34,6 +39,38 @@ func TestEditTaskIDs(t *testing.T) {
 	}
 	if _, err := wire.EditTaskIDs([]byte(`{"result":`), strings.ToUpper); err == nil {
 		t.Error("half an answer is edited")
+	}
+}
+
+// TestEditListenedTasks: the ids in a request to listen change or go, and nothing else.
+func TestEditListenedTasks(t *testing.T) {
+	edit := func(id string) (string, bool) {
+		if id == "keep" {
+			return id, true
+		}
+		return "<" + id + ">", id != "drop"
+	}
+	for name, c := range map[string]struct{ in, want string }{
+		"one":        {`{"id":1.0,"params":{"notifications":{ "taskIds":["a"] }}}`, `{"id":1.0,"params":{"notifications":{ "taskIds":["<a>"] }}}`},
+		"left out":   {`{"params":{"notifications":{"taskIds":["drop", "a" ,"keep", 7]}}}`, `{"params":{"notifications":{"taskIds":["<a>","keep",7]}}}`},
+		"all out":    {`{"params":{"notifications":{"taskIds":["drop"]}}}`, `{"params":{"notifications":{"taskIds":[]}}}`},
+		"the same":   {`{"params":{"notifications":{"taskIds":[ "keep", null ]}}}`, `{"params":{"notifications":{"taskIds":[ "keep", null ]}}}`},
+		"escaped":    {`{"params":{"notifications":{"task\u0049ds":["\u0061\""]}}}`, `{"params":{"notifications":{"task\u0049ds":["<a\">"]}}}`},
+		"none":       {`{"params":{"notifications":{"toolsListChanged":true}}}`, `{"params":{"notifications":{"toolsListChanged":true}}}`},
+		"no list":    {`{"params":{"notifications":{"taskIds":"a"}}}`, `{"params":{"notifications":{"taskIds":"a"}}}`},
+		"no object":  {`{"params":{"notifications":["taskIds"]}}`, `{"params":{"notifications":["taskIds"]}}`},
+		"no params":  {`[]`, `[]`},
+		"elsewhere":  {`{"params":{"taskIds":["a"]},"taskIds":["a"]}`, `{"params":{"taskIds":["a"]},"taskIds":["a"]}`},
+		"an odd one": {`{"params":{"notifications":{"taskIds":[["a"],"a"]}}}`, `{"params":{"notifications":{"taskIds":[["a"],"<a>"]}}}`},
+	} {
+		if got, err := wire.EditListenedTasks([]byte(c.in), edit); err != nil || string(got) != c.want {
+			t.Errorf("%s: %s, %v, want %s", name, got, err, c.want)
+		}
+	}
+	for _, in := range []string{``, `{"params":{"notifications":{"taskIds":["a"]}}`, `{"params":{},"params":{}}`} {
+		if got, err := wire.EditListenedTasks([]byte(in), edit); err == nil {
+			t.Errorf("%s becomes %s", in, got)
+		}
 	}
 }
 
@@ -52,6 +89,7 @@ func TestSetTaskID(t *testing.T) {
 // FuzzEditTaskIDs: what was an answer is one afterwards, and editing back gives the same.
 func FuzzEditTaskIDs(f *testing.F) {
 	f.Add([]byte(`{"result":{"taskId":"a","tasks":[{"taskId":"b"}],"task":{"taskId":"c"}}}`))
+	f.Add([]byte(`{"params":{"taskId":"a","notifications":{"taskIds":["b"]}}}`))
 	f.Add([]byte(`{"result":{"_meta":{"io.modelcontextprotocol/related-task":{"taskId":"\ud83d\ude00"}}}}`))
 	f.Fuzz(func(t *testing.T, in []byte) {
 		longer, err := wire.EditTaskIDs(in, func(id string) string { return "sealed " + id })
