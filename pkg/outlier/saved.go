@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/go-json-experiment/json"
+	jsonv1 "github.com/go-json-experiment/json/v1"
 
 	"github.com/holdfast-mcp/holdfast/pkg/outlier/shift"
 	"github.com/holdfast-mcp/holdfast/pkg/outlier/tier"
@@ -33,7 +34,7 @@ func readTiers(data []byte) (savedTiers, error) {
 	if len(data) == 0 {
 		return s, nil
 	}
-	if err := json.Unmarshal(data, &s); err != nil {
+	if err := json.Unmarshal(data, &s, jsonv1.FormatDurationAsNano(true)); err != nil {
 		return savedTiers{}, fmt.Errorf("reading tiers: %w", err)
 	}
 	for name, e := range s.Endpoints {
@@ -82,7 +83,7 @@ func (m *Monitor) tiers() (data []byte, changed bool, err error) {
 			}
 		}
 	}
-	data, err = json.Marshal(now, json.Deterministic(true))
+	data, err = json.Marshal(now, json.Deterministic(true), jsonv1.FormatDurationAsNano(true))
 	if err != nil {
 		return nil, false, fmt.Errorf("writing tiers: %w", err)
 	}

@@ -49,7 +49,7 @@ type State struct {
 	// Began is when callers began to leave; zero while all are there.
 	Began time.Time
 	// Slow is the P95 because of which they left, Usual what was usual then.
-	Slow, Usual time.Duration `json:",format:nano"`
+	Slow, Usual time.Duration
 	// Relapses are how often callers came back too early, or left in vain.
 	Relapses int
 	// EndedAt is when the last ones were back.
