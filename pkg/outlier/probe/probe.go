@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"os"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/holdfast-mcp/holdfast/pkg/model"
@@ -142,16 +143,24 @@ func New(target Target, version string) *Prober {
 	if target.TLS != nil {
 		p.tls, p.tlsProblem = clientTLS(*target.TLS)
 	}
-	dialer := &net.Dialer{}
-	p.client = &http.Client{
+	if p.client = plainClient(); p.tls != nil {
+		p.client = newClient(p.tls)
+	}
+	return p
+}
+
+// plainClient is for all endpoints without TLS: nothing of a connection outlives its probe.
+var plainClient = sync.OnceValue(func() *http.Client { return newClient(nil) })
+
+func newClient(t *tls.Config) *http.Client {
+	return &http.Client{
 		Transport: &http.Transport{
 			// Each probe makes a connection of its own, as a new caller would.
-			Proxy: nil, DisableKeepAlives: true, DisableCompression: true, DialContext: dialer.DialContext,
-			TLSClientConfig: p.tls, MaxResponseHeaderBytes: 64 << 10,
+			Proxy: nil, DisableKeepAlives: true, DisableCompression: true, DialContext: (&net.Dialer{}).DialContext,
+			TLSClientConfig: t, MaxResponseHeaderBytes: 64 << 10,
 		},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
-	return p
 }
 
 // clientTLS is what Envoy's TLS with the endpoint is, too.

@@ -3,7 +3,6 @@ package probe
 import (
 	"context"
 	"math/rand/v2"
-	"slices"
 	"sync"
 	"time"
 )
@@ -72,15 +71,19 @@ const justNow = time.Second
 
 // Watch looks at one endpoint again and again, one probe at a time.
 type Watch struct {
-	opts   WatchOptions
-	layers []Layer
-	// standings and due belong to Run.
-	standings map[Layer]*Standing
-	due       map[Layer]time.Time
+	opts WatchOptions
+	// looks belong to Run, the lowest layer first.
+	looks []look
 
 	mu   sync.Mutex
 	fast bool
 	wake chan struct{}
+}
+
+// look is what a Watch knows of one layer, and when it looks again.
+type look struct {
+	Standing
+	due time.Time
 }
 
 // NewWatch makes a Watch that waits for Run.
@@ -88,11 +91,17 @@ func NewWatch(opts WatchOptions) *Watch {
 	if opts.Random == nil {
 		opts.Random = rand.Float64
 	}
-	w := &Watch{opts: opts, standings: map[Layer]*Standing{}, due: map[Layer]time.Time{}, wake: make(chan struct{}, 1)}
+	w := &Watch{opts: opts, wake: make(chan struct{}, 1)}
+	n := 0
 	for _, l := range Layers() {
 		if opts.Target.pace(l) != nil {
-			w.layers = append(w.layers, l)
-			w.standings[l] = &Standing{Layer: l}
+			n++
+		}
+	}
+	w.looks = make([]look, 0, n)
+	for _, l := range Layers() {
+		if opts.Target.pace(l) != nil {
+			w.looks = append(w.looks, look{Standing: Standing{Layer: l}})
 		}
 	}
 	return w
@@ -114,12 +123,12 @@ func (w *Watch) Faster(fast bool) {
 
 // Run looks until ctx ends.
 func (w *Watch) Run(ctx context.Context) {
-	if len(w.layers) == 0 {
+	if len(w.looks) == 0 {
 		return
 	}
 	start := time.Now().Add(w.opts.Delay)
-	for _, l := range w.layers {
-		w.due[l] = start
+	for i := range w.looks {
+		w.looks[i].due = start
 	}
 	timer := time.NewTimer(w.opts.Delay)
 	defer timer.Stop()
@@ -131,37 +140,38 @@ func (w *Watch) Run(ctx context.Context) {
 			w.hurry(time.Now())
 		case <-timer.C:
 		}
-		for l, ok := w.next(time.Now()); ok && ctx.Err() == nil; l, ok = w.next(time.Now()) {
-			w.look(ctx, l)
+		for i := w.next(time.Now()); i >= 0 && ctx.Err() == nil; i = w.next(time.Now()) {
+			w.look(ctx, i)
 		}
 		timer.Reset(time.Until(w.earliest()))
 	}
 }
 
-// next is the lowest layer whose time has come. Layers above one that has just failed wait for it.
-func (w *Watch) next(now time.Time) (Layer, bool) {
-	for l := range w.open {
-		if !w.due[l].After(now) {
-			return l, true
+// next is the lowest layer whose time has come, -1 where none's has. Layers above one that has just failed wait for it.
+func (w *Watch) next(now time.Time) int {
+	for i := range w.open {
+		if !w.looks[i].due.After(now) {
+			return i
 		}
 	}
-	return "", false
+	return -1
 }
 
 // open gives the layers that can be looked at: what is above one that fails would fail for the same
 // reason. Metrics stand apart, since they may be anywhere.
-func (w *Watch) open(yield func(Layer) bool) {
+func (w *Watch) open(yield func(int) bool) {
 	blocked := false
-	for _, l := range w.layers {
+	for i := range w.looks {
+		l := w.looks[i].Layer
 		if blocked && l != Metrics {
 			continue
 		}
-		if !yield(l) {
+		if !yield(i) {
 			return
 		}
 		switch l {
 		case TCP, TLS, HTTP, Handshake:
-			blocked = blocked || w.standings[l].Last.Outcome == Failed
+			blocked = blocked || w.looks[i].Last.Outcome == Failed
 		case List, Query, Metrics:
 		}
 	}
@@ -169,25 +179,25 @@ func (w *Watch) open(yield func(Layer) bool) {
 
 func (w *Watch) earliest() time.Time {
 	var at time.Time
-	for l := range w.open {
-		if at.IsZero() || w.due[l].Before(at) {
-			at = w.due[l]
+	for i := range w.open {
+		if at.IsZero() || w.looks[i].due.Before(at) {
+			at = w.looks[i].due
 		}
 	}
 	return at
 }
 
 // look makes one probe, and where it fails looks at once whether a lower layer is the reason.
-func (w *Watch) look(ctx context.Context, l Layer) {
-	failed := w.one(ctx, l) && l != Metrics
+func (w *Watch) look(ctx context.Context, i int) {
+	failed := w.one(ctx, i) && w.looks[i].Layer != Metrics
 	if !failed {
 		return
 	}
-	for _, lower := range w.layers {
-		if lower == l || ctx.Err() != nil {
+	for lower := range w.looks[:i] {
+		if ctx.Err() != nil {
 			return
 		}
-		s := w.standings[lower]
+		s := &w.looks[lower]
 		if s.Last.Outcome == Failed || time.Since(s.Last.Began) > justNow {
 			if w.one(ctx, lower) {
 				return
@@ -197,7 +207,7 @@ func (w *Watch) look(ctx context.Context, l Layer) {
 }
 
 // one makes one probe and says whether it failed.
-func (w *Watch) one(ctx context.Context, l Layer) (failed bool) {
+func (w *Watch) one(ctx context.Context, i int) (failed bool) {
 	if w.opts.Slots != nil {
 		select {
 		case w.opts.Slots <- struct{}{}:
@@ -206,20 +216,21 @@ func (w *Watch) one(ctx context.Context, l Layer) (failed bool) {
 			return false
 		}
 	}
+	s := &w.looks[i]
 	began := time.Now()
-	r := w.opts.Look(ctx, l)
+	r := w.apart(ctx, s.Layer)
 	if ctx.Err() != nil {
 		// The watch ends: what it found then is its own doing.
 		return false
 	}
-	pace, s := w.opts.Target.pace(l), w.standings[l]
+	pace := w.opts.Target.pace(s.Layer)
 	was := s.Last.Outcome
 	s.take(r, Threshold{Failures: pace.Failures, Successes: pace.Successes})
-	w.due[l] = began.Add(w.interval(l))
+	s.due = began.Add(w.interval(s))
 	if was == Failed && r.Outcome != Failed {
 		// What is above was not looked at meanwhile.
-		for _, higher := range w.layers[slices.Index(w.layers, l)+1:] {
-			w.due[higher] = time.Now()
+		for higher := i + 1; higher < len(w.looks); higher++ {
+			w.looks[higher].due = time.Now()
 		}
 	}
 	if w.opts.Told != nil {
@@ -228,10 +239,18 @@ func (w *Watch) one(ctx context.Context, l Layer) (failed bool) {
 	return r.Outcome == Failed
 }
 
+// apart makes a probe on a stack of its own, which is given back when it ends: those of thousands of watches, which
+// wait for most of the time, stay small.
+func (w *Watch) apart(ctx context.Context, l Layer) Result {
+	done := make(chan Result, 1)
+	go func() { done <- w.opts.Look(ctx, l) }()
+	return <-done
+}
+
 // interval until the next probe of a layer: half of its own while it is not certain yet how it stands, or the
 // endpoint is watched.
-func (w *Watch) interval(l Layer) time.Duration {
-	s, every := w.standings[l], w.opts.Target.pace(l).Interval
+func (w *Watch) interval(s *look) time.Duration {
+	every := w.opts.Target.pace(s.Layer).Interval
 	w.mu.Lock()
 	fast := w.fast
 	w.mu.Unlock()
@@ -243,17 +262,17 @@ func (w *Watch) interval(l Layer) time.Duration {
 
 // hurry brings forward what would otherwise come at the pace from before.
 func (w *Watch) hurry(now time.Time) {
-	for _, l := range w.layers {
-		if soon := now.Add(w.interval(l)); soon.Before(w.due[l]) {
-			w.due[l] = soon
+	for i := range w.looks {
+		if soon := now.Add(w.interval(&w.looks[i])); soon.Before(w.looks[i].due) {
+			w.looks[i].due = soon
 		}
 	}
 }
 
 func (w *Watch) all() []Standing {
-	out := make([]Standing, 0, len(w.layers))
-	for _, l := range w.layers {
-		out = append(out, *w.standings[l])
+	out := make([]Standing, 0, len(w.looks))
+	for i := range w.looks {
+		out = append(out, w.looks[i].Standing)
 	}
 	return out
 }
