@@ -25,10 +25,10 @@ spec:
     - {name: asia-south2, endpoints: [{name: delhi, address: "${standby-delhi}"}]}
   failover: {failback: manual}
   healthCheck: {interval: 500ms, timeout: 450ms}
-  probes: {tcp: {interval: 1s}, http: {interval: 2s}}
+  probes: {tcp: {interval: 500ms}, http: {interval: 1s}}
   # How quickly a busy machine answers is not what this is about.
   score: {responseTime: {target: 30s, critical: 60s}}
-  tiers: {shed: 10s, eject: 20s, promote: 30m, minHold: 1s, return: 1s}
+  tiers: {shed: 10s, eject: 15s, promote: 30m, minHold: 1s, return: 1s}
 ---
 kind: MCPRoute
 metadata: {name: shop}
