@@ -70,8 +70,7 @@ func (p *parser) checkResidencyOfFallbacks() {
 				first = rule.To.Server
 			}
 			bound, second := servers[first].Residency, servers[rule.Fallback.Server].Residency
-			outside := func(jurisdiction string) bool { return !slices.Contains(bound, jurisdiction) }
-			if len(bound) > 0 && (len(second) == 0 || slices.ContainsFunc(second, outside)) {
+			if !keepsTo(second, bound) {
 				r.report(path, "give "+rule.Fallback.Server+" residency: ["+strings.Join(bound, ", ")+"]",
 					"calls of %s may only go to %s, and those of %s may leave it", quote(first), strings.Join(bound, ", "), quote(rule.Fallback.Server))
 			}

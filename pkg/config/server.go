@@ -26,6 +26,7 @@ func checkServerValues(s loaded[MCPServer]) {
 	checkScore(s.document, "spec.score", spec.Score)
 	checkTiers(s.document, "spec.tiers", spec.Tiers)
 	checkShift(s.document, "spec.shift", spec.Shift)
+	checkSuccessorValues(s)
 	s.countAt("spec.regions", len(spec.Regions), 1, maxRegions)
 	for i, region := range spec.Regions {
 		path := item("spec.regions", i)

@@ -218,6 +218,18 @@ type MCPServerSpec struct {
 	Tiers Tiers `yaml:"tiers,omitempty" json:"tiers,omitempty"`
 	// Shift sends callers away from a region in which their calls are slow.
 	Shift Shift `yaml:"shift,omitempty" json:"shift,omitempty"`
+	// Successor is the server that takes over from this one, such as its next version, wherever a route sends messages to this
+	// one. "holdfast canary" and "holdfast bluegreen" write it. Default: none.
+	Successor *Successor `yaml:"successor,omitempty" json:"successor,omitempty"`
+}
+
+// Successor is another MCPServer, and how much of the traffic it has. A caller is on one side, by a hash of its credentials or else
+// its address, and goes over once while the share grows; sessions stay with the server that opened them.
+type Successor struct {
+	// Server is the name of the MCPServer. It has the same residency, and no successor of its own.
+	Server string `yaml:"server" json:"server"`
+	// Share of the callers whose messages go to it, 0% to 100%.
+	Share *Percent `yaml:"share" json:"share"`
 }
 
 // SLO is what callers of a server are promised: at least one of its fields.

@@ -39,6 +39,7 @@ func (p *parser) validateTogether() {
 	p.checkNames()
 	p.checkReferences()
 	p.checkResidencyOfFallbacks()
+	p.checkSuccessors()
 	p.checkRoutePaths()
 	p.checkPages()
 	p.checkLoops()

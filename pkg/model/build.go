@@ -40,8 +40,9 @@ func Build(cfg *config.Config, opts Options) (*Model, error) {
 		b.paths[s.Metadata.Name] = s.Spec.Path
 		b.reopens[s.Metadata.Name] = s.Spec.Sessions == config.SessionsReinitialize
 	}
+	next := successors(cfg.Servers)
 	for _, r := range cfg.Routes {
-		m.Routes = append(m.Routes, b.route(r))
+		m.Routes = append(m.Routes, b.succeeded(r, next))
 	}
 	slices.SortFunc(m.Servers, func(a, b Server) int { return strings.Compare(a.Name, b.Name) })
 	slices.SortFunc(m.Routes, func(a, b Route) int { return strings.Compare(a.Path, b.Path) })

@@ -159,6 +159,18 @@ type Route struct {
 	DiscoverLimit RateLimit
 	// PassOnProcessorFailure lets unstamped requests through to the first server.
 	PassOnProcessorFailure bool
+	// Next is the same route, rule by rule, with each server that has a successor replaced by that one; nil where none has.
+	Next *Route
+	// Shares of callers that are with a server's successor, 0 to 100, by the server.
+	Shares map[string]uint32
+}
+
+// Entire gives the route that unread messages take: Next, where all callers of the first server are with its successor.
+func (r Route) Entire() Route {
+	if r.Next != nil && r.Shares[r.Servers[0]] == 100 {
+		return *r.Next
+	}
+	return r
 }
 
 // Rule is one tool rule.

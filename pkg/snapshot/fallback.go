@@ -2,6 +2,7 @@ package snapshot
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
@@ -28,7 +29,11 @@ func fallbackClusters(m *model.Model) ([]*clusterv3.Cluster, error) {
 	var out []*clusterv3.Cluster
 	done := map[string]bool{}
 	for _, r := range m.Routes {
-		for _, rule := range r.Rules {
+		rules := r.Rules
+		if r.Next != nil {
+			rules = slices.Concat(rules, r.Next.Rules)
+		}
+		for _, rule := range rules {
 			if rule.Fallback == nil {
 				continue
 			}

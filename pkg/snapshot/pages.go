@@ -19,10 +19,11 @@ const pageTimeout = 30 * time.Second
 // sees them, neither at the edge point nor at a try; a region that is down is passed over.
 func (b *routeBuilder) pages(r model.Route) error {
 	for i, page := range r.Pages {
-		action := b.action(r.OtherMethod)
+		plain := r.Entire().OtherMethod
+		action := b.action(plain)
 		action.PrefixRewrite = ""
 		action.Timeout = duration(pageTimeout)
-		retry, err := retryPolicy(r.OtherMethod)
+		retry, err := retryPolicy(plain)
 		if err != nil {
 			return err
 		}

@@ -12,6 +12,15 @@ import (
 
 // policy is one MCPRoute as the processors see it.
 func policy(m *model.Model, r model.Route) *policyv1.RoutePolicy {
+	out := policyAlone(m, r)
+	if r.Next != nil {
+		succeed(out, policyAlone(m, *r.Next), r.Shares)
+	}
+	return out
+}
+
+// policyAlone is a route without the successors of its servers.
+func policyAlone(m *model.Model, r model.Route) *policyv1.RoutePolicy {
 	out := &policyv1.RoutePolicy{
 		Name: r.Name, Path: r.Path,
 		UnmatchedTool:    policyAction(r.UnmatchedTool),

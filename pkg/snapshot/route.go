@@ -94,17 +94,10 @@ type routeBuilder struct {
 
 // Actions of a route in the order in which their Envoy routes stand, without repetition.
 func actions(r model.Route) []model.Action {
-	all := make([]model.Action, 0, 6+2*len(r.Rules)+2*len(r.Methods))
-	for _, rule := range r.Rules {
-		all = append(all, rule.Action, rule.Once)
-		if f := rule.Fallback; f != nil {
-			all = append(all, f.Action, f.Once, f.Direct, f.DirectOnce)
-		}
+	all := allActions(r)
+	if r.Next != nil {
+		all = append(all, allActions(*r.Next)...)
 	}
-	for _, rule := range r.Methods {
-		all = append(all, rule.Safe, rule.Once)
-	}
-	all = append(all, r.UnmatchedTool, r.SafeMethod, r.SafeMethodOnce, r.OtherMethod, r.Stream, r.ListenTasks, r.Delete)
 	seen := make(map[string]bool, len(all))
 	out := make([]model.Action, 0, len(all))
 	for _, a := range all {
@@ -118,6 +111,20 @@ func actions(r model.Route) []model.Action {
 		}
 	}
 	return out
+}
+
+func allActions(r model.Route) []model.Action {
+	all := make([]model.Action, 0, 6+2*len(r.Rules)+2*len(r.Methods))
+	for _, rule := range r.Rules {
+		all = append(all, rule.Action, rule.Once)
+		if f := rule.Fallback; f != nil {
+			all = append(all, f.Action, f.Once, f.Direct, f.DirectOnce)
+		}
+	}
+	for _, rule := range r.Methods {
+		all = append(all, rule.Safe, rule.Once)
+	}
+	return append(all, r.UnmatchedTool, r.SafeMethod, r.SafeMethodOnce, r.OtherMethod, r.Stream, r.ListenTasks, r.Delete)
 }
 
 func (b *routeBuilder) add(r model.Route) error {
@@ -242,7 +249,7 @@ func stamped(path, stamp string) *routev3.RouteMatch {
 // pass takes requests that no processor has seen to the route's first server, as
 // calls that may not run twice.
 func (b *routeBuilder) pass(r model.Route) *routev3.Route {
-	action := b.action(r.OtherMethod)
+	action := b.action(r.Entire().OtherMethod)
 	action.IdleTimeout = duration(0)
 	return &routev3.Route{
 		Name: r.Name + ".pass",

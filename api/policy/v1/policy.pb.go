@@ -1535,7 +1535,9 @@ type Action struct {
 	// those with one priority the cheapest are refused first.
 	Cost uint32 `protobuf:"varint,12,opt,name=cost,proto3" json:"cost,omitempty"`
 	// Where the call goes when its server cannot answer it; unset: nowhere.
-	Fallback      *Fallback `protobuf:"bytes,13,opt,name=fallback,proto3" json:"fallback,omitempty"`
+	Fallback *Fallback `protobuf:"bytes,13,opt,name=fallback,proto3" json:"fallback,omitempty"`
+	// Who takes over from `server`; unset: nobody.
+	Successor     *Successor `protobuf:"bytes,14,opt,name=successor,proto3" json:"successor,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1661,6 +1663,69 @@ func (x *Action) GetFallback() *Fallback {
 	return nil
 }
 
+func (x *Action) GetSuccessor() *Successor {
+	if x != nil {
+		return x.Successor
+	}
+	return nil
+}
+
+// Successor is a server that takes over from another one, caller by caller.
+type Successor struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Hundredths of the callers on its side, 0 to 100.
+	Share uint32 `protobuf:"varint,1,opt,name=share,proto3" json:"share,omitempty"`
+	// Takes the place of the action for messages of those callers, and of sessions and tasks that are with
+	// the successor. It has no successor.
+	Action        *Action `protobuf:"bytes,2,opt,name=action,proto3" json:"action,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Successor) Reset() {
+	*x = Successor{}
+	mi := &file_api_policy_v1_policy_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Successor) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Successor) ProtoMessage() {}
+
+func (x *Successor) ProtoReflect() protoreflect.Message {
+	mi := &file_api_policy_v1_policy_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Successor.ProtoReflect.Descriptor instead.
+func (*Successor) Descriptor() ([]byte, []int) {
+	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *Successor) GetShare() uint32 {
+	if x != nil {
+		return x.Share
+	}
+	return 0
+}
+
+func (x *Successor) GetAction() *Action {
+	if x != nil {
+		return x.Action
+	}
+	return nil
+}
+
 // Fallback is a tool of another server that stands in for one whose server cannot answer.
 type Fallback struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
@@ -1686,7 +1751,7 @@ type Fallback struct {
 
 func (x *Fallback) Reset() {
 	*x = Fallback{}
-	mi := &file_api_policy_v1_policy_proto_msgTypes[16]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1698,7 +1763,7 @@ func (x *Fallback) String() string {
 func (*Fallback) ProtoMessage() {}
 
 func (x *Fallback) ProtoReflect() protoreflect.Message {
-	mi := &file_api_policy_v1_policy_proto_msgTypes[16]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1711,7 +1776,7 @@ func (x *Fallback) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Fallback.ProtoReflect.Descriptor instead.
 func (*Fallback) Descriptor() ([]byte, []int) {
-	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{16}
+	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Fallback) GetServer() string {
@@ -1788,7 +1853,7 @@ type Move struct {
 
 func (x *Move) Reset() {
 	*x = Move{}
-	mi := &file_api_policy_v1_policy_proto_msgTypes[17]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1800,7 +1865,7 @@ func (x *Move) String() string {
 func (*Move) ProtoMessage() {}
 
 func (x *Move) ProtoReflect() protoreflect.Message {
-	mi := &file_api_policy_v1_policy_proto_msgTypes[17]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1813,7 +1878,7 @@ func (x *Move) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Move.ProtoReflect.Descriptor instead.
 func (*Move) Descriptor() ([]byte, []int) {
-	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{17}
+	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Move) GetFrom() string {
@@ -1842,7 +1907,7 @@ type BackOff struct {
 
 func (x *BackOff) Reset() {
 	*x = BackOff{}
-	mi := &file_api_policy_v1_policy_proto_msgTypes[18]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1854,7 +1919,7 @@ func (x *BackOff) String() string {
 func (*BackOff) ProtoMessage() {}
 
 func (x *BackOff) ProtoReflect() protoreflect.Message {
-	mi := &file_api_policy_v1_policy_proto_msgTypes[18]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1867,7 +1932,7 @@ func (x *BackOff) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BackOff.ProtoReflect.Descriptor instead.
 func (*BackOff) Descriptor() ([]byte, []int) {
-	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{18}
+	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *BackOff) GetBase() *durationpb.Duration {
@@ -1901,7 +1966,7 @@ type MethodRule struct {
 
 func (x *MethodRule) Reset() {
 	*x = MethodRule{}
-	mi := &file_api_policy_v1_policy_proto_msgTypes[19]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1913,7 +1978,7 @@ func (x *MethodRule) String() string {
 func (*MethodRule) ProtoMessage() {}
 
 func (x *MethodRule) ProtoReflect() protoreflect.Message {
-	mi := &file_api_policy_v1_policy_proto_msgTypes[19]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1926,7 +1991,7 @@ func (x *MethodRule) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MethodRule.ProtoReflect.Descriptor instead.
 func (*MethodRule) Descriptor() ([]byte, []int) {
-	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{19}
+	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *MethodRule) GetId() string {
@@ -1970,7 +2035,7 @@ type RetryBudget struct {
 
 func (x *RetryBudget) Reset() {
 	*x = RetryBudget{}
-	mi := &file_api_policy_v1_policy_proto_msgTypes[20]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1982,7 +2047,7 @@ func (x *RetryBudget) String() string {
 func (*RetryBudget) ProtoMessage() {}
 
 func (x *RetryBudget) ProtoReflect() protoreflect.Message {
-	mi := &file_api_policy_v1_policy_proto_msgTypes[20]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1995,7 +2060,7 @@ func (x *RetryBudget) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RetryBudget.ProtoReflect.Descriptor instead.
 func (*RetryBudget) Descriptor() ([]byte, []int) {
-	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{20}
+	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *RetryBudget) GetPercent() uint32 {
@@ -2069,7 +2134,7 @@ type CallContext struct {
 
 func (x *CallContext) Reset() {
 	*x = CallContext{}
-	mi := &file_api_policy_v1_policy_proto_msgTypes[21]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2081,7 +2146,7 @@ func (x *CallContext) String() string {
 func (*CallContext) ProtoMessage() {}
 
 func (x *CallContext) ProtoReflect() protoreflect.Message {
-	mi := &file_api_policy_v1_policy_proto_msgTypes[21]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2094,7 +2159,7 @@ func (x *CallContext) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CallContext.ProtoReflect.Descriptor instead.
 func (*CallContext) Descriptor() ([]byte, []int) {
-	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{21}
+	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *CallContext) GetPolicy() string {
@@ -2270,7 +2335,7 @@ type CacheSlot struct {
 
 func (x *CacheSlot) Reset() {
 	*x = CacheSlot{}
-	mi := &file_api_policy_v1_policy_proto_msgTypes[22]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2282,7 +2347,7 @@ func (x *CacheSlot) String() string {
 func (*CacheSlot) ProtoMessage() {}
 
 func (x *CacheSlot) ProtoReflect() protoreflect.Message {
-	mi := &file_api_policy_v1_policy_proto_msgTypes[22]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2295,7 +2360,7 @@ func (x *CacheSlot) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CacheSlot.ProtoReflect.Descriptor instead.
 func (*CacheSlot) Descriptor() ([]byte, []int) {
-	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{22}
+	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *CacheSlot) GetKey() []byte {
@@ -2331,7 +2396,7 @@ type CachedEntry struct {
 
 func (x *CachedEntry) Reset() {
 	*x = CachedEntry{}
-	mi := &file_api_policy_v1_policy_proto_msgTypes[23]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2343,7 +2408,7 @@ func (x *CachedEntry) String() string {
 func (*CachedEntry) ProtoMessage() {}
 
 func (x *CachedEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_api_policy_v1_policy_proto_msgTypes[23]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2356,7 +2421,7 @@ func (x *CachedEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CachedEntry.ProtoReflect.Descriptor instead.
 func (*CachedEntry) Descriptor() ([]byte, []int) {
-	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{23}
+	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *CachedEntry) GetServer() string {
@@ -2422,7 +2487,7 @@ type CallTask struct {
 
 func (x *CallTask) Reset() {
 	*x = CallTask{}
-	mi := &file_api_policy_v1_policy_proto_msgTypes[24]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2434,7 +2499,7 @@ func (x *CallTask) String() string {
 func (*CallTask) ProtoMessage() {}
 
 func (x *CallTask) ProtoReflect() protoreflect.Message {
-	mi := &file_api_policy_v1_policy_proto_msgTypes[24]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2447,7 +2512,7 @@ func (x *CallTask) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CallTask.ProtoReflect.Descriptor instead.
 func (*CallTask) Descriptor() ([]byte, []int) {
-	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{24}
+	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *CallTask) GetPrincipal() []byte {
@@ -2506,7 +2571,7 @@ type CallSession struct {
 
 func (x *CallSession) Reset() {
 	*x = CallSession{}
-	mi := &file_api_policy_v1_policy_proto_msgTypes[25]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2518,7 +2583,7 @@ func (x *CallSession) String() string {
 func (*CallSession) ProtoMessage() {}
 
 func (x *CallSession) ProtoReflect() protoreflect.Message {
-	mi := &file_api_policy_v1_policy_proto_msgTypes[25]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2531,7 +2596,7 @@ func (x *CallSession) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CallSession.ProtoReflect.Descriptor instead.
 func (*CallSession) Descriptor() ([]byte, []int) {
-	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{25}
+	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *CallSession) GetToken() string {
@@ -2587,7 +2652,7 @@ type SecondCall struct {
 
 func (x *SecondCall) Reset() {
 	*x = SecondCall{}
-	mi := &file_api_policy_v1_policy_proto_msgTypes[26]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2599,7 +2664,7 @@ func (x *SecondCall) String() string {
 func (*SecondCall) ProtoMessage() {}
 
 func (x *SecondCall) ProtoReflect() protoreflect.Message {
-	mi := &file_api_policy_v1_policy_proto_msgTypes[26]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2612,7 +2677,7 @@ func (x *SecondCall) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SecondCall.ProtoReflect.Descriptor instead.
 func (*SecondCall) Descriptor() ([]byte, []int) {
-	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{26}
+	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *SecondCall) GetServer() string {
@@ -2677,7 +2742,7 @@ type CatalogEntry struct {
 
 func (x *CatalogEntry) Reset() {
 	*x = CatalogEntry{}
-	mi := &file_api_policy_v1_policy_proto_msgTypes[27]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2689,7 +2754,7 @@ func (x *CatalogEntry) String() string {
 func (*CatalogEntry) ProtoMessage() {}
 
 func (x *CatalogEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_api_policy_v1_policy_proto_msgTypes[27]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2702,7 +2767,7 @@ func (x *CatalogEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CatalogEntry.ProtoReflect.Descriptor instead.
 func (*CatalogEntry) Descriptor() ([]byte, []int) {
-	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{27}
+	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *CatalogEntry) GetKey() string {
@@ -2759,7 +2824,7 @@ type Shares struct {
 
 func (x *Shares) Reset() {
 	*x = Shares{}
-	mi := &file_api_policy_v1_policy_proto_msgTypes[28]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2771,7 +2836,7 @@ func (x *Shares) String() string {
 func (*Shares) ProtoMessage() {}
 
 func (x *Shares) ProtoReflect() protoreflect.Message {
-	mi := &file_api_policy_v1_policy_proto_msgTypes[28]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2784,7 +2849,7 @@ func (x *Shares) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Shares.ProtoReflect.Descriptor instead.
 func (*Shares) Descriptor() ([]byte, []int) {
-	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{28}
+	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Shares) GetServer() string {
@@ -2814,7 +2879,7 @@ type RegionShare struct {
 
 func (x *RegionShare) Reset() {
 	*x = RegionShare{}
-	mi := &file_api_policy_v1_policy_proto_msgTypes[29]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2826,7 +2891,7 @@ func (x *RegionShare) String() string {
 func (*RegionShare) ProtoMessage() {}
 
 func (x *RegionShare) ProtoReflect() protoreflect.Message {
-	mi := &file_api_policy_v1_policy_proto_msgTypes[29]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2839,7 +2904,7 @@ func (x *RegionShare) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RegionShare.ProtoReflect.Descriptor instead.
 func (*RegionShare) Descriptor() ([]byte, []int) {
-	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{29}
+	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *RegionShare) GetRegion() string {
@@ -2872,7 +2937,7 @@ type ReportRequest struct {
 
 func (x *ReportRequest) Reset() {
 	*x = ReportRequest{}
-	mi := &file_api_policy_v1_policy_proto_msgTypes[30]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2884,7 +2949,7 @@ func (x *ReportRequest) String() string {
 func (*ReportRequest) ProtoMessage() {}
 
 func (x *ReportRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_api_policy_v1_policy_proto_msgTypes[30]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2897,7 +2962,7 @@ func (x *ReportRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReportRequest.ProtoReflect.Descriptor instead.
 func (*ReportRequest) Descriptor() ([]byte, []int) {
-	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{30}
+	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *ReportRequest) GetEntries() []*CatalogEntry {
@@ -2915,7 +2980,7 @@ type ReportResponse struct {
 
 func (x *ReportResponse) Reset() {
 	*x = ReportResponse{}
-	mi := &file_api_policy_v1_policy_proto_msgTypes[31]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2927,7 +2992,7 @@ func (x *ReportResponse) String() string {
 func (*ReportResponse) ProtoMessage() {}
 
 func (x *ReportResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_api_policy_v1_policy_proto_msgTypes[31]
+	mi := &file_api_policy_v1_policy_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2940,7 +3005,7 @@ func (x *ReportResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReportResponse.ProtoReflect.Descriptor instead.
 func (*ReportResponse) Descriptor() ([]byte, []int) {
-	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{31}
+	return file_api_policy_v1_policy_proto_rawDescGZIP(), []int{32}
 }
 
 var File_api_policy_v1_policy_proto protoreflect.FileDescriptor
@@ -3062,7 +3127,7 @@ const file_api_policy_v1_policy_proto_rawDesc = "" +
 	"\apointer\x18\x02 \x01(\tR\apointer\x12\x0e\n" +
 	"\x02in\x18\x03 \x03(\tR\x02in\x12\x14\n" +
 	"\x05regex\x18\x04 \x01(\tR\x05regex\x12\x18\n" +
-	"\amessage\x18\x05 \x01(\tR\amessage\"\x9f\x04\n" +
+	"\amessage\x18\x05 \x01(\tR\amessage\"\xdc\x04\n" +
 	"\x06Action\x12\x14\n" +
 	"\x05route\x18\x01 \x01(\tR\x05route\x12\x16\n" +
 	"\x06server\x18\x02 \x01(\tR\x06server\x12\x12\n" +
@@ -3077,7 +3142,11 @@ const file_api_policy_v1_policy_proto_rawDesc = "" +
 	" \x01(\v2\x1f.holdfast.policy.v1.ConcurrencyR\vconcurrency\x12\x1a\n" +
 	"\bpriority\x18\v \x01(\rR\bpriority\x12\x12\n" +
 	"\x04cost\x18\f \x01(\rR\x04cost\x128\n" +
-	"\bfallback\x18\r \x01(\v2\x1c.holdfast.policy.v1.FallbackR\bfallback\"\x9f\x02\n" +
+	"\bfallback\x18\r \x01(\v2\x1c.holdfast.policy.v1.FallbackR\bfallback\x12;\n" +
+	"\tsuccessor\x18\x0e \x01(\v2\x1d.holdfast.policy.v1.SuccessorR\tsuccessor\"U\n" +
+	"\tSuccessor\x12\x14\n" +
+	"\x05share\x18\x01 \x01(\rR\x05share\x122\n" +
+	"\x06action\x18\x02 \x01(\v2\x1a.holdfast.policy.v1.ActionR\x06action\"\x9f\x02\n" +
 	"\bFallback\x12\x16\n" +
 	"\x06server\x18\x01 \x01(\tR\x06server\x12\x12\n" +
 	"\x04tool\x18\x02 \x01(\tR\x04tool\x12\x12\n" +
@@ -3209,7 +3278,7 @@ func file_api_policy_v1_policy_proto_rawDescGZIP() []byte {
 }
 
 var file_api_policy_v1_policy_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_api_policy_v1_policy_proto_msgTypes = make([]protoimpl.MessageInfo, 33)
+var file_api_policy_v1_policy_proto_msgTypes = make([]protoimpl.MessageInfo, 34)
 var file_api_policy_v1_policy_proto_goTypes = []any{
 	(ErrorStyle)(0),               // 0: holdfast.policy.v1.ErrorStyle
 	(Failover)(0),                 // 1: holdfast.policy.v1.Failover
@@ -3229,25 +3298,26 @@ var file_api_policy_v1_policy_proto_goTypes = []any{
 	(*ArgumentMatch)(nil),         // 15: holdfast.policy.v1.ArgumentMatch
 	(*AnswerMatch)(nil),           // 16: holdfast.policy.v1.AnswerMatch
 	(*Action)(nil),                // 17: holdfast.policy.v1.Action
-	(*Fallback)(nil),              // 18: holdfast.policy.v1.Fallback
-	(*Move)(nil),                  // 19: holdfast.policy.v1.Move
-	(*BackOff)(nil),               // 20: holdfast.policy.v1.BackOff
-	(*MethodRule)(nil),            // 21: holdfast.policy.v1.MethodRule
-	(*RetryBudget)(nil),           // 22: holdfast.policy.v1.RetryBudget
-	(*CallContext)(nil),           // 23: holdfast.policy.v1.CallContext
-	(*CacheSlot)(nil),             // 24: holdfast.policy.v1.CacheSlot
-	(*CachedEntry)(nil),           // 25: holdfast.policy.v1.CachedEntry
-	(*CallTask)(nil),              // 26: holdfast.policy.v1.CallTask
-	(*CallSession)(nil),           // 27: holdfast.policy.v1.CallSession
-	(*SecondCall)(nil),            // 28: holdfast.policy.v1.SecondCall
-	(*CatalogEntry)(nil),          // 29: holdfast.policy.v1.CatalogEntry
-	(*Shares)(nil),                // 30: holdfast.policy.v1.Shares
-	(*RegionShare)(nil),           // 31: holdfast.policy.v1.RegionShare
-	(*ReportRequest)(nil),         // 32: holdfast.policy.v1.ReportRequest
-	(*ReportResponse)(nil),        // 33: holdfast.policy.v1.ReportResponse
-	nil,                           // 34: holdfast.policy.v1.CallTask.ListenedEntry
-	(*durationpb.Duration)(nil),   // 35: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil), // 36: google.protobuf.Timestamp
+	(*Successor)(nil),             // 18: holdfast.policy.v1.Successor
+	(*Fallback)(nil),              // 19: holdfast.policy.v1.Fallback
+	(*Move)(nil),                  // 20: holdfast.policy.v1.Move
+	(*BackOff)(nil),               // 21: holdfast.policy.v1.BackOff
+	(*MethodRule)(nil),            // 22: holdfast.policy.v1.MethodRule
+	(*RetryBudget)(nil),           // 23: holdfast.policy.v1.RetryBudget
+	(*CallContext)(nil),           // 24: holdfast.policy.v1.CallContext
+	(*CacheSlot)(nil),             // 25: holdfast.policy.v1.CacheSlot
+	(*CachedEntry)(nil),           // 26: holdfast.policy.v1.CachedEntry
+	(*CallTask)(nil),              // 27: holdfast.policy.v1.CallTask
+	(*CallSession)(nil),           // 28: holdfast.policy.v1.CallSession
+	(*SecondCall)(nil),            // 29: holdfast.policy.v1.SecondCall
+	(*CatalogEntry)(nil),          // 30: holdfast.policy.v1.CatalogEntry
+	(*Shares)(nil),                // 31: holdfast.policy.v1.Shares
+	(*RegionShare)(nil),           // 32: holdfast.policy.v1.RegionShare
+	(*ReportRequest)(nil),         // 33: holdfast.policy.v1.ReportRequest
+	(*ReportResponse)(nil),        // 34: holdfast.policy.v1.ReportResponse
+	nil,                           // 35: holdfast.policy.v1.CallTask.ListenedEntry
+	(*durationpb.Duration)(nil),   // 36: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil), // 37: google.protobuf.Timestamp
 }
 var file_api_policy_v1_policy_proto_depIdxs = []int32{
 	6,  // 0: holdfast.policy.v1.RoutePolicy.servers:type_name -> holdfast.policy.v1.Server
@@ -3259,28 +3329,28 @@ var file_api_policy_v1_policy_proto_depIdxs = []int32{
 	17, // 6: holdfast.policy.v1.RoutePolicy.delete:type_name -> holdfast.policy.v1.Action
 	17, // 7: holdfast.policy.v1.RoutePolicy.listen_tasks:type_name -> holdfast.policy.v1.Action
 	0,  // 8: holdfast.policy.v1.RoutePolicy.errors:type_name -> holdfast.policy.v1.ErrorStyle
-	35, // 9: holdfast.policy.v1.RoutePolicy.stale_list_max_age:type_name -> google.protobuf.Duration
-	35, // 10: holdfast.policy.v1.RoutePolicy.processor_timeout:type_name -> google.protobuf.Duration
+	36, // 9: holdfast.policy.v1.RoutePolicy.stale_list_max_age:type_name -> google.protobuf.Duration
+	36, // 10: holdfast.policy.v1.RoutePolicy.processor_timeout:type_name -> google.protobuf.Duration
 	17, // 11: holdfast.policy.v1.RoutePolicy.unmatched_tool_once:type_name -> holdfast.policy.v1.Action
 	17, // 12: holdfast.policy.v1.RoutePolicy.safe_method_once:type_name -> holdfast.policy.v1.Action
-	21, // 13: holdfast.policy.v1.RoutePolicy.methods:type_name -> holdfast.policy.v1.MethodRule
+	22, // 13: holdfast.policy.v1.RoutePolicy.methods:type_name -> holdfast.policy.v1.MethodRule
 	3,  // 14: holdfast.policy.v1.RoutePolicy.rate_limits:type_name -> holdfast.policy.v1.RateLimit
 	4,  // 15: holdfast.policy.v1.RoutePolicy.callers:type_name -> holdfast.policy.v1.Callers
 	3,  // 16: holdfast.policy.v1.RoutePolicy.discover_limit:type_name -> holdfast.policy.v1.RateLimit
 	5,  // 17: holdfast.policy.v1.RoutePolicy.traces:type_name -> holdfast.policy.v1.Traces
-	35, // 18: holdfast.policy.v1.RateLimit.per:type_name -> google.protobuf.Duration
+	36, // 18: holdfast.policy.v1.RateLimit.per:type_name -> google.protobuf.Duration
 	10, // 19: holdfast.policy.v1.Server.endpoints:type_name -> holdfast.policy.v1.Endpoint
 	9,  // 20: holdfast.policy.v1.Server.breaker:type_name -> holdfast.policy.v1.Breaker
-	22, // 21: holdfast.policy.v1.Server.retry_budget:type_name -> holdfast.policy.v1.RetryBudget
-	35, // 22: holdfast.policy.v1.Server.session_max_age:type_name -> google.protobuf.Duration
+	23, // 21: holdfast.policy.v1.Server.retry_budget:type_name -> holdfast.policy.v1.RetryBudget
+	36, // 22: holdfast.policy.v1.Server.session_max_age:type_name -> google.protobuf.Duration
 	8,  // 23: holdfast.policy.v1.Server.concurrency:type_name -> holdfast.policy.v1.Concurrency
 	1,  // 24: holdfast.policy.v1.Server.failover:type_name -> holdfast.policy.v1.Failover
 	7,  // 25: holdfast.policy.v1.Server.health_check:type_name -> holdfast.policy.v1.HealthCheck
-	35, // 26: holdfast.policy.v1.HealthCheck.interval:type_name -> google.protobuf.Duration
-	35, // 27: holdfast.policy.v1.HealthCheck.timeout:type_name -> google.protobuf.Duration
-	35, // 28: holdfast.policy.v1.Concurrency.max_wait:type_name -> google.protobuf.Duration
-	35, // 29: holdfast.policy.v1.Breaker.open_for:type_name -> google.protobuf.Duration
-	35, // 30: holdfast.policy.v1.Breaker.max_open_for:type_name -> google.protobuf.Duration
+	36, // 26: holdfast.policy.v1.HealthCheck.interval:type_name -> google.protobuf.Duration
+	36, // 27: holdfast.policy.v1.HealthCheck.timeout:type_name -> google.protobuf.Duration
+	36, // 28: holdfast.policy.v1.Concurrency.max_wait:type_name -> google.protobuf.Duration
+	36, // 29: holdfast.policy.v1.Breaker.open_for:type_name -> google.protobuf.Duration
+	36, // 30: holdfast.policy.v1.Breaker.max_open_for:type_name -> google.protobuf.Duration
 	15, // 31: holdfast.policy.v1.ToolRule.arguments:type_name -> holdfast.policy.v1.ArgumentMatch
 	17, // 32: holdfast.policy.v1.ToolRule.action:type_name -> holdfast.policy.v1.Action
 	17, // 33: holdfast.policy.v1.ToolRule.once:type_name -> holdfast.policy.v1.Action
@@ -3290,40 +3360,42 @@ var file_api_policy_v1_policy_proto_depIdxs = []int32{
 	12, // 37: holdfast.policy.v1.ToolRule.degrade:type_name -> holdfast.policy.v1.Degrade
 	13, // 38: holdfast.policy.v1.Degrade.cached_result:type_name -> holdfast.policy.v1.CachedResult
 	14, // 39: holdfast.policy.v1.Degrade.static_answer:type_name -> holdfast.policy.v1.StaticAnswer
-	35, // 40: holdfast.policy.v1.CachedResult.max_age:type_name -> google.protobuf.Duration
-	35, // 41: holdfast.policy.v1.Action.timeout:type_name -> google.protobuf.Duration
-	35, // 42: holdfast.policy.v1.Action.per_try_timeout:type_name -> google.protobuf.Duration
-	35, // 43: holdfast.policy.v1.Action.idle_timeout:type_name -> google.protobuf.Duration
-	20, // 44: holdfast.policy.v1.Action.back_off:type_name -> holdfast.policy.v1.BackOff
+	36, // 40: holdfast.policy.v1.CachedResult.max_age:type_name -> google.protobuf.Duration
+	36, // 41: holdfast.policy.v1.Action.timeout:type_name -> google.protobuf.Duration
+	36, // 42: holdfast.policy.v1.Action.per_try_timeout:type_name -> google.protobuf.Duration
+	36, // 43: holdfast.policy.v1.Action.idle_timeout:type_name -> google.protobuf.Duration
+	21, // 44: holdfast.policy.v1.Action.back_off:type_name -> holdfast.policy.v1.BackOff
 	8,  // 45: holdfast.policy.v1.Action.concurrency:type_name -> holdfast.policy.v1.Concurrency
-	18, // 46: holdfast.policy.v1.Action.fallback:type_name -> holdfast.policy.v1.Fallback
-	19, // 47: holdfast.policy.v1.Fallback.arguments:type_name -> holdfast.policy.v1.Move
-	19, // 48: holdfast.policy.v1.Fallback.result:type_name -> holdfast.policy.v1.Move
-	35, // 49: holdfast.policy.v1.BackOff.base:type_name -> google.protobuf.Duration
-	35, // 50: holdfast.policy.v1.BackOff.max:type_name -> google.protobuf.Duration
-	17, // 51: holdfast.policy.v1.MethodRule.safe:type_name -> holdfast.policy.v1.Action
-	17, // 52: holdfast.policy.v1.MethodRule.once:type_name -> holdfast.policy.v1.Action
-	35, // 53: holdfast.policy.v1.CallContext.per_try_timeout:type_name -> google.protobuf.Duration
-	35, // 54: holdfast.policy.v1.CallContext.idle_timeout:type_name -> google.protobuf.Duration
-	27, // 55: holdfast.policy.v1.CallContext.session:type_name -> holdfast.policy.v1.CallSession
-	26, // 56: holdfast.policy.v1.CallContext.task:type_name -> holdfast.policy.v1.CallTask
-	28, // 57: holdfast.policy.v1.CallContext.second:type_name -> holdfast.policy.v1.SecondCall
-	24, // 58: holdfast.policy.v1.CallContext.cache:type_name -> holdfast.policy.v1.CacheSlot
-	35, // 59: holdfast.policy.v1.CacheSlot.max_age:type_name -> google.protobuf.Duration
-	36, // 60: holdfast.policy.v1.CachedEntry.as_of:type_name -> google.protobuf.Timestamp
-	35, // 61: holdfast.policy.v1.CachedEntry.max_age:type_name -> google.protobuf.Duration
-	34, // 62: holdfast.policy.v1.CallTask.listened:type_name -> holdfast.policy.v1.CallTask.ListenedEntry
-	19, // 63: holdfast.policy.v1.SecondCall.result:type_name -> holdfast.policy.v1.Move
-	36, // 64: holdfast.policy.v1.CatalogEntry.as_of:type_name -> google.protobuf.Timestamp
-	31, // 65: holdfast.policy.v1.Shares.regions:type_name -> holdfast.policy.v1.RegionShare
-	29, // 66: holdfast.policy.v1.ReportRequest.entries:type_name -> holdfast.policy.v1.CatalogEntry
-	32, // 67: holdfast.policy.v1.Catalog.Report:input_type -> holdfast.policy.v1.ReportRequest
-	33, // 68: holdfast.policy.v1.Catalog.Report:output_type -> holdfast.policy.v1.ReportResponse
-	68, // [68:69] is the sub-list for method output_type
-	67, // [67:68] is the sub-list for method input_type
-	67, // [67:67] is the sub-list for extension type_name
-	67, // [67:67] is the sub-list for extension extendee
-	0,  // [0:67] is the sub-list for field type_name
+	19, // 46: holdfast.policy.v1.Action.fallback:type_name -> holdfast.policy.v1.Fallback
+	18, // 47: holdfast.policy.v1.Action.successor:type_name -> holdfast.policy.v1.Successor
+	17, // 48: holdfast.policy.v1.Successor.action:type_name -> holdfast.policy.v1.Action
+	20, // 49: holdfast.policy.v1.Fallback.arguments:type_name -> holdfast.policy.v1.Move
+	20, // 50: holdfast.policy.v1.Fallback.result:type_name -> holdfast.policy.v1.Move
+	36, // 51: holdfast.policy.v1.BackOff.base:type_name -> google.protobuf.Duration
+	36, // 52: holdfast.policy.v1.BackOff.max:type_name -> google.protobuf.Duration
+	17, // 53: holdfast.policy.v1.MethodRule.safe:type_name -> holdfast.policy.v1.Action
+	17, // 54: holdfast.policy.v1.MethodRule.once:type_name -> holdfast.policy.v1.Action
+	36, // 55: holdfast.policy.v1.CallContext.per_try_timeout:type_name -> google.protobuf.Duration
+	36, // 56: holdfast.policy.v1.CallContext.idle_timeout:type_name -> google.protobuf.Duration
+	28, // 57: holdfast.policy.v1.CallContext.session:type_name -> holdfast.policy.v1.CallSession
+	27, // 58: holdfast.policy.v1.CallContext.task:type_name -> holdfast.policy.v1.CallTask
+	29, // 59: holdfast.policy.v1.CallContext.second:type_name -> holdfast.policy.v1.SecondCall
+	25, // 60: holdfast.policy.v1.CallContext.cache:type_name -> holdfast.policy.v1.CacheSlot
+	36, // 61: holdfast.policy.v1.CacheSlot.max_age:type_name -> google.protobuf.Duration
+	37, // 62: holdfast.policy.v1.CachedEntry.as_of:type_name -> google.protobuf.Timestamp
+	36, // 63: holdfast.policy.v1.CachedEntry.max_age:type_name -> google.protobuf.Duration
+	35, // 64: holdfast.policy.v1.CallTask.listened:type_name -> holdfast.policy.v1.CallTask.ListenedEntry
+	20, // 65: holdfast.policy.v1.SecondCall.result:type_name -> holdfast.policy.v1.Move
+	37, // 66: holdfast.policy.v1.CatalogEntry.as_of:type_name -> google.protobuf.Timestamp
+	32, // 67: holdfast.policy.v1.Shares.regions:type_name -> holdfast.policy.v1.RegionShare
+	30, // 68: holdfast.policy.v1.ReportRequest.entries:type_name -> holdfast.policy.v1.CatalogEntry
+	33, // 69: holdfast.policy.v1.Catalog.Report:input_type -> holdfast.policy.v1.ReportRequest
+	34, // 70: holdfast.policy.v1.Catalog.Report:output_type -> holdfast.policy.v1.ReportResponse
+	70, // [70:71] is the sub-list for method output_type
+	69, // [69:70] is the sub-list for method input_type
+	69, // [69:69] is the sub-list for extension type_name
+	69, // [69:69] is the sub-list for extension extendee
+	0,  // [0:69] is the sub-list for field type_name
 }
 
 func init() { file_api_policy_v1_policy_proto_init() }
@@ -3337,7 +3409,7 @@ func file_api_policy_v1_policy_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_api_policy_v1_policy_proto_rawDesc), len(file_api_policy_v1_policy_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   33,
+			NumMessages:   34,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

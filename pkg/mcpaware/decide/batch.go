@@ -37,7 +37,7 @@ func (t *Table) batch(r *Request, route *Route) Decision {
 	}
 	actions := make([]*policyv1.Action, 0, len(messages))
 	for i := range messages {
-		action, refused := d.element(r.Header, &messages[i])
+		action, refused := d.element(r, &messages[i])
 		if refused != nil {
 			return turnDown(refused)
 		}
@@ -52,16 +52,17 @@ func (t *Table) batch(r *Request, route *Route) Decision {
 
 // element checks one message and chooses its action, the twin of it where the batch
 // may not be sent twice.
-func (d *Decision) element(h Header, m *wire.Message) (*policyv1.Action, *degrade.Refusal) {
+func (d *Decision) element(r *Request, m *wire.Message) (*policyv1.Action, *degrade.Refusal) {
 	if m.HasMetaVersion || m.Method == method.Initialize {
 		return nil, invalid("a batch must not open a session, nor hold a message of another revision")
 	}
 	info, _ := method.Lookup(m.Method)
-	if _, refused := check(h, m, info); refused != nil {
+	if _, refused := check(r.Header, m, info); refused != nil {
 		return nil, refused
 	}
 	info = info.In(method.Legacy)
 	rule, action := d.Route.choose(m, info, d.once || unrepeatable(m))
+	action = d.Route.sideOf(r, true, action)
 	if m.Kind == wire.Request {
 		call := &policyv1.CallContext{
 			Server: action.GetServer(), Method: m.Method, Id: m.ID, Safe: action.GetSafe(), Revision: d.Revision,

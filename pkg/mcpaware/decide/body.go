@@ -61,6 +61,7 @@ func (t *Table) Body(r *Request) Decision {
 		return refusal
 	}
 	decision.Rule, decision.Action = route.choose(&message, info, decision.once)
+	decision.Action = route.sideOf(r, decision.InSession, decision.Action)
 	if server != "" && server != decision.Action.GetServer() {
 		decision.Action = route.once[server]
 	}

@@ -13,6 +13,7 @@ import (
 	policyv1 "github.com/holdfast-mcp/holdfast/api/policy/v1"
 	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/fallback"
 	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/method"
+	"github.com/holdfast-mcp/holdfast/pkg/mcpaware/share"
 )
 
 // Bounds on policies.
@@ -43,7 +44,9 @@ type Route struct {
 	answers map[string]*AnswerTests
 	// mappings of the arguments for second providers.
 	mappings map[*policyv1.Fallback]fallback.Mapping
-	meters   meters
+	// successions say which callers are with a successor.
+	successions map[*policyv1.Successor]share.Succession
+	meters      meters
 	// degrades is what stands in for answers, by the id of the rule.
 	degrades map[string]*policyv1.Degrade
 }
@@ -149,8 +152,10 @@ type compiler struct {
 	servers  map[string]*policyv1.Server
 	answers  map[string]*AnswerTests
 	mappings map[*policyv1.Fallback]fallback.Mapping
-	degrades map[string]*policyv1.Degrade
-	problems []error
+	// successions by the successor that they are of.
+	successions map[*policyv1.Successor]share.Succession
+	degrades    map[string]*policyv1.Degrade
+	problems    []error
 }
 
 func (c *compiler) problem(field, format string, args ...any) {
@@ -187,7 +192,7 @@ func (c *compiler) route(p *policyv1.RoutePolicy) *Route {
 	}
 	rules := c.rules(p.GetRules())
 	return &Route{
-		policy: p, rules: rules, methods: c.methods(p.GetMethods()), servers: c.servers, answers: c.answers, mappings: c.mappings, limited: limited(p),
+		policy: p, rules: rules, methods: c.methods(p.GetMethods()), servers: c.servers, answers: c.answers, mappings: c.mappings, successions: c.successions, limited: limited(p),
 		degrades: c.degrades, meters: c.meters(p), once: onceByServer(p, rules.rules),
 	}
 }
@@ -246,6 +251,7 @@ func (c *compiler) action(field string, a *policyv1.Action) {
 	}
 	c.rank(field, a)
 	c.fallback(field, a.GetFallback())
+	c.successor(field, a)
 	if n := a.GetAttempts(); n < 1 || n > maxAttempts {
 		c.problem(field+".attempts", "%d is not within 1 to %d", n, maxAttempts)
 	}

@@ -30,6 +30,8 @@ type Request struct {
 	Body []byte
 	// Tasks knows the owners of tasks; nil knows none.
 	Tasks TaskOwners
+	// Sessions knows the servers of sessions; nil knows none.
+	Sessions SessionOwners
 	// Verified says whether a server was found to compare headers with bodies; nil: none was.
 	Verified Verifier
 	// RequestID goes into error data (x-request-id); may be empty.

@@ -35,6 +35,8 @@ type Explanation struct {
 
 	// Route is Envoy's route, Server the server it leads to.
 	Route, Server string
+	// Successor says who takes over from the server, and whether the caller is with it, in words; empty: nobody does.
+	Successor string
 	// Regions of the server in the order in which they are tried, in words; whoever
 	// knows them fills them in, since policies do not.
 	Regions string
@@ -116,6 +118,7 @@ func (t *Table) Explain(r *Request) Explanation {
 	e.Rule, e.Once = decision.Rule, decision.once
 	e.Why = decision.Route.explainRule(&e, m)
 	e.Route, e.Server = decision.Action.GetRoute(), decision.Action.GetServer()
+	e.Successor = decision.explainSuccessor()
 	if tests := decision.Route.AnswerTests(decision.Rule); tests != nil {
 		e.Answers = tests.describe()
 	}

@@ -36,6 +36,9 @@ func (e Explanation) String() string {
 		line("", "and %d more rules before it do not match", e.MoreMisses)
 	}
 	line("server", "%s (Envoy route %s)", e.Server, e.Route)
+	if e.Successor != "" {
+		line("successor", "%s", e.Successor)
+	}
 	if e.Regions != "" {
 		line("regions", "%s", e.Regions)
 	}

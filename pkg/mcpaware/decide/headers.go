@@ -98,6 +98,7 @@ func bodiless(r *Request, route *Route) Decision {
 		decision.Rule, decision.Action = RuleDelete, route.policy.GetDelete()
 	}
 	decision.RemoveHeaders = append(decision.RemoveHeaders, r.Header.WithPrefix(headerParamPrefix)...)
+	decision.Action = route.sideOf(r, true, decision.Action)
 	decision.SetHeaders = []HeaderValue{{Name: names.HeaderRoute, Value: decision.Action.GetRoute()}}
 	return decision
 }

@@ -45,8 +45,10 @@ func (d *Decision) ListenToTasks() {
 func onceByServer(p *policyv1.RoutePolicy, rules []rule) map[string]*policyv1.Action {
 	out := map[string]*policyv1.Action{}
 	add := func(action *policyv1.Action) {
-		if action != nil && !action.GetSafe() && out[action.GetServer()] == nil {
-			out[action.GetServer()] = action
+		for ; action != nil; action = action.GetSuccessor().GetAction() {
+			if !action.GetSafe() && out[action.GetServer()] == nil {
+				out[action.GetServer()] = action
+			}
 		}
 	}
 	for _, action := range []*policyv1.Action{p.GetSafeMethodOnce(), p.GetOtherMethod(), p.GetUnmatchedToolOnce(), p.GetUnmatchedTool()} {

@@ -35,6 +35,7 @@ func (t *Table) unread(r *Request, route *Route) (d Decision, ok bool) {
 	message := wire.Message{Kind: wire.Request, Method: called, Name: name, WelcomesTask: true}
 	d = Decision{Route: route, Message: message, Revision: version, once: true, Unread: true}
 	d.Rule, d.Action = route.choose(&message, method.Info{}, true)
+	d.Action = route.sideOf(r, false, d.Action)
 	if !d.mayGoUnread() || !r.Verified(route.servers[d.Action.GetServer()]) {
 		return Decision{}, false
 	}

@@ -121,6 +121,9 @@ func (e *edge) onHeaders(m *extprocv3.HttpHeaders) (*extprocv3.ProcessingRespons
 		Verb: h.first(":method"), Path: h.first(":path"), Header: h, RequestID: h.first("x-request-id"),
 		Continues: !m.GetEndOfStream(),
 	}
+	if e.session.keyring != nil {
+		e.request.Sessions = e
+	}
 	e.comesAgain(h)
 	if e.again == nil {
 		e.request.Verified = e.service.opts.Verified

@@ -110,6 +110,17 @@ func (e *edge) joinSession() bool {
 	return true
 }
 
+var _ decide.SessionOwners = (*edge)(nil)
+
+// SessionOwner implements decide.SessionOwners. Whether the session is the caller's is found out when it is joined.
+func (e *edge) SessionOwner(token string) string {
+	owner, err := e.session.keyring.Open(strings.Trim(token, " \t"))
+	if err != nil {
+		return ""
+	}
+	return owner.Server
+}
+
 // openSession reads an id by the rules of the server that it is a session of.
 func (e *edge) openSession(token string) (session.Session, bool) {
 	owner, err := e.session.keyring.Open(token)

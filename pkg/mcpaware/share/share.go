@@ -1,6 +1,6 @@
 // Package share decides which callers are sent away from a region: a share of them, by a hash of
-// the caller, while the region is slow or sick in part, and all of them while it is drained. What
-// the shares are is found out elsewhere.
+// the caller, while the region is slow or sick in part, and all of them while it is drained; and which callers are with
+// a server's successor. What the shares are is found out elsewhere.
 package share
 
 import (
@@ -107,6 +107,23 @@ func seed(server, region string) uint64 {
 	h := fnv.New64a()
 	_, _ = h.Write([]byte(server + "\x00" + region))
 	return h.Sum64()
+}
+
+// Succession decides which callers of a server are with its successor. The zero Succession has nobody there.
+type Succession struct{ seed, share uint64 }
+
+// Between two servers, with a share of the callers in hundredths.
+func Between(server, successor string, share uint32) Succession {
+	return Succession{seed(server, "successor\x00"+successor), uint64(share)}
+}
+
+// Over says whether a caller is with the successor. Whoever is stays there while the share grows. A caller of whom
+// nothing is known (0) goes last.
+func (s Succession) Over(principal uint64) bool {
+	if principal == 0 {
+		return s.share >= hundredths
+	}
+	return position(s.seed, principal) < s.share
 }
 
 // position of a caller among all, 0 to 99, the same in every processor. The finaliser is that of

@@ -100,3 +100,36 @@ func TestQuietAllocatesNothing(t *testing.T) {
 		t.Errorf("%v allocations where no share is set", n)
 	}
 }
+
+// TestSuccession: the share of callers that are with a successor is what was asked for, none of them goes back and forth while
+// it grows, and other successors get other callers.
+func TestSuccession(t *testing.T) {
+	const callers = 1 << 14
+	over := make([]int, callers)
+	both := 0
+	for share := range uint32(hundredths + 1) {
+		s, other := Between("orders", "orders-v2", share), Between("orders", "orders-v3", share)
+		n := 0
+		for p := range callers {
+			switch is := s.Over(uint64(p + 1)); {
+			case is:
+				n++
+				over[p]++
+				if share == 50 && other.Over(uint64(p+1)) {
+					both++
+				}
+			case over[p] > 0:
+				t.Fatalf("caller %d went over below %d %% and is back", p, share)
+			}
+		}
+		if got := 100 * float64(n) / callers; math.Abs(got-float64(share)) > 1.5 {
+			t.Errorf("%d %% of callers, want %.1f", share, got)
+		}
+	}
+	if got := 100 * float64(both) / callers; math.Abs(got-25) > 1.5 {
+		t.Errorf("%.1f %% are with both of two successors that have half of the callers each", got)
+	}
+	if Between("orders", "orders-v2", 99).Over(0) || !Between("orders", "orders-v2", 100).Over(0) || (Succession{}).Over(7) {
+		t.Error("who is not known does not go last, or somebody is with nobody")
+	}
+}
