@@ -202,7 +202,7 @@ func (w *world) endpoint(name string) EndpointStatus {
 
 // calls reports a second of calls of a region, all as long as the bucket says.
 func (w *world) calls(region, address string, n uint32, bucket int) {
-	c := &outcomev1.Count{Server: "orders", Region: region, Endpoint: address, Method: "tools/call", Tool: "get_order", Good: n, Latency: make([]uint32, bucket+1)}
-	c.Latency[bucket] = n
+	c := &outcomev1.Count{Server: "orders", Region: region, Endpoint: address, Method: "tools/call", Tool: "get_order", Good: n, Latency: make([]uint32, 8*bucket+1)}
+	c.Latency[8*bucket] = n
 	w.monitor.Observe(&outcomev1.Summary{Counts: []*outcomev1.Count{c}})
 }

@@ -491,7 +491,7 @@ type Count struct {
 	// Answers 429: neither for nor against it.
 	Busy uint32 `protobuf:"varint,8,opt,name=busy,proto3" json:"busy,omitempty"`
 	// Answers by the time to the first whole message. Bucket i holds those up to
-	// 2^i milliseconds, the last one all that took longer; at most 17 buckets.
+	// 2^(i/8) milliseconds, the last one all that took longer; at most 129 buckets.
 	Latency []uint32 `protobuf:"varint,9,rep,packed,name=latency,proto3" json:"latency,omitempty"`
 	// Keyed hashes of the callers whose calls failed, and of those whose calls did
 	// not; at most 8 of each, since it only matters whether there are two. The first one whose calls failed is

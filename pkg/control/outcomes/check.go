@@ -15,7 +15,7 @@ const (
 	maxNameBytes   = 256
 	maxReasonBytes = 1024
 	maxPrincipals  = 8
-	maxLatency     = 17
+	maxLatency     = 129
 )
 
 // checkName bounds a text that is kept and shown to people.

@@ -37,7 +37,11 @@ func (d *Decision) openTask(r *Request, info method.Info) (string, *degrade.Refu
 // ListenToTasks has the attempt point read the stream that answers a request to listen. The
 // policy has a route for that.
 func (d *Decision) ListenToTasks() {
-	d.Action = d.Route.policy.GetListenTasks()
+	listen := d.Route.policy.GetListenTasks()
+	if next := listen.GetSuccessor().GetAction(); next != nil && next.GetServer() == d.Action.GetServer() {
+		listen = next
+	}
+	d.Action = listen
 	d.stampRoute(d.Action.GetRoute())
 }
 

@@ -2,6 +2,7 @@ package outcome
 
 import (
 	"cmp"
+	"math"
 	"math/bits"
 	"slices"
 	"time"
@@ -13,7 +14,7 @@ import (
 const (
 	maxDrained       = 4096
 	maxNamed         = 8
-	latencyBuckets   = 17
+	latencyBuckets   = 129
 	maxNameBytes     = 512
 	maxMergedAnswers = 1 << 24
 )
@@ -59,14 +60,30 @@ func (p *pending) add(c *Call, class Class) {
 	p.latency[latencyBucket(c.Took)]++
 }
 
-// latencyBucket is the index i of the least 2^i milliseconds that took fits into; the
+// latencyBucket is the index i of the least 2^(i/8) milliseconds that took fits into; the
 // last bucket holds all that took longer.
 func latencyBucket(took time.Duration) int {
-	ms := (took + time.Millisecond - 1) / time.Millisecond
-	if ms <= 1 {
+	if took <= time.Millisecond {
 		return 0
 	}
-	return min(bits.Len64(uint64(ms-1)), latencyBuckets-1)
+	octave := bits.Len64(uint64((took - 1) / time.Millisecond)) //nolint:gosec // positive
+	if octave > latencyBuckets/perOctave {
+		return latencyBuckets - 1
+	}
+	i, within := perOctave*(octave-1), float64(took)/float64(time.Millisecond<<(octave-1))
+	for _, edge := range octaveEdges {
+		if i++; within <= edge {
+			return i
+		}
+	}
+	return i + 1
+}
+
+const perOctave = 8
+
+// octaveEdges are 2^(1/8) to 2^(7/8).
+var octaveEdges = [perOctave - 1]float64{ //nolint:gochecknoglobals // constant
+	1.0905077326652577, 1.189207115002721, 1.2968395546510096, math.Sqrt2, 1.5422108254079407, 1.681792830507429, 1.8340080864093424,
 }
 
 func (p *pending) count(key endpointKey, region string, tool toolKey) *outcomev1.Count {

@@ -34,7 +34,7 @@ func TestDrain(t *testing.T) {
 	w.Observe(getOrder(nil), Busy)
 	w.Observe(getOrder(nil), Unrelated)
 	latency := make([]uint32, latencyBuckets)
-	latency[2], latency[16] = 22, 1
+	latency[2*perOctave-3], latency[16*perOctave] = 22, 1
 	want := []*outcomev1.Count{{
 		Server: "orders", Endpoint: "127.0.0.1:7101", Region: "asia-south1", Method: "tools/call", Tool: "get_order",
 		Good: 21, Failed: 1, Busy: 1, Latency: latency,
@@ -51,8 +51,8 @@ func TestDrain(t *testing.T) {
 func TestLatencyBuckets(t *testing.T) {
 	t.Parallel()
 	for took, want := range map[time.Duration]int{
-		0: 0, time.Millisecond: 0, time.Millisecond + 1: 1, 2 * time.Millisecond: 1, 3 * time.Millisecond: 2, 4 * time.Millisecond: 2,
-		1024 * time.Millisecond: 10, 1025 * time.Millisecond: 11, 24 * time.Hour: latencyBuckets - 1,
+		0: 0, time.Millisecond: 0, time.Millisecond + 1: 1, 1500 * time.Microsecond: 5, 2 * time.Millisecond: 8, 3 * time.Millisecond: 13, 4 * time.Millisecond: 16,
+		1024 * time.Millisecond: 80, 1025 * time.Millisecond: 81, 65_536 * time.Millisecond: latencyBuckets - 1, 24 * time.Hour: latencyBuckets - 1,
 	} {
 		if got := latencyBucket(took); got != want {
 			t.Errorf("%v is in bucket %d, want %d", took, got, want)

@@ -7,15 +7,19 @@ import (
 	"time"
 )
 
-// buckets of a histogram; see outcomev1.Count: bucket i holds what took up to 2^i milliseconds.
-const buckets = 17
+// buckets of a histogram: bucket i holds what took up to 2^i milliseconds, which is told in finer ones; see outcomev1.Count.
+const (
+	buckets   = 17
+	perOctave = 8
+)
 
 // histogram counts answers by how long they took.
 type histogram [buckets]uint32
 
 func (h *histogram) add(counts []uint32) {
-	for i, n := range counts[:min(len(counts), buckets)] {
-		h[i] = plus(h[i], n)
+	for i, n := range counts {
+		to := min((i+perOctave-1)/perOctave, buckets-1)
+		h[to] = plus(h[to], n)
 	}
 }
 

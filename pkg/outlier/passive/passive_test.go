@@ -22,8 +22,8 @@ func windows() *Windows {
 // count of calls of one tool, all in one bucket.
 func count(good, failed uint32, bucket int) *outcomev1.Count {
 	c := &outcomev1.Count{Server: a.Server, Endpoint: a.Address, Region: south.Region, Method: "tools/call", Tool: "get_order", Good: good, Failed: failed}
-	c.Latency = make([]uint32, bucket+1)
-	c.Latency[bucket] = good + failed
+	c.Latency = make([]uint32, perOctave*bucket+1)
+	c.Latency[perOctave*bucket] = good + failed
 	if failed > 0 {
 		c.FailedPrincipals = []uint64{1, 2}
 	}
