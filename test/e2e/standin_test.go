@@ -112,14 +112,20 @@ func (s *standIns) remember(t *testing.T, tool, arguments, token, text string, a
 	t.Helper()
 	before := s.sum(t, written)
 	s.set(as(result(text)), as(result(text)))
-	if got := s.call(t, tool, arguments, token, ""); !strings.Contains(string(got.Body), text) || got.Header.Get("x-holdfast-degraded") != "" {
-		t.Fatalf("%s while all is well: %v %s", tool, got.Header, got.Body)
-	}
+	var asked time.Time
 	s.Eventually(testbed.Patience, "the result is in Redis", func() error {
-		if s.sum(t, written) == before {
-			return errors.New("not yet")
+		if !asked.IsZero() && s.sum(t, written) != before {
+			return nil
 		}
-		return nil
+		// What a purge overtakes is not remembered, and the processors hear of one in their own time: the call is
+		// made again where its result is long overdue.
+		if time.Since(asked) > 5*time.Second {
+			asked = time.Now()
+			if got := s.call(t, tool, arguments, token, ""); !strings.Contains(string(got.Body), text) || got.Header.Get("x-holdfast-degraded") != "" {
+				t.Fatalf("%s while all is well: %v %s", tool, got.Header, got.Body)
+			}
+		}
+		return errors.New("not yet")
 	})
 }
 
