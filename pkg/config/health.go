@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -348,7 +349,17 @@ func checkFailover(s loaded[MCPServer]) {
 	if f.Failback == Manual && off && s.clean("spec.failover.failback", "spec.tiers.disabled") {
 		s.report("spec.failover.failback", "leave out tiers.disabled", "%s does not go with tiers that change nothing: nobody would keep calls away", quote(string(Manual)))
 	}
-	if f.Promote != Automatic || !s.clean("spec.failover") {
+	if f.Prefer == PreferCost && s.clean("spec.failover", "spec.regions") {
+		switch {
+		case f.Mode == ActiveActive:
+			s.report("spec.failover.prefer", "leave it out", "%s does not go with mode %s, where all regions share the calls", quote(string(PreferCost)), f.Mode)
+		case f.Promote == Automatic:
+			s.report("spec.failover.promote", "leave it out", "%s does not go with prefer: %s, which says which region is the first", quote(string(Automatic)), PreferCost)
+		case !slices.ContainsFunc(s.value.Spec.Regions, func(r Region) bool { return r.Labels.Cost != nil }):
+			s.report("spec.failover.prefer", "say what a region costs: labels: {cost: 10}", "no region says what it costs")
+		}
+	}
+	if f.Promote != Automatic || f.Prefer != "" || !s.clean("spec.failover") {
 		return
 	}
 	switch {

@@ -13,6 +13,8 @@ func (FailoverMode) values() []string {
 	return []string{string(ActivePassive), string(ActiveActive), string(Nearest)}
 }
 
+func (Preference) values() []string { return []string{string(PreferCost)} }
+
 func (Initiative) values() []string { return []string{string(Automatic), string(Manual)} }
 
 func (SessionLoss) values() []string {

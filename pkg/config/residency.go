@@ -1,19 +1,45 @@
 package config
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 )
 
+// maxRegionCost of a call there.
+const maxRegionCost = 1_000_000
+
 // maxJurisdictions of one residency.
 const maxJurisdictions = 16
 
-// Resident are the regions that calls of the server may ever go to, in written order: those of its residency.
+// Resident are the regions that calls of the server may ever go to, those of its residency, in failover order: as written, or by
+// cost where that is preferred.
 func (s MCPServerSpec) Resident() []Region {
-	if len(s.Residency) == 0 {
-		return s.Regions
+	out := s.Regions
+	if len(s.Residency) > 0 {
+		out = slices.DeleteFunc(slices.Clone(out), func(r Region) bool { return !slices.Contains(s.Residency, r.Labels.Jurisdiction) })
 	}
-	return slices.DeleteFunc(slices.Clone(s.Regions), func(r Region) bool { return !slices.Contains(s.Residency, r.Labels.Jurisdiction) })
+	if s.Failover.Prefer == PreferCost {
+		out = slices.Clone(out)
+		slices.SortStableFunc(out, func(a, b Region) int { return cmp.Compare(a.Labels.cost(), b.Labels.cost()) })
+	}
+	return out
+}
+
+// cost with its default.
+func (l RegionLabels) cost() int {
+	if l.Cost == nil {
+		return maxRegionCost + 1
+	}
+	return *l.Cost
+}
+
+// LatencyTarget is the time in which 95 of 100 answers should begin.
+func (s MCPServerSpec) LatencyTarget() Duration {
+	if s.SLO != nil && s.SLO.P95 > 0 {
+		return s.SLO.P95
+	}
+	return s.Score.ResponseTime.Target
 }
 
 func checkResidencyValues(s loaded[MCPServer]) {
@@ -24,6 +50,9 @@ func checkResidencyValues(s loaded[MCPServer]) {
 	}
 	for i, region := range spec.Regions {
 		s.nameAt(item("spec.regions", i)+".labels.jurisdiction", region.Labels.Jurisdiction, maxNameBytes)
+		if cost := region.Labels.Cost; cost != nil {
+			rangeAt(s.document, item("spec.regions", i)+".labels.cost", number(*cost), 0, maxRegionCost)
+		}
 	}
 }
 

@@ -334,6 +334,12 @@ const (
 	Nearest FailoverMode = "nearest"
 )
 
+// Preference says what regions are ordered by.
+type Preference string
+
+// PreferCost puts the cheapest region first.
+const PreferCost Preference = "cost"
+
 // Initiative says who acts.
 type Initiative string
 
@@ -350,6 +356,10 @@ type Failover struct {
 	// "activeActive" spreads them over all regions that are up; "nearest" puts the region of the
 	// Envoy that routes first, the others in written order. Default activePassive.
 	Mode FailoverMode `yaml:"mode,omitempty" json:"mode,omitempty"`
+	// Prefer puts regions in another order than the written one: "cost" the cheapest first (labels.cost), the written order among
+	// equals; callers leave one while its p95 is over the latency target (slo.p95, else score.responseTime.target) and another
+	// one's is not. With mode "nearest" it orders the others. Default: the written order.
+	Prefer Preference `yaml:"prefer,omitempty" json:"prefer,omitempty"`
 	// Failback says when calls go back to a region that they have left and that is well again: "automatic" by itself, in
 	// steps; "manual" when somebody says 'holdfast failback', or when nothing else is left. Default automatic.
 	Failback Initiative `yaml:"failback,omitempty" json:"failback,omitempty"`

@@ -136,6 +136,8 @@ func (p *Plane) promotable(server string, spec config.MCPServerSpec, region stri
 		return invalidError{fmt.Errorf("residency of server %q keeps all calls out of %s", server, region)}
 	case spec.Failover.Mode == config.ActiveActive:
 		return invalidError{fmt.Errorf("server %q has no first region: with mode %s all of them share the calls", server, spec.Failover.Mode)}
+	case spec.Failover.Prefer != "":
+		return invalidError{fmt.Errorf("regions of server %q are ordered by %s: change their labels instead", server, spec.Failover.Prefer)}
 	case !force && p.monitor != nil && !p.monitor.Fit(server, region):
 		return cannotError{error: fmt.Errorf("%s of server %q is not well itself; with force it is promoted all the same", region, server), kind: api.ErrNotWell}
 	}

@@ -90,7 +90,9 @@ type Tiers struct {
 
 // Shift is when callers leave a region that is slow.
 type Shift struct {
-	Disabled               bool
+	Disabled bool
+	// Target is the p95 above which callers leave wherever another region does better; 0 where only a change counts.
+	Target                 time.Duration
 	Slowdown, MinimumCalls int
 	// Callers that leave, in hundredths.
 	Callers int
@@ -136,6 +138,9 @@ func (b *builder) watched(s config.MCPServer) Watched {
 	}
 	if share := spec.Tiers.MaxEjected; share != nil {
 		out.Tiers.MaxEjected = int(*share)
+	}
+	if spec.Failover.Prefer == config.PreferCost {
+		out.Shift.Target = time.Duration(spec.LatencyTarget())
 	}
 	if spec.SLO != nil {
 		out.Availability = spec.SLO.Availability.Ratio()

@@ -251,7 +251,7 @@ func (m *Monitor) shiftRegion(s *server, index int, now time.Time) {
 func shiftSettings(w model.Watched) shift.Settings {
 	return shift.Settings{
 		Slowdown: w.Shift.Slowdown, Target: w.Score.ResponseTimeTarget, Critical: w.Score.ResponseTimeCritical, MinimumCalls: w.Shift.MinimumCalls,
-		Callers: w.Shift.Callers, MinHold: w.Tiers.MinHold, MaxHold: w.Tiers.MaxHold, Return: w.Tiers.Return,
+		Callers: w.Shift.Callers, Bound: w.Shift.Target, MinHold: w.Tiers.MinHold, MaxHold: w.Tiers.MaxHold, Return: w.Tiers.Return,
 	}
 }
 

@@ -198,3 +198,37 @@ func TestPromotion(t *testing.T) {
 		})
 	}
 }
+
+// TestSlowForItsPrice: where the cheapest region comes first, callers leave it for as long as it is over the latency target,
+// although it always was, unless it is no better elsewhere.
+func TestSlowForItsPrice(t *testing.T) {
+	priced := strings.NewReplacer("{name: asia-south1,", "{name: asia-south1, labels: {cost: 1},", "spec:\n", "spec:\n  slo: {p95: 20ms}\n  failover: {prefer: cost}\n").Replace(twoRegions)
+	for name, c := range map[string]struct {
+		server string
+		there  int
+		want   bool
+	}{
+		"slow and another is not": {priced, 1, true}, "slow everywhere": {priced, 7, false}, "in written order": {twoRegions, 1, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := begin(t, c.server, nil)
+				left := 0
+				for range 120 {
+					w.mu.Lock()
+					away := w.health.Shares[mumbai]
+					w.mu.Unlock()
+					if away == 98 {
+						left++
+					}
+					w.calls(mumbai, "127.0.0.1:7101", uint32(100-away), 7)
+					w.calls(delhi, "127.0.0.1:7102", uint32(20+away), c.there)
+					w.pass(time.Second)
+				}
+				if (left > 60) != c.want {
+					t.Errorf("callers were away for %d of 120 s", left)
+				}
+			})
+		})
+	}
+}

@@ -16,6 +16,8 @@ type Settings struct {
 	// for any region that does not usually take that long.
 	Slowdown         int
 	Target, Critical time.Duration
+	// Bound is slow for any region, whatever is usual there; 0: there is none.
+	Bound time.Duration
 	// MinimumCalls in five seconds before they say anything.
 	MinimumCalls int
 	// Callers that leave, in hundredths.
@@ -134,6 +136,8 @@ func (s State) beyond(p95 time.Duration, here passive.Pace, set Settings) string
 		return "p95 of " + round(p95) + " is " + times(p95, usual) + " its own of five minutes, " + round(usual)
 	case p95 >= set.Critical && usual < set.Critical:
 		return "p95 of " + round(p95) + " is over the critical " + round(set.Critical)
+	case set.Bound > 0 && p95 > set.Bound:
+		return "p95 of " + round(p95) + " is over the target of " + round(set.Bound)
 	default:
 		return ""
 	}
