@@ -37,6 +37,14 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
+// beside lets a drill run beside others, but where absolute times count.
+func beside(t *testing.T) {
+	t.Helper()
+	if !*absolute {
+		t.Parallel()
+	}
+}
+
 const (
 	primary, standby = "primary-mumbai", "standby-delhi"
 	// perTry is the per-try timeout of get_order and list_orders where bounds in absolute time are asserted.

@@ -11,6 +11,7 @@ import (
 // TestFailing: the primary dies, or answers nothing but failures, with and without a status
 // that says so. No safe call fails or waits for it, and no other one runs twice.
 func TestFailing(t *testing.T) {
+	beside(t)
 	for _, c := range []struct {
 		test, name string
 		harm       func(*exercise)
@@ -21,6 +22,7 @@ func TestFailing(t *testing.T) {
 		{"json", jsonDrill, func(d *exercise) { d.Fault(primary, demo.Faults{Mode: demo.FaultRPCError, JSON: true}) }},
 	} {
 		t.Run(c.test, func(t *testing.T) {
+			beside(t)
 			d := start(t, c.name, testbed.Options{})
 			d.begin(mixed)
 			harmed := time.Now()

@@ -10,6 +10,7 @@ import (
 
 // TestBrokenTool: one tool fails at the primary; its calls move, and the others' do not.
 func TestBrokenTool(t *testing.T) {
+	beside(t)
 	d := start(t, toolDrill, testbed.Options{})
 	d.begin(mixed)
 	harmed := time.Now()
@@ -37,6 +38,7 @@ func TestBrokenTool(t *testing.T) {
 // TestFlapping: the primary goes and comes every two seconds, by its answers and by its
 // process. It is left out ever longer instead of each time anew, and no safe call fails.
 func TestFlapping(t *testing.T) {
+	beside(t)
 	d := start(t, flapDrill, testbed.Options{})
 	d.begin(mixed)
 	turns := 6
@@ -62,6 +64,7 @@ func TestFlapping(t *testing.T) {
 // TestAllDown: both regions are gone for a while. Every answer meanwhile is Holdfast's own, and
 // well-formed; when they return, calls succeed at once, and are not all tried again.
 func TestAllDown(t *testing.T) {
+	beside(t)
 	d := start(t, allDownDrill, testbed.Options{})
 	d.begin(mixed)
 	d.Kill(primary)

@@ -9,7 +9,9 @@ import (
 
 // TestControlPlane: no call depends on the control plane.
 func TestControlPlane(t *testing.T) {
+	beside(t)
 	t.Run("killed", func(t *testing.T) {
+		beside(t)
 		d := start(t, planeKillDrill, testbed.Options{})
 		d.begin(mixed)
 		times := 3
@@ -26,6 +28,7 @@ func TestControlPlane(t *testing.T) {
 		d.holds("times that it was killed and started again", "20 (3 in every test run)", of(times, times), true)
 	})
 	t.Run("away", func(t *testing.T) {
+		beside(t)
 		d := start(t, planeAwayDrill, testbed.Options{})
 		d.begin(mixed)
 		d.Kill(testbed.XDS)

@@ -36,6 +36,7 @@ func command(t *testing.T, args ...string) (stdout string, took time.Duration, e
 
 // TestNewcomer: what somebody gets who has just started everything and plays a drill.
 func TestNewcomer(t *testing.T) {
+	beside(t)
 	root, dir := stacktest.Root(t), t.TempDir()
 	opts := stack.Options{
 		Config: filepath.Join(root, "examples", "shopmax"), State: filepath.Join(dir, "state"), Temp: os.TempDir(),
@@ -97,6 +98,7 @@ func asPromised(t *testing.T, err error) {
 
 // TestStaging: a system that nobody here runs, broken by a real fault proxy before one of its servers, and by commands.
 func TestStaging(t *testing.T) {
+	beside(t)
 	api := stacktest.Address(t)
 	host, port, err := net.SplitHostPort(api)
 	if err != nil {

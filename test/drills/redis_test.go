@@ -15,6 +15,7 @@ import (
 // TestRedis: the Redis that counts rate limits is killed and comes back with nothing in its memory. No call
 // fails for it, limits go on to hold, and each processor says so once.
 func TestRedis(t *testing.T) {
+	beside(t)
 	redis, child := stacktest.StartRedis(t)
 	d := start(t, redisDrill, testbed.Options{Config: policedConfig, ExtprocArgs: []string{"--redis", redis}})
 	d.shared("1")

@@ -22,7 +22,9 @@ const (
 
 // TestSessions: 200 sessions of MCP's older revisions are open when their region is lost.
 func TestSessions(t *testing.T) {
+	beside(t)
 	t.Run("reinitialize", func(t *testing.T) {
+		beside(t)
 		redis, _ := stacktest.StartRedis(t)
 		d, ids := startSessions(t, reopenDrill, "  sessions: reinitialize\n", "--redis", redis)
 		d.Kill(primary)
@@ -32,6 +34,7 @@ func TestSessions(t *testing.T) {
 		d.holds("sessions that go on in the other region, under the id that they have", "200", of(went, openSessions), went == openSessions)
 	})
 	t.Run("lost", func(t *testing.T) {
+		beside(t)
 		d, ids := startSessions(t, lostDrill, "")
 		d.Kill(primary)
 		told := d.askAll(ids, func(a testbed.Answer) bool { return a.Status == http.StatusNotFound && len(a.Body) == 0 })
