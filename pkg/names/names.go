@@ -47,6 +47,9 @@ const (
 	LostCluster = "cluster"
 )
 
+// SessionPrefix begins the ids of sessions that clients are given.
+const SessionPrefix = "hf1."
+
 // WaitPrefix begins the id of the event that a client is told to wait with. What follows
 // is a word that differs each time, since some clients give up where they are given the same
 // id again and again, and behind a dot the id that the client came with.
@@ -135,6 +138,8 @@ const (
 	// HeaderEndpointFirst.
 	FilterSessionOnly  = "holdfast.session.only"
 	FilterSessionFirst = "holdfast.session.first"
+	// FilterUnseen takes off answers what their edge point should have.
+	FilterUnseen = "holdfast.unseen"
 	// FilterRerun begins a safe call again whose answer was lost with a processor.
 	FilterRerun = "holdfast.rerun"
 )

@@ -106,6 +106,10 @@ func httpFilters(m *model.Model) ([]*hcmv3.HttpFilter, error) {
 		}
 		filters = append(filters, f)
 	}
+	unseen, err := unseenFilter()
+	if err != nil {
+		return nil, err
+	}
 	edge, err := edgeFilter(m.Gateway.ProcessorTimeout)
 	if err != nil {
 		return nil, err
@@ -118,7 +122,7 @@ func httpFilters(m *model.Model) ([]*hcmv3.HttpFilter, error) {
 	if err != nil {
 		return nil, err
 	}
-	filters = append(filters, edge, rerun)
+	filters = append(filters, unseen, edge, rerun)
 	if replicated(m) {
 		sessions, err := sessionFilters()
 		if err != nil {

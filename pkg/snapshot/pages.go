@@ -44,6 +44,21 @@ func (b *routeBuilder) pages(r model.Route) error {
 	return nil
 }
 
+// unheard turns off, for the route of requests that no processor has seen, what follows a processor's word.
+func (b *routeBuilder) unheard(route *routev3.Route) error {
+	route.TypedPerFilterConfig = map[string]*anypb.Any{}
+	if b.sessions {
+		off, err := withoutSessions()
+		if err != nil {
+			return err
+		}
+		route.TypedPerFilterConfig = off
+	}
+	var err error
+	route.TypedPerFilterConfig[names.FilterUnseen], err = withoutUnseen()
+	return err
+}
+
 // unprocessed turns off, for a route, all filters that ask a processor or follow one's word.
 func (b *routeBuilder) unprocessed() (map[string]*anypb.Any, error) {
 	out := map[string]*anypb.Any{}
@@ -59,5 +74,8 @@ func (b *routeBuilder) unprocessed() (map[string]*anypb.Any, error) {
 		return nil, err
 	}
 	out[names.FilterEdge], out[names.FilterAttempt] = off, off
+	if out[names.FilterUnseen], err = withoutUnseen(); err != nil {
+		return nil, err
+	}
 	return out, nil
 }

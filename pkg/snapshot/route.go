@@ -54,11 +54,8 @@ func routeConfiguration(m *model.Model) (*routev3.RouteConfiguration, error) {
 	for _, r := range m.Routes {
 		if r.PassOnProcessorFailure {
 			pass := b.pass(r)
-			if b.sessions {
-				var err error
-				if pass.TypedPerFilterConfig, err = withoutSessions(); err != nil {
-					return nil, err
-				}
+			if err := b.unheard(pass); err != nil {
+				return nil, err
 			}
 			b.routes = append(b.routes, pass)
 		}

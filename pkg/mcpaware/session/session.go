@@ -13,6 +13,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	sessionv1 "github.com/holdfast-mcp/holdfast/api/session/v1"
+	"github.com/holdfast-mcp/holdfast/pkg/names"
 )
 
 // Bounds in bytes. Clients set none on an id, but some HTTP stacks take 16 KiB of
@@ -27,7 +28,7 @@ const (
 )
 
 const (
-	tokenPrefix = "hf1."
+	tokenPrefix = names.SessionPrefix
 	uidBytes    = 16
 	keyIDBytes  = 4
 	// skew is how far ahead the clock of the processor that sealed an id may be.
