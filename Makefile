@@ -35,7 +35,7 @@ parts: ## get beforehand what tests need: Envoy, Redis, promtool, Jaeger, SDKs o
 	@go run ./internal/fetch
 
 # The packages whose tests take longest, which begin so that others run beside them.
-LONG := ./test/e2e ./test/conformance ./test/clients ./test/drills ./test/soak ./cmd/holdfast ./test/bench/dataplane ./pkg/control ./pkg/mcpaware/limit
+LONG := ./test/e2e ./test/conformance ./test/clients ./test/soak ./cmd/holdfast ./test/bench/dataplane ./pkg/control ./pkg/mcpaware/limit ./test/drills
 
 .PHONY: test
 test: build ## the whole test suite, real Envoy included

@@ -37,7 +37,8 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// beside lets a drill run beside others, but where absolute times count.
+// beside lets a drill run beside others, but where absolute times count. Drills in which something
+// hangs, is slow or is lost in mid-call run one after the other: what they tell apart is less clear the busier a machine is.
 func beside(t *testing.T) {
 	t.Helper()
 	if !*absolute {

@@ -42,9 +42,7 @@ func (d *exercise) unpoliced() {
 
 // TestProcessors: one of the two processors dies with a tool of 300 ms under way, or hangs.
 func TestProcessors(t *testing.T) {
-	beside(t)
 	t.Run("killed", func(t *testing.T) {
-		beside(t)
 		redis, _ := stacktest.StartRedis(t)
 		d := start(t, extprocKilled, testbed.Options{Config: policedConfig, ExtprocArgs: []string{"--redis", redis}})
 		d.shared("1")
@@ -63,7 +61,6 @@ func TestProcessors(t *testing.T) {
 		d.unpoliced()
 	})
 	t.Run("hung", func(t *testing.T) {
-		beside(t)
 		redis, _ := stacktest.StartRedis(t)
 		d := start(t, extprocHung, testbed.Options{Config: policedConfig, ExtprocArgs: []string{"--redis", redis}})
 		d.shared("1")

@@ -16,9 +16,7 @@ import (
 // TestSilent: the primary takes connections and never answers, or whatever is sent to it is lost on
 // the way. The first call after that has the standby's answer once its first try is given up.
 func TestSilent(t *testing.T) {
-	beside(t)
 	t.Run("hang", func(t *testing.T) {
-		beside(t)
 		d := start(t, hangDrill, testbed.Options{})
 		d.begin(mixed)
 		harmed := time.Now()
@@ -28,7 +26,6 @@ func TestSilent(t *testing.T) {
 		d.silent(harmed)
 	})
 	t.Run("vanish", func(t *testing.T) {
-		beside(t)
 		proxy := newFaultProxy(t)
 		d := start(t, vanishDrill, testbed.Options{Config: strings.Replace(testbed.DefaultConfig, "${"+primary+"}", proxy.Listen, 1)})
 		proxy.open(d.Addr(primary))

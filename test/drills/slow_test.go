@@ -11,7 +11,6 @@ import (
 // TestSlow: the primary answers well and 600 ms later than it does. Nothing fails, so nothing is ejected; callers are sent
 // to the other region because it is slow, and come back when it is not.
 func TestSlow(t *testing.T) {
-	beside(t)
 	d := start(t, slowDrill, testbed.Options{Measure: "calls"})
 	d.begin(mixed)
 	slowed := time.Now()
