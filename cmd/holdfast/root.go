@@ -36,7 +36,7 @@ func newRoot(env *environment) *cobra.Command {
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
 	root.AddCommand(
 		newUp(env), newDemo(env), newStatus(env), newWatch(env), newValidate(env), newExplain(env),
-		newApply(env), newDiff(env), newGet(env), newHistory(env), newRollback(env), newBreaker(env), newCache(env), newDrain(env), newUndrain(env), newFailback(env), newPromote(env), newReport(env), newLimits(env), newTrace(env),
+		newApply(env), newDiff(env), newGet(env), newHistory(env), newRollback(env), newBreaker(env), newCache(env), newDrain(env), newUndrain(env), newCanary(env), newBluegreen(env), newFailback(env), newPromote(env), newReport(env), newLimits(env), newTrace(env),
 		newDrill(env), newDoctor(env),
 		newParts(env), newVersion(env), newDemoServer(env), newHealth(env),
 	)

@@ -96,7 +96,7 @@ func (c *Client) Close() { c.transport.CloseIdleConnections() }
 func changes(procedure string) bool {
 	switch procedure {
 	case adminv1connect.AdminApplyProcedure, adminv1connect.AdminRollbackProcedure, adminv1connect.AdminSetBreakerProcedure,
-		adminv1connect.AdminSetDrainProcedure, adminv1connect.AdminPurgeCacheProcedure, adminv1connect.AdminFailbackProcedure,
+		adminv1connect.AdminSetDrainProcedure, adminv1connect.AdminPurgeCacheProcedure, adminv1connect.AdminSucceedProcedure, adminv1connect.AdminFailbackProcedure,
 		adminv1connect.AdminPromoteProcedure:
 		return true
 	default:

@@ -81,7 +81,7 @@ type writing struct {
 
 func (b *Backend) write(ctx context.Context, w writing) (*adminv1.ApplyResponse, error) {
 	p := b.plane
-	if !w.own && (w.origin.Author == directoryAuthor || w.origin.Author == ownAuthor) {
+	if !w.own && (w.origin.Author == directoryAuthor || w.origin.Author == ownAuthor || w.origin.Author == canaryAuthor) {
 		return nil, invalidError{fmt.Errorf("author: %q is not for callers of the API", w.origin.Author)}
 	}
 	if err := p.takeTurn(ctx); err != nil {

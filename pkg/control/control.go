@@ -86,7 +86,9 @@ type Plane struct {
 	moves *moves.Server
 	// drains are what operators have taken out of service.
 	drains *drains.Store
-	state  *state.Dir
+	// canaries are the servers that others take over from step by step.
+	canaries canaries
+	state    *state.Dir
 	// sessionKeys belong to Run.
 	sessionKeys *sessionkeys.Ring
 
@@ -178,6 +180,7 @@ func New(opts Options) (*Plane, error) {
 	p.openMonitor()
 	p.openOutcomes()
 	p.openDrains()
+	p.openCanaries()
 	p.moves = moves.New(moves.Options{Expected: len(opts.Compiler.Processors), Now: p.now, Logger: p.log})
 	saved, err := p.state.Load()
 	if err != nil {
@@ -240,6 +243,10 @@ func (p *Plane) Run(ctx context.Context, listener net.Listener) error {
 	})
 	g.Go(func() error {
 		p.measure(ctx)
+		return nil
+	})
+	g.Go(func() error {
+		p.followCanaries(ctx)
 		return nil
 	})
 	g.Go(func() error {

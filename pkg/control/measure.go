@@ -56,6 +56,7 @@ func (p *Plane) observe(s *outcomev1.Summary) {
 	if p.monitor != nil {
 		p.monitor.Observe(s)
 	}
+	p.canaries.observe(s.GetCounts())
 }
 
 // watch has the monitor look at what a revision has. It is called before the revision goes out, so that

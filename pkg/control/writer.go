@@ -23,6 +23,8 @@ const maxRegionsAhead = 64
 const (
 	directoryAuthor = "directory"
 	ownAuthor       = "control-plane"
+	// canaryAuthor makes those by which canaries get on and are taken back.
+	canaryAuthor = "holdfast"
 )
 
 var errStopped = errors.New("the control plane is stopping")

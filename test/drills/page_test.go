@@ -132,6 +132,7 @@ func moduleRoot() (string, error) {
 
 // Names of the drills.
 const (
+	canaryDrill    = "A bad canary: a fifth of its calls fail"
 	crashDrill     = "The primary crashes"
 	statusDrill    = "The primary answers 500"
 	eventsDrill    = "The primary answers errors in 200, as events"
@@ -157,5 +158,5 @@ const (
 //nolint:gochecknoglobals // a table
 var order = []string{
 	crashDrill, statusDrill, eventsDrill, jsonDrill, hangDrill, vanishDrill, slowDrill, toolDrill, flapDrill, allDownDrill,
-	planeKillDrill, planeAwayDrill, extprocKilled, extprocHung, redisDrill, reopenDrill, lostDrill, newcomerDrill,
+	planeKillDrill, planeAwayDrill, extprocKilled, extprocHung, redisDrill, reopenDrill, lostDrill, canaryDrill, newcomerDrill,
 }

@@ -191,6 +191,133 @@ func (BreakerHold) EnumDescriptor() ([]byte, []int) {
 	return file_api_admin_v1_admin_proto_rawDescGZIP(), []int{2}
 }
 
+// SuccessionStep is what is done about a server's successor.
+type SuccessionStep int32
+
+const (
+	SuccessionStep_SUCCESSION_STEP_UNSPECIFIED SuccessionStep = 0
+	// Begin a canary.
+	SuccessionStep_SUCCESSION_STEP_START SuccessionStep = 1
+	// Give a canary the next share of callers: 25, 50, then 100 %.
+	SuccessionStep_SUCCESSION_STEP_PROMOTE SuccessionStep = 2
+	// End a canary, and send all callers to the server before it.
+	SuccessionStep_SUCCESSION_STEP_ABORT SuccessionStep = 3
+	// Give the successor everything, where its endpoints answer.
+	SuccessionStep_SUCCESSION_STEP_SWITCH SuccessionStep = 4
+	// Take everything back from the successor.
+	SuccessionStep_SUCCESSION_STEP_BACK SuccessionStep = 5
+)
+
+// Enum value maps for SuccessionStep.
+var (
+	SuccessionStep_name = map[int32]string{
+		0: "SUCCESSION_STEP_UNSPECIFIED",
+		1: "SUCCESSION_STEP_START",
+		2: "SUCCESSION_STEP_PROMOTE",
+		3: "SUCCESSION_STEP_ABORT",
+		4: "SUCCESSION_STEP_SWITCH",
+		5: "SUCCESSION_STEP_BACK",
+	}
+	SuccessionStep_value = map[string]int32{
+		"SUCCESSION_STEP_UNSPECIFIED": 0,
+		"SUCCESSION_STEP_START":       1,
+		"SUCCESSION_STEP_PROMOTE":     2,
+		"SUCCESSION_STEP_ABORT":       3,
+		"SUCCESSION_STEP_SWITCH":      4,
+		"SUCCESSION_STEP_BACK":        5,
+	}
+)
+
+func (x SuccessionStep) Enum() *SuccessionStep {
+	p := new(SuccessionStep)
+	*p = x
+	return p
+}
+
+func (x SuccessionStep) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (SuccessionStep) Descriptor() protoreflect.EnumDescriptor {
+	return file_api_admin_v1_admin_proto_enumTypes[3].Descriptor()
+}
+
+func (SuccessionStep) Type() protoreflect.EnumType {
+	return &file_api_admin_v1_admin_proto_enumTypes[3]
+}
+
+func (x SuccessionStep) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use SuccessionStep.Descriptor instead.
+func (SuccessionStep) EnumDescriptor() ([]byte, []int) {
+	return file_api_admin_v1_admin_proto_rawDescGZIP(), []int{3}
+}
+
+// CanaryState is how a canary is.
+type CanaryState int32
+
+const (
+	CanaryState_CANARY_STATE_UNSPECIFIED CanaryState = 0
+	CanaryState_CANARY_STATE_RUNNING     CanaryState = 1
+	// All callers are with the successor.
+	CanaryState_CANARY_STATE_PROMOTED CanaryState = 2
+	// An operator ended it.
+	CanaryState_CANARY_STATE_ABORTED CanaryState = 3
+	// It was worse, and was taken back.
+	CanaryState_CANARY_STATE_ROLLED_BACK CanaryState = 4
+	// The configuration says something else of the successor now.
+	CanaryState_CANARY_STATE_OVERTAKEN CanaryState = 5
+)
+
+// Enum value maps for CanaryState.
+var (
+	CanaryState_name = map[int32]string{
+		0: "CANARY_STATE_UNSPECIFIED",
+		1: "CANARY_STATE_RUNNING",
+		2: "CANARY_STATE_PROMOTED",
+		3: "CANARY_STATE_ABORTED",
+		4: "CANARY_STATE_ROLLED_BACK",
+		5: "CANARY_STATE_OVERTAKEN",
+	}
+	CanaryState_value = map[string]int32{
+		"CANARY_STATE_UNSPECIFIED": 0,
+		"CANARY_STATE_RUNNING":     1,
+		"CANARY_STATE_PROMOTED":    2,
+		"CANARY_STATE_ABORTED":     3,
+		"CANARY_STATE_ROLLED_BACK": 4,
+		"CANARY_STATE_OVERTAKEN":   5,
+	}
+)
+
+func (x CanaryState) Enum() *CanaryState {
+	p := new(CanaryState)
+	*p = x
+	return p
+}
+
+func (x CanaryState) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (CanaryState) Descriptor() protoreflect.EnumDescriptor {
+	return file_api_admin_v1_admin_proto_enumTypes[4].Descriptor()
+}
+
+func (CanaryState) Type() protoreflect.EnumType {
+	return &file_api_admin_v1_admin_proto_enumTypes[4]
+}
+
+func (x CanaryState) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use CanaryState.Descriptor instead.
+func (CanaryState) EnumDescriptor() ([]byte, []int) {
+	return file_api_admin_v1_admin_proto_rawDescGZIP(), []int{4}
+}
+
 // Resource is one document of the configuration.
 type Resource struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -4652,6 +4779,398 @@ func (x *GetReportResponse) GetIncidents() []*Incident {
 	return nil
 }
 
+type SucceedRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The server that is taken over from.
+	Server string         `protobuf:"bytes,1,opt,name=server,proto3" json:"server,omitempty"`
+	Step   SuccessionStep `protobuf:"varint,2,opt,name=step,proto3,enum=holdfast.admin.v1.SuccessionStep" json:"step,omitempty"`
+	// The successor, for START and SWITCH.
+	To string `protobuf:"bytes,3,opt,name=to,proto3" json:"to,omitempty"`
+	// Hundredths of the callers that a canary begins with, 1 to 50; 0: 10.
+	Share uint32 `protobuf:"varint,4,opt,name=share,proto3" json:"share,omitempty"`
+	// How long each share lasts, 10s to 30d; unset: 30m.
+	Each   *durationpb.Duration `protobuf:"bytes,5,opt,name=each,proto3" json:"each,omitempty"`
+	Reason string               `protobuf:"bytes,6,opt,name=reason,proto3" json:"reason,omitempty"`
+	// Who a caller without credentials (loopback, unix socket) says it is.
+	Author        string `protobuf:"bytes,7,opt,name=author,proto3" json:"author,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SucceedRequest) Reset() {
+	*x = SucceedRequest{}
+	mi := &file_api_admin_v1_admin_proto_msgTypes[59]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SucceedRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SucceedRequest) ProtoMessage() {}
+
+func (x *SucceedRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_api_admin_v1_admin_proto_msgTypes[59]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SucceedRequest.ProtoReflect.Descriptor instead.
+func (*SucceedRequest) Descriptor() ([]byte, []int) {
+	return file_api_admin_v1_admin_proto_rawDescGZIP(), []int{59}
+}
+
+func (x *SucceedRequest) GetServer() string {
+	if x != nil {
+		return x.Server
+	}
+	return ""
+}
+
+func (x *SucceedRequest) GetStep() SuccessionStep {
+	if x != nil {
+		return x.Step
+	}
+	return SuccessionStep_SUCCESSION_STEP_UNSPECIFIED
+}
+
+func (x *SucceedRequest) GetTo() string {
+	if x != nil {
+		return x.To
+	}
+	return ""
+}
+
+func (x *SucceedRequest) GetShare() uint32 {
+	if x != nil {
+		return x.Share
+	}
+	return 0
+}
+
+func (x *SucceedRequest) GetEach() *durationpb.Duration {
+	if x != nil {
+		return x.Each
+	}
+	return nil
+}
+
+func (x *SucceedRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *SucceedRequest) GetAuthor() string {
+	if x != nil {
+		return x.Author
+	}
+	return ""
+}
+
+type SucceedResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The revision that was made.
+	Revision *Revision `protobuf:"bytes,1,opt,name=revision,proto3" json:"revision,omitempty"`
+	// The canary, where there is one.
+	Canary        *Canary `protobuf:"bytes,2,opt,name=canary,proto3" json:"canary,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SucceedResponse) Reset() {
+	*x = SucceedResponse{}
+	mi := &file_api_admin_v1_admin_proto_msgTypes[60]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SucceedResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SucceedResponse) ProtoMessage() {}
+
+func (x *SucceedResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_api_admin_v1_admin_proto_msgTypes[60]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SucceedResponse.ProtoReflect.Descriptor instead.
+func (*SucceedResponse) Descriptor() ([]byte, []int) {
+	return file_api_admin_v1_admin_proto_rawDescGZIP(), []int{60}
+}
+
+func (x *SucceedResponse) GetRevision() *Revision {
+	if x != nil {
+		return x.Revision
+	}
+	return nil
+}
+
+func (x *SucceedResponse) GetCanary() *Canary {
+	if x != nil {
+		return x.Canary
+	}
+	return nil
+}
+
+type ListCanariesRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListCanariesRequest) Reset() {
+	*x = ListCanariesRequest{}
+	mi := &file_api_admin_v1_admin_proto_msgTypes[61]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListCanariesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListCanariesRequest) ProtoMessage() {}
+
+func (x *ListCanariesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_api_admin_v1_admin_proto_msgTypes[61]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListCanariesRequest.ProtoReflect.Descriptor instead.
+func (*ListCanariesRequest) Descriptor() ([]byte, []int) {
+	return file_api_admin_v1_admin_proto_rawDescGZIP(), []int{61}
+}
+
+type ListCanariesResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// By server; the last one of each.
+	Canaries      []*Canary `protobuf:"bytes,1,rep,name=canaries,proto3" json:"canaries,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListCanariesResponse) Reset() {
+	*x = ListCanariesResponse{}
+	mi := &file_api_admin_v1_admin_proto_msgTypes[62]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListCanariesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListCanariesResponse) ProtoMessage() {}
+
+func (x *ListCanariesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_api_admin_v1_admin_proto_msgTypes[62]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListCanariesResponse.ProtoReflect.Descriptor instead.
+func (*ListCanariesResponse) Descriptor() ([]byte, []int) {
+	return file_api_admin_v1_admin_proto_rawDescGZIP(), []int{62}
+}
+
+func (x *ListCanariesResponse) GetCanaries() []*Canary {
+	if x != nil {
+		return x.Canaries
+	}
+	return nil
+}
+
+// Canary is a server that gets another one's callers step by step.
+type Canary struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Server string                 `protobuf:"bytes,1,opt,name=server,proto3" json:"server,omitempty"`
+	To     string                 `protobuf:"bytes,2,opt,name=to,proto3" json:"to,omitempty"`
+	State  CanaryState            `protobuf:"varint,3,opt,name=state,proto3,enum=holdfast.admin.v1.CanaryState" json:"state,omitempty"`
+	// Hundredths of the callers, now or when it ended.
+	Share      uint32                 `protobuf:"varint,4,opt,name=share,proto3" json:"share,omitempty"`
+	Since      *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=since,proto3" json:"since,omitempty"`
+	ShareSince *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=share_since,json=shareSince,proto3" json:"share_since,omitempty"`
+	Ended      *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=ended,proto3" json:"ended,omitempty"`
+	Each       *durationpb.Duration   `protobuf:"bytes,8,opt,name=each,proto3" json:"each,omitempty"`
+	By         string                 `protobuf:"bytes,9,opt,name=by,proto3" json:"by,omitempty"`
+	Reason     string                 `protobuf:"bytes,10,opt,name=reason,proto3" json:"reason,omitempty"`
+	// Why it ended, or what it waits for.
+	Why string `protobuf:"bytes,11,opt,name=why,proto3" json:"why,omitempty"`
+	// Calls that were compared, since it began or the control plane did.
+	Calls           uint64 `protobuf:"varint,12,opt,name=calls,proto3" json:"calls,omitempty"`
+	Failed          uint64 `protobuf:"varint,13,opt,name=failed,proto3" json:"failed,omitempty"`
+	SuccessorCalls  uint64 `protobuf:"varint,14,opt,name=successor_calls,json=successorCalls,proto3" json:"successor_calls,omitempty"`
+	SuccessorFailed uint64 `protobuf:"varint,15,opt,name=successor_failed,json=successorFailed,proto3" json:"successor_failed,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
+}
+
+func (x *Canary) Reset() {
+	*x = Canary{}
+	mi := &file_api_admin_v1_admin_proto_msgTypes[63]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Canary) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Canary) ProtoMessage() {}
+
+func (x *Canary) ProtoReflect() protoreflect.Message {
+	mi := &file_api_admin_v1_admin_proto_msgTypes[63]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Canary.ProtoReflect.Descriptor instead.
+func (*Canary) Descriptor() ([]byte, []int) {
+	return file_api_admin_v1_admin_proto_rawDescGZIP(), []int{63}
+}
+
+func (x *Canary) GetServer() string {
+	if x != nil {
+		return x.Server
+	}
+	return ""
+}
+
+func (x *Canary) GetTo() string {
+	if x != nil {
+		return x.To
+	}
+	return ""
+}
+
+func (x *Canary) GetState() CanaryState {
+	if x != nil {
+		return x.State
+	}
+	return CanaryState_CANARY_STATE_UNSPECIFIED
+}
+
+func (x *Canary) GetShare() uint32 {
+	if x != nil {
+		return x.Share
+	}
+	return 0
+}
+
+func (x *Canary) GetSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Since
+	}
+	return nil
+}
+
+func (x *Canary) GetShareSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ShareSince
+	}
+	return nil
+}
+
+func (x *Canary) GetEnded() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Ended
+	}
+	return nil
+}
+
+func (x *Canary) GetEach() *durationpb.Duration {
+	if x != nil {
+		return x.Each
+	}
+	return nil
+}
+
+func (x *Canary) GetBy() string {
+	if x != nil {
+		return x.By
+	}
+	return ""
+}
+
+func (x *Canary) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *Canary) GetWhy() string {
+	if x != nil {
+		return x.Why
+	}
+	return ""
+}
+
+func (x *Canary) GetCalls() uint64 {
+	if x != nil {
+		return x.Calls
+	}
+	return 0
+}
+
+func (x *Canary) GetFailed() uint64 {
+	if x != nil {
+		return x.Failed
+	}
+	return 0
+}
+
+func (x *Canary) GetSuccessorCalls() uint64 {
+	if x != nil {
+		return x.SuccessorCalls
+	}
+	return 0
+}
+
+func (x *Canary) GetSuccessorFailed() uint64 {
+	if x != nil {
+		return x.SuccessorFailed
+	}
+	return 0
+}
+
 var File_api_admin_v1_admin_proto protoreflect.FileDescriptor
 
 const file_api_admin_v1_admin_proto_rawDesc = "" +
@@ -5014,7 +5533,39 @@ const file_api_admin_v1_admin_proto_rawDesc = "" +
 	"\x05month\x18\x02 \x01(\tR\x05month\"\x88\x01\n" +
 	"\x11GetReportResponse\x128\n" +
 	"\areports\x18\x01 \x03(\v2\x1e.holdfast.admin.v1.MonthReportR\areports\x129\n" +
-	"\tincidents\x18\x02 \x03(\v2\x1b.holdfast.admin.v1.IncidentR\tincidents*B\n" +
+	"\tincidents\x18\x02 \x03(\v2\x1b.holdfast.admin.v1.IncidentR\tincidents\"\xe4\x01\n" +
+	"\x0eSucceedRequest\x12\x16\n" +
+	"\x06server\x18\x01 \x01(\tR\x06server\x125\n" +
+	"\x04step\x18\x02 \x01(\x0e2!.holdfast.admin.v1.SuccessionStepR\x04step\x12\x0e\n" +
+	"\x02to\x18\x03 \x01(\tR\x02to\x12\x14\n" +
+	"\x05share\x18\x04 \x01(\rR\x05share\x12-\n" +
+	"\x04each\x18\x05 \x01(\v2\x19.google.protobuf.DurationR\x04each\x12\x16\n" +
+	"\x06reason\x18\x06 \x01(\tR\x06reason\x12\x16\n" +
+	"\x06author\x18\a \x01(\tR\x06author\"}\n" +
+	"\x0fSucceedResponse\x127\n" +
+	"\brevision\x18\x01 \x01(\v2\x1b.holdfast.admin.v1.RevisionR\brevision\x121\n" +
+	"\x06canary\x18\x02 \x01(\v2\x19.holdfast.admin.v1.CanaryR\x06canary\"\x15\n" +
+	"\x13ListCanariesRequest\"M\n" +
+	"\x14ListCanariesResponse\x125\n" +
+	"\bcanaries\x18\x01 \x03(\v2\x19.holdfast.admin.v1.CanaryR\bcanaries\"\x88\x04\n" +
+	"\x06Canary\x12\x16\n" +
+	"\x06server\x18\x01 \x01(\tR\x06server\x12\x0e\n" +
+	"\x02to\x18\x02 \x01(\tR\x02to\x124\n" +
+	"\x05state\x18\x03 \x01(\x0e2\x1e.holdfast.admin.v1.CanaryStateR\x05state\x12\x14\n" +
+	"\x05share\x18\x04 \x01(\rR\x05share\x120\n" +
+	"\x05since\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x12;\n" +
+	"\vshare_since\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"shareSince\x120\n" +
+	"\x05ended\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\x05ended\x12-\n" +
+	"\x04each\x18\b \x01(\v2\x19.google.protobuf.DurationR\x04each\x12\x0e\n" +
+	"\x02by\x18\t \x01(\tR\x02by\x12\x16\n" +
+	"\x06reason\x18\n" +
+	" \x01(\tR\x06reason\x12\x10\n" +
+	"\x03why\x18\v \x01(\tR\x03why\x12\x14\n" +
+	"\x05calls\x18\f \x01(\x04R\x05calls\x12\x16\n" +
+	"\x06failed\x18\r \x01(\x04R\x06failed\x12'\n" +
+	"\x0fsuccessor_calls\x18\x0e \x01(\x04R\x0esuccessorCalls\x12)\n" +
+	"\x10successor_failed\x18\x0f \x01(\x04R\x0fsuccessorFailed*B\n" +
 	"\x05Owner\x12\x15\n" +
 	"\x11OWNER_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fOWNER_DIRECTORY\x10\x01\x12\r\n" +
@@ -5028,7 +5579,21 @@ const file_api_admin_v1_admin_proto_rawDesc = "" +
 	"\x18BREAKER_HOLD_UNSPECIFIED\x10\x00\x12\x15\n" +
 	"\x11BREAKER_HOLD_OPEN\x10\x01\x12\x17\n" +
 	"\x13BREAKER_HOLD_CLOSED\x10\x02\x12\x15\n" +
-	"\x11BREAKER_HOLD_AUTO\x10\x032\xdb\v\n" +
+	"\x11BREAKER_HOLD_AUTO\x10\x03*\xba\x01\n" +
+	"\x0eSuccessionStep\x12\x1f\n" +
+	"\x1bSUCCESSION_STEP_UNSPECIFIED\x10\x00\x12\x19\n" +
+	"\x15SUCCESSION_STEP_START\x10\x01\x12\x1b\n" +
+	"\x17SUCCESSION_STEP_PROMOTE\x10\x02\x12\x19\n" +
+	"\x15SUCCESSION_STEP_ABORT\x10\x03\x12\x1a\n" +
+	"\x16SUCCESSION_STEP_SWITCH\x10\x04\x12\x18\n" +
+	"\x14SUCCESSION_STEP_BACK\x10\x05*\xb4\x01\n" +
+	"\vCanaryState\x12\x1c\n" +
+	"\x18CANARY_STATE_UNSPECIFIED\x10\x00\x12\x18\n" +
+	"\x14CANARY_STATE_RUNNING\x10\x01\x12\x19\n" +
+	"\x15CANARY_STATE_PROMOTED\x10\x02\x12\x18\n" +
+	"\x14CANARY_STATE_ABORTED\x10\x03\x12\x1c\n" +
+	"\x18CANARY_STATE_ROLLED_BACK\x10\x04\x12\x1a\n" +
+	"\x16CANARY_STATE_OVERTAKEN\x10\x052\x8e\r\n" +
 	"\x05Admin\x12J\n" +
 	"\x05Apply\x12\x1f.holdfast.admin.v1.ApplyRequest\x1a .holdfast.admin.v1.ApplyResponse\x12P\n" +
 	"\bRollback\x12\".holdfast.admin.v1.RollbackRequest\x1a .holdfast.admin.v1.ApplyResponse\x12G\n" +
@@ -5046,7 +5611,9 @@ const file_api_admin_v1_admin_proto_rawDesc = "" +
 	"ListDrains\x12$.holdfast.admin.v1.ListDrainsRequest\x1a%.holdfast.admin.v1.ListDrainsResponse\x12S\n" +
 	"\bSetDrain\x12\".holdfast.admin.v1.SetDrainRequest\x1a#.holdfast.admin.v1.SetDrainResponse\x12S\n" +
 	"\bFailback\x12\".holdfast.admin.v1.FailbackRequest\x1a#.holdfast.admin.v1.FailbackResponse\x12N\n" +
-	"\aPromote\x12!.holdfast.admin.v1.PromoteRequest\x1a .holdfast.admin.v1.ApplyResponse\x12Y\n" +
+	"\aPromote\x12!.holdfast.admin.v1.PromoteRequest\x1a .holdfast.admin.v1.ApplyResponse\x12_\n" +
+	"\fListCanaries\x12&.holdfast.admin.v1.ListCanariesRequest\x1a'.holdfast.admin.v1.ListCanariesResponse\x12P\n" +
+	"\aSucceed\x12!.holdfast.admin.v1.SucceedRequest\x1a\".holdfast.admin.v1.SucceedResponse\x12Y\n" +
 	"\n" +
 	"PurgeCache\x12$.holdfast.admin.v1.PurgeCacheRequest\x1a%.holdfast.admin.v1.PurgeCacheResponse\x12V\n" +
 	"\tGetHealth\x12#.holdfast.admin.v1.GetHealthRequest\x1a$.holdfast.admin.v1.GetHealthResponse\x12V\n" +
@@ -5064,190 +5631,211 @@ func file_api_admin_v1_admin_proto_rawDescGZIP() []byte {
 	return file_api_admin_v1_admin_proto_rawDescData
 }
 
-var file_api_admin_v1_admin_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_api_admin_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 60)
+var file_api_admin_v1_admin_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
+var file_api_admin_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 65)
 var file_api_admin_v1_admin_proto_goTypes = []any{
 	(Owner)(0),                    // 0: holdfast.admin.v1.Owner
 	(BreakerState)(0),             // 1: holdfast.admin.v1.BreakerState
 	(BreakerHold)(0),              // 2: holdfast.admin.v1.BreakerHold
-	(*Resource)(nil),              // 3: holdfast.admin.v1.Resource
-	(*ResourceRef)(nil),           // 4: holdfast.admin.v1.ResourceRef
-	(*Revision)(nil),              // 5: holdfast.admin.v1.Revision
-	(*ApplyRequest)(nil),          // 6: holdfast.admin.v1.ApplyRequest
-	(*ApplyResponse)(nil),         // 7: holdfast.admin.v1.ApplyResponse
-	(*RollbackRequest)(nil),       // 8: holdfast.admin.v1.RollbackRequest
-	(*DiffRequest)(nil),           // 9: holdfast.admin.v1.DiffRequest
-	(*DiffResponse)(nil),          // 10: holdfast.admin.v1.DiffResponse
-	(*GetRequest)(nil),            // 11: holdfast.admin.v1.GetRequest
-	(*GetResponse)(nil),           // 12: holdfast.admin.v1.GetResponse
-	(*ListRequest)(nil),           // 13: holdfast.admin.v1.ListRequest
-	(*ListResponse)(nil),          // 14: holdfast.admin.v1.ListResponse
-	(*HistoryRequest)(nil),        // 15: holdfast.admin.v1.HistoryRequest
-	(*HistoryResponse)(nil),       // 16: holdfast.admin.v1.HistoryResponse
-	(*StatusRequest)(nil),         // 17: holdfast.admin.v1.StatusRequest
-	(*WatchRequest)(nil),          // 18: holdfast.admin.v1.WatchRequest
-	(*StatusResponse)(nil),        // 19: holdfast.admin.v1.StatusResponse
-	(*Rollout)(nil),               // 20: holdfast.admin.v1.Rollout
-	(*Refused)(nil),               // 21: holdfast.admin.v1.Refused
-	(*Rejected)(nil),              // 22: holdfast.admin.v1.Rejected
-	(*Node)(nil),                  // 23: holdfast.admin.v1.Node
-	(*NodeType)(nil),              // 24: holdfast.admin.v1.NodeType
-	(*Nack)(nil),                  // 25: holdfast.admin.v1.Nack
-	(*Server)(nil),                // 26: holdfast.admin.v1.Server
-	(*Region)(nil),                // 27: holdfast.admin.v1.Region
-	(*Endpoint)(nil),              // 28: holdfast.admin.v1.Endpoint
-	(*EndpointHealth)(nil),        // 29: holdfast.admin.v1.EndpointHealth
-	(*Route)(nil),                 // 30: holdfast.admin.v1.Route
-	(*GetNodeRequest)(nil),        // 31: holdfast.admin.v1.GetNodeRequest
-	(*GetNodeResponse)(nil),       // 32: holdfast.admin.v1.GetNodeResponse
-	(*NodeResource)(nil),          // 33: holdfast.admin.v1.NodeResource
-	(*Breaker)(nil),               // 34: holdfast.admin.v1.Breaker
-	(*ToolVerdicts)(nil),          // 35: holdfast.admin.v1.ToolVerdicts
-	(*VerdictCounts)(nil),         // 36: holdfast.admin.v1.VerdictCounts
-	(*ListBreakersRequest)(nil),   // 37: holdfast.admin.v1.ListBreakersRequest
-	(*ListBreakersResponse)(nil),  // 38: holdfast.admin.v1.ListBreakersResponse
-	(*SetBreakerRequest)(nil),     // 39: holdfast.admin.v1.SetBreakerRequest
-	(*SetBreakerResponse)(nil),    // 40: holdfast.admin.v1.SetBreakerResponse
-	(*Drain)(nil),                 // 41: holdfast.admin.v1.Drain
-	(*ListDrainsRequest)(nil),     // 42: holdfast.admin.v1.ListDrainsRequest
-	(*ListDrainsResponse)(nil),    // 43: holdfast.admin.v1.ListDrainsResponse
-	(*SetDrainRequest)(nil),       // 44: holdfast.admin.v1.SetDrainRequest
-	(*SetDrainResponse)(nil),      // 45: holdfast.admin.v1.SetDrainResponse
-	(*FailbackRequest)(nil),       // 46: holdfast.admin.v1.FailbackRequest
-	(*FailbackResponse)(nil),      // 47: holdfast.admin.v1.FailbackResponse
-	(*PromoteRequest)(nil),        // 48: holdfast.admin.v1.PromoteRequest
-	(*PurgeCacheRequest)(nil),     // 49: holdfast.admin.v1.PurgeCacheRequest
-	(*PurgeCacheResponse)(nil),    // 50: holdfast.admin.v1.PurgeCacheResponse
-	(*GetHealthRequest)(nil),      // 51: holdfast.admin.v1.GetHealthRequest
-	(*GetHealthResponse)(nil),     // 52: holdfast.admin.v1.GetHealthResponse
-	(*RegionHealth)(nil),          // 53: holdfast.admin.v1.RegionHealth
-	(*MeasuredEndpoint)(nil),      // 54: holdfast.admin.v1.MeasuredEndpoint
-	(*ScorePart)(nil),             // 55: holdfast.admin.v1.ScorePart
-	(*ProbeLayer)(nil),            // 56: holdfast.admin.v1.ProbeLayer
-	(*HealthAction)(nil),          // 57: holdfast.admin.v1.HealthAction
-	(*Incident)(nil),              // 58: holdfast.admin.v1.Incident
-	(*MonthReport)(nil),           // 59: holdfast.admin.v1.MonthReport
-	(*GetReportRequest)(nil),      // 60: holdfast.admin.v1.GetReportRequest
-	(*GetReportResponse)(nil),     // 61: holdfast.admin.v1.GetReportResponse
-	nil,                           // 62: holdfast.admin.v1.Node.TypesEntry
-	(*timestamppb.Timestamp)(nil), // 63: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 64: google.protobuf.Duration
+	(SuccessionStep)(0),           // 3: holdfast.admin.v1.SuccessionStep
+	(CanaryState)(0),              // 4: holdfast.admin.v1.CanaryState
+	(*Resource)(nil),              // 5: holdfast.admin.v1.Resource
+	(*ResourceRef)(nil),           // 6: holdfast.admin.v1.ResourceRef
+	(*Revision)(nil),              // 7: holdfast.admin.v1.Revision
+	(*ApplyRequest)(nil),          // 8: holdfast.admin.v1.ApplyRequest
+	(*ApplyResponse)(nil),         // 9: holdfast.admin.v1.ApplyResponse
+	(*RollbackRequest)(nil),       // 10: holdfast.admin.v1.RollbackRequest
+	(*DiffRequest)(nil),           // 11: holdfast.admin.v1.DiffRequest
+	(*DiffResponse)(nil),          // 12: holdfast.admin.v1.DiffResponse
+	(*GetRequest)(nil),            // 13: holdfast.admin.v1.GetRequest
+	(*GetResponse)(nil),           // 14: holdfast.admin.v1.GetResponse
+	(*ListRequest)(nil),           // 15: holdfast.admin.v1.ListRequest
+	(*ListResponse)(nil),          // 16: holdfast.admin.v1.ListResponse
+	(*HistoryRequest)(nil),        // 17: holdfast.admin.v1.HistoryRequest
+	(*HistoryResponse)(nil),       // 18: holdfast.admin.v1.HistoryResponse
+	(*StatusRequest)(nil),         // 19: holdfast.admin.v1.StatusRequest
+	(*WatchRequest)(nil),          // 20: holdfast.admin.v1.WatchRequest
+	(*StatusResponse)(nil),        // 21: holdfast.admin.v1.StatusResponse
+	(*Rollout)(nil),               // 22: holdfast.admin.v1.Rollout
+	(*Refused)(nil),               // 23: holdfast.admin.v1.Refused
+	(*Rejected)(nil),              // 24: holdfast.admin.v1.Rejected
+	(*Node)(nil),                  // 25: holdfast.admin.v1.Node
+	(*NodeType)(nil),              // 26: holdfast.admin.v1.NodeType
+	(*Nack)(nil),                  // 27: holdfast.admin.v1.Nack
+	(*Server)(nil),                // 28: holdfast.admin.v1.Server
+	(*Region)(nil),                // 29: holdfast.admin.v1.Region
+	(*Endpoint)(nil),              // 30: holdfast.admin.v1.Endpoint
+	(*EndpointHealth)(nil),        // 31: holdfast.admin.v1.EndpointHealth
+	(*Route)(nil),                 // 32: holdfast.admin.v1.Route
+	(*GetNodeRequest)(nil),        // 33: holdfast.admin.v1.GetNodeRequest
+	(*GetNodeResponse)(nil),       // 34: holdfast.admin.v1.GetNodeResponse
+	(*NodeResource)(nil),          // 35: holdfast.admin.v1.NodeResource
+	(*Breaker)(nil),               // 36: holdfast.admin.v1.Breaker
+	(*ToolVerdicts)(nil),          // 37: holdfast.admin.v1.ToolVerdicts
+	(*VerdictCounts)(nil),         // 38: holdfast.admin.v1.VerdictCounts
+	(*ListBreakersRequest)(nil),   // 39: holdfast.admin.v1.ListBreakersRequest
+	(*ListBreakersResponse)(nil),  // 40: holdfast.admin.v1.ListBreakersResponse
+	(*SetBreakerRequest)(nil),     // 41: holdfast.admin.v1.SetBreakerRequest
+	(*SetBreakerResponse)(nil),    // 42: holdfast.admin.v1.SetBreakerResponse
+	(*Drain)(nil),                 // 43: holdfast.admin.v1.Drain
+	(*ListDrainsRequest)(nil),     // 44: holdfast.admin.v1.ListDrainsRequest
+	(*ListDrainsResponse)(nil),    // 45: holdfast.admin.v1.ListDrainsResponse
+	(*SetDrainRequest)(nil),       // 46: holdfast.admin.v1.SetDrainRequest
+	(*SetDrainResponse)(nil),      // 47: holdfast.admin.v1.SetDrainResponse
+	(*FailbackRequest)(nil),       // 48: holdfast.admin.v1.FailbackRequest
+	(*FailbackResponse)(nil),      // 49: holdfast.admin.v1.FailbackResponse
+	(*PromoteRequest)(nil),        // 50: holdfast.admin.v1.PromoteRequest
+	(*PurgeCacheRequest)(nil),     // 51: holdfast.admin.v1.PurgeCacheRequest
+	(*PurgeCacheResponse)(nil),    // 52: holdfast.admin.v1.PurgeCacheResponse
+	(*GetHealthRequest)(nil),      // 53: holdfast.admin.v1.GetHealthRequest
+	(*GetHealthResponse)(nil),     // 54: holdfast.admin.v1.GetHealthResponse
+	(*RegionHealth)(nil),          // 55: holdfast.admin.v1.RegionHealth
+	(*MeasuredEndpoint)(nil),      // 56: holdfast.admin.v1.MeasuredEndpoint
+	(*ScorePart)(nil),             // 57: holdfast.admin.v1.ScorePart
+	(*ProbeLayer)(nil),            // 58: holdfast.admin.v1.ProbeLayer
+	(*HealthAction)(nil),          // 59: holdfast.admin.v1.HealthAction
+	(*Incident)(nil),              // 60: holdfast.admin.v1.Incident
+	(*MonthReport)(nil),           // 61: holdfast.admin.v1.MonthReport
+	(*GetReportRequest)(nil),      // 62: holdfast.admin.v1.GetReportRequest
+	(*GetReportResponse)(nil),     // 63: holdfast.admin.v1.GetReportResponse
+	(*SucceedRequest)(nil),        // 64: holdfast.admin.v1.SucceedRequest
+	(*SucceedResponse)(nil),       // 65: holdfast.admin.v1.SucceedResponse
+	(*ListCanariesRequest)(nil),   // 66: holdfast.admin.v1.ListCanariesRequest
+	(*ListCanariesResponse)(nil),  // 67: holdfast.admin.v1.ListCanariesResponse
+	(*Canary)(nil),                // 68: holdfast.admin.v1.Canary
+	nil,                           // 69: holdfast.admin.v1.Node.TypesEntry
+	(*timestamppb.Timestamp)(nil), // 70: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 71: google.protobuf.Duration
 }
 var file_api_admin_v1_admin_proto_depIdxs = []int32{
-	0,  // 0: holdfast.admin.v1.Resource.owner:type_name -> holdfast.admin.v1.Owner
-	63, // 1: holdfast.admin.v1.Revision.time:type_name -> google.protobuf.Timestamp
-	4,  // 2: holdfast.admin.v1.ApplyRequest.remove:type_name -> holdfast.admin.v1.ResourceRef
-	5,  // 3: holdfast.admin.v1.ApplyResponse.revision:type_name -> holdfast.admin.v1.Revision
-	4,  // 4: holdfast.admin.v1.GetRequest.ref:type_name -> holdfast.admin.v1.ResourceRef
-	3,  // 5: holdfast.admin.v1.GetResponse.resource:type_name -> holdfast.admin.v1.Resource
-	3,  // 6: holdfast.admin.v1.ListResponse.resources:type_name -> holdfast.admin.v1.Resource
-	5,  // 7: holdfast.admin.v1.HistoryResponse.revisions:type_name -> holdfast.admin.v1.Revision
-	63, // 8: holdfast.admin.v1.StatusResponse.started:type_name -> google.protobuf.Timestamp
-	5,  // 9: holdfast.admin.v1.StatusResponse.revision:type_name -> holdfast.admin.v1.Revision
-	20, // 10: holdfast.admin.v1.StatusResponse.rollout:type_name -> holdfast.admin.v1.Rollout
-	21, // 11: holdfast.admin.v1.StatusResponse.refused:type_name -> holdfast.admin.v1.Refused
-	22, // 12: holdfast.admin.v1.StatusResponse.rejected:type_name -> holdfast.admin.v1.Rejected
-	4,  // 13: holdfast.admin.v1.StatusResponse.pinned:type_name -> holdfast.admin.v1.ResourceRef
-	23, // 14: holdfast.admin.v1.StatusResponse.nodes:type_name -> holdfast.admin.v1.Node
-	26, // 15: holdfast.admin.v1.StatusResponse.servers:type_name -> holdfast.admin.v1.Server
-	30, // 16: holdfast.admin.v1.StatusResponse.routes:type_name -> holdfast.admin.v1.Route
-	34, // 17: holdfast.admin.v1.StatusResponse.breakers:type_name -> holdfast.admin.v1.Breaker
-	41, // 18: holdfast.admin.v1.StatusResponse.drains:type_name -> holdfast.admin.v1.Drain
-	52, // 19: holdfast.admin.v1.StatusResponse.health:type_name -> holdfast.admin.v1.GetHealthResponse
-	63, // 20: holdfast.admin.v1.Rollout.since:type_name -> google.protobuf.Timestamp
-	63, // 21: holdfast.admin.v1.Refused.at:type_name -> google.protobuf.Timestamp
-	63, // 22: holdfast.admin.v1.Rejected.at:type_name -> google.protobuf.Timestamp
-	63, // 23: holdfast.admin.v1.Node.connected_since:type_name -> google.protobuf.Timestamp
-	63, // 24: holdfast.admin.v1.Node.silent_since:type_name -> google.protobuf.Timestamp
-	62, // 25: holdfast.admin.v1.Node.types:type_name -> holdfast.admin.v1.Node.TypesEntry
-	25, // 26: holdfast.admin.v1.Node.nack:type_name -> holdfast.admin.v1.Nack
-	63, // 27: holdfast.admin.v1.Nack.at:type_name -> google.protobuf.Timestamp
-	27, // 28: holdfast.admin.v1.Server.regions:type_name -> holdfast.admin.v1.Region
-	28, // 29: holdfast.admin.v1.Region.endpoints:type_name -> holdfast.admin.v1.Endpoint
-	29, // 30: holdfast.admin.v1.Endpoint.health:type_name -> holdfast.admin.v1.EndpointHealth
-	23, // 31: holdfast.admin.v1.GetNodeResponse.node:type_name -> holdfast.admin.v1.Node
-	33, // 32: holdfast.admin.v1.GetNodeResponse.resources:type_name -> holdfast.admin.v1.NodeResource
-	1,  // 33: holdfast.admin.v1.Breaker.state:type_name -> holdfast.admin.v1.BreakerState
-	63, // 34: holdfast.admin.v1.Breaker.since:type_name -> google.protobuf.Timestamp
-	63, // 35: holdfast.admin.v1.Breaker.retry_at:type_name -> google.protobuf.Timestamp
-	63, // 36: holdfast.admin.v1.Breaker.until:type_name -> google.protobuf.Timestamp
-	36, // 37: holdfast.admin.v1.ToolVerdicts.recent:type_name -> holdfast.admin.v1.VerdictCounts
-	36, // 38: holdfast.admin.v1.ToolVerdicts.minute:type_name -> holdfast.admin.v1.VerdictCounts
-	34, // 39: holdfast.admin.v1.ListBreakersResponse.breakers:type_name -> holdfast.admin.v1.Breaker
-	35, // 40: holdfast.admin.v1.ListBreakersResponse.verdicts:type_name -> holdfast.admin.v1.ToolVerdicts
-	2,  // 41: holdfast.admin.v1.SetBreakerRequest.hold:type_name -> holdfast.admin.v1.BreakerHold
-	63, // 42: holdfast.admin.v1.SetBreakerRequest.until:type_name -> google.protobuf.Timestamp
-	34, // 43: holdfast.admin.v1.SetBreakerResponse.breakers:type_name -> holdfast.admin.v1.Breaker
-	63, // 44: holdfast.admin.v1.Drain.since:type_name -> google.protobuf.Timestamp
-	63, // 45: holdfast.admin.v1.Drain.until:type_name -> google.protobuf.Timestamp
-	63, // 46: holdfast.admin.v1.Drain.sessions_until:type_name -> google.protobuf.Timestamp
-	41, // 47: holdfast.admin.v1.ListDrainsResponse.drains:type_name -> holdfast.admin.v1.Drain
-	63, // 48: holdfast.admin.v1.SetDrainRequest.until:type_name -> google.protobuf.Timestamp
-	64, // 49: holdfast.admin.v1.SetDrainRequest.sessions:type_name -> google.protobuf.Duration
-	41, // 50: holdfast.admin.v1.SetDrainResponse.drains:type_name -> holdfast.admin.v1.Drain
-	53, // 51: holdfast.admin.v1.GetHealthResponse.regions:type_name -> holdfast.admin.v1.RegionHealth
-	57, // 52: holdfast.admin.v1.GetHealthResponse.actions:type_name -> holdfast.admin.v1.HealthAction
-	58, // 53: holdfast.admin.v1.GetHealthResponse.incidents:type_name -> holdfast.admin.v1.Incident
-	59, // 54: holdfast.admin.v1.GetHealthResponse.report:type_name -> holdfast.admin.v1.MonthReport
-	54, // 55: holdfast.admin.v1.RegionHealth.endpoints:type_name -> holdfast.admin.v1.MeasuredEndpoint
-	63, // 56: holdfast.admin.v1.RegionHealth.held_since:type_name -> google.protobuf.Timestamp
-	55, // 57: holdfast.admin.v1.MeasuredEndpoint.parts:type_name -> holdfast.admin.v1.ScorePart
-	63, // 58: holdfast.admin.v1.MeasuredEndpoint.tier_since:type_name -> google.protobuf.Timestamp
-	63, // 59: holdfast.admin.v1.MeasuredEndpoint.layer_since:type_name -> google.protobuf.Timestamp
-	56, // 60: holdfast.admin.v1.MeasuredEndpoint.layers:type_name -> holdfast.admin.v1.ProbeLayer
-	63, // 61: holdfast.admin.v1.ProbeLayer.since:type_name -> google.protobuf.Timestamp
-	63, // 62: holdfast.admin.v1.ProbeLayer.last:type_name -> google.protobuf.Timestamp
-	63, // 63: holdfast.admin.v1.HealthAction.at:type_name -> google.protobuf.Timestamp
-	63, // 64: holdfast.admin.v1.Incident.began:type_name -> google.protobuf.Timestamp
-	63, // 65: holdfast.admin.v1.Incident.detected:type_name -> google.protobuf.Timestamp
-	63, // 66: holdfast.admin.v1.Incident.mitigated:type_name -> google.protobuf.Timestamp
-	63, // 67: holdfast.admin.v1.Incident.escalated:type_name -> google.protobuf.Timestamp
-	63, // 68: holdfast.admin.v1.Incident.recovered:type_name -> google.protobuf.Timestamp
-	57, // 69: holdfast.admin.v1.Incident.actions:type_name -> holdfast.admin.v1.HealthAction
-	59, // 70: holdfast.admin.v1.GetReportResponse.reports:type_name -> holdfast.admin.v1.MonthReport
-	58, // 71: holdfast.admin.v1.GetReportResponse.incidents:type_name -> holdfast.admin.v1.Incident
-	24, // 72: holdfast.admin.v1.Node.TypesEntry.value:type_name -> holdfast.admin.v1.NodeType
-	6,  // 73: holdfast.admin.v1.Admin.Apply:input_type -> holdfast.admin.v1.ApplyRequest
-	8,  // 74: holdfast.admin.v1.Admin.Rollback:input_type -> holdfast.admin.v1.RollbackRequest
-	9,  // 75: holdfast.admin.v1.Admin.Diff:input_type -> holdfast.admin.v1.DiffRequest
-	11, // 76: holdfast.admin.v1.Admin.Get:input_type -> holdfast.admin.v1.GetRequest
-	13, // 77: holdfast.admin.v1.Admin.List:input_type -> holdfast.admin.v1.ListRequest
-	15, // 78: holdfast.admin.v1.Admin.History:input_type -> holdfast.admin.v1.HistoryRequest
-	17, // 79: holdfast.admin.v1.Admin.Status:input_type -> holdfast.admin.v1.StatusRequest
-	18, // 80: holdfast.admin.v1.Admin.Watch:input_type -> holdfast.admin.v1.WatchRequest
-	31, // 81: holdfast.admin.v1.Admin.GetNode:input_type -> holdfast.admin.v1.GetNodeRequest
-	37, // 82: holdfast.admin.v1.Admin.ListBreakers:input_type -> holdfast.admin.v1.ListBreakersRequest
-	39, // 83: holdfast.admin.v1.Admin.SetBreaker:input_type -> holdfast.admin.v1.SetBreakerRequest
-	42, // 84: holdfast.admin.v1.Admin.ListDrains:input_type -> holdfast.admin.v1.ListDrainsRequest
-	44, // 85: holdfast.admin.v1.Admin.SetDrain:input_type -> holdfast.admin.v1.SetDrainRequest
-	46, // 86: holdfast.admin.v1.Admin.Failback:input_type -> holdfast.admin.v1.FailbackRequest
-	48, // 87: holdfast.admin.v1.Admin.Promote:input_type -> holdfast.admin.v1.PromoteRequest
-	49, // 88: holdfast.admin.v1.Admin.PurgeCache:input_type -> holdfast.admin.v1.PurgeCacheRequest
-	51, // 89: holdfast.admin.v1.Admin.GetHealth:input_type -> holdfast.admin.v1.GetHealthRequest
-	60, // 90: holdfast.admin.v1.Admin.GetReport:input_type -> holdfast.admin.v1.GetReportRequest
-	7,  // 91: holdfast.admin.v1.Admin.Apply:output_type -> holdfast.admin.v1.ApplyResponse
-	7,  // 92: holdfast.admin.v1.Admin.Rollback:output_type -> holdfast.admin.v1.ApplyResponse
-	10, // 93: holdfast.admin.v1.Admin.Diff:output_type -> holdfast.admin.v1.DiffResponse
-	12, // 94: holdfast.admin.v1.Admin.Get:output_type -> holdfast.admin.v1.GetResponse
-	14, // 95: holdfast.admin.v1.Admin.List:output_type -> holdfast.admin.v1.ListResponse
-	16, // 96: holdfast.admin.v1.Admin.History:output_type -> holdfast.admin.v1.HistoryResponse
-	19, // 97: holdfast.admin.v1.Admin.Status:output_type -> holdfast.admin.v1.StatusResponse
-	19, // 98: holdfast.admin.v1.Admin.Watch:output_type -> holdfast.admin.v1.StatusResponse
-	32, // 99: holdfast.admin.v1.Admin.GetNode:output_type -> holdfast.admin.v1.GetNodeResponse
-	38, // 100: holdfast.admin.v1.Admin.ListBreakers:output_type -> holdfast.admin.v1.ListBreakersResponse
-	40, // 101: holdfast.admin.v1.Admin.SetBreaker:output_type -> holdfast.admin.v1.SetBreakerResponse
-	43, // 102: holdfast.admin.v1.Admin.ListDrains:output_type -> holdfast.admin.v1.ListDrainsResponse
-	45, // 103: holdfast.admin.v1.Admin.SetDrain:output_type -> holdfast.admin.v1.SetDrainResponse
-	47, // 104: holdfast.admin.v1.Admin.Failback:output_type -> holdfast.admin.v1.FailbackResponse
-	7,  // 105: holdfast.admin.v1.Admin.Promote:output_type -> holdfast.admin.v1.ApplyResponse
-	50, // 106: holdfast.admin.v1.Admin.PurgeCache:output_type -> holdfast.admin.v1.PurgeCacheResponse
-	52, // 107: holdfast.admin.v1.Admin.GetHealth:output_type -> holdfast.admin.v1.GetHealthResponse
-	61, // 108: holdfast.admin.v1.Admin.GetReport:output_type -> holdfast.admin.v1.GetReportResponse
-	91, // [91:109] is the sub-list for method output_type
-	73, // [73:91] is the sub-list for method input_type
-	73, // [73:73] is the sub-list for extension type_name
-	73, // [73:73] is the sub-list for extension extendee
-	0,  // [0:73] is the sub-list for field type_name
+	0,   // 0: holdfast.admin.v1.Resource.owner:type_name -> holdfast.admin.v1.Owner
+	70,  // 1: holdfast.admin.v1.Revision.time:type_name -> google.protobuf.Timestamp
+	6,   // 2: holdfast.admin.v1.ApplyRequest.remove:type_name -> holdfast.admin.v1.ResourceRef
+	7,   // 3: holdfast.admin.v1.ApplyResponse.revision:type_name -> holdfast.admin.v1.Revision
+	6,   // 4: holdfast.admin.v1.GetRequest.ref:type_name -> holdfast.admin.v1.ResourceRef
+	5,   // 5: holdfast.admin.v1.GetResponse.resource:type_name -> holdfast.admin.v1.Resource
+	5,   // 6: holdfast.admin.v1.ListResponse.resources:type_name -> holdfast.admin.v1.Resource
+	7,   // 7: holdfast.admin.v1.HistoryResponse.revisions:type_name -> holdfast.admin.v1.Revision
+	70,  // 8: holdfast.admin.v1.StatusResponse.started:type_name -> google.protobuf.Timestamp
+	7,   // 9: holdfast.admin.v1.StatusResponse.revision:type_name -> holdfast.admin.v1.Revision
+	22,  // 10: holdfast.admin.v1.StatusResponse.rollout:type_name -> holdfast.admin.v1.Rollout
+	23,  // 11: holdfast.admin.v1.StatusResponse.refused:type_name -> holdfast.admin.v1.Refused
+	24,  // 12: holdfast.admin.v1.StatusResponse.rejected:type_name -> holdfast.admin.v1.Rejected
+	6,   // 13: holdfast.admin.v1.StatusResponse.pinned:type_name -> holdfast.admin.v1.ResourceRef
+	25,  // 14: holdfast.admin.v1.StatusResponse.nodes:type_name -> holdfast.admin.v1.Node
+	28,  // 15: holdfast.admin.v1.StatusResponse.servers:type_name -> holdfast.admin.v1.Server
+	32,  // 16: holdfast.admin.v1.StatusResponse.routes:type_name -> holdfast.admin.v1.Route
+	36,  // 17: holdfast.admin.v1.StatusResponse.breakers:type_name -> holdfast.admin.v1.Breaker
+	43,  // 18: holdfast.admin.v1.StatusResponse.drains:type_name -> holdfast.admin.v1.Drain
+	54,  // 19: holdfast.admin.v1.StatusResponse.health:type_name -> holdfast.admin.v1.GetHealthResponse
+	70,  // 20: holdfast.admin.v1.Rollout.since:type_name -> google.protobuf.Timestamp
+	70,  // 21: holdfast.admin.v1.Refused.at:type_name -> google.protobuf.Timestamp
+	70,  // 22: holdfast.admin.v1.Rejected.at:type_name -> google.protobuf.Timestamp
+	70,  // 23: holdfast.admin.v1.Node.connected_since:type_name -> google.protobuf.Timestamp
+	70,  // 24: holdfast.admin.v1.Node.silent_since:type_name -> google.protobuf.Timestamp
+	69,  // 25: holdfast.admin.v1.Node.types:type_name -> holdfast.admin.v1.Node.TypesEntry
+	27,  // 26: holdfast.admin.v1.Node.nack:type_name -> holdfast.admin.v1.Nack
+	70,  // 27: holdfast.admin.v1.Nack.at:type_name -> google.protobuf.Timestamp
+	29,  // 28: holdfast.admin.v1.Server.regions:type_name -> holdfast.admin.v1.Region
+	30,  // 29: holdfast.admin.v1.Region.endpoints:type_name -> holdfast.admin.v1.Endpoint
+	31,  // 30: holdfast.admin.v1.Endpoint.health:type_name -> holdfast.admin.v1.EndpointHealth
+	25,  // 31: holdfast.admin.v1.GetNodeResponse.node:type_name -> holdfast.admin.v1.Node
+	35,  // 32: holdfast.admin.v1.GetNodeResponse.resources:type_name -> holdfast.admin.v1.NodeResource
+	1,   // 33: holdfast.admin.v1.Breaker.state:type_name -> holdfast.admin.v1.BreakerState
+	70,  // 34: holdfast.admin.v1.Breaker.since:type_name -> google.protobuf.Timestamp
+	70,  // 35: holdfast.admin.v1.Breaker.retry_at:type_name -> google.protobuf.Timestamp
+	70,  // 36: holdfast.admin.v1.Breaker.until:type_name -> google.protobuf.Timestamp
+	38,  // 37: holdfast.admin.v1.ToolVerdicts.recent:type_name -> holdfast.admin.v1.VerdictCounts
+	38,  // 38: holdfast.admin.v1.ToolVerdicts.minute:type_name -> holdfast.admin.v1.VerdictCounts
+	36,  // 39: holdfast.admin.v1.ListBreakersResponse.breakers:type_name -> holdfast.admin.v1.Breaker
+	37,  // 40: holdfast.admin.v1.ListBreakersResponse.verdicts:type_name -> holdfast.admin.v1.ToolVerdicts
+	2,   // 41: holdfast.admin.v1.SetBreakerRequest.hold:type_name -> holdfast.admin.v1.BreakerHold
+	70,  // 42: holdfast.admin.v1.SetBreakerRequest.until:type_name -> google.protobuf.Timestamp
+	36,  // 43: holdfast.admin.v1.SetBreakerResponse.breakers:type_name -> holdfast.admin.v1.Breaker
+	70,  // 44: holdfast.admin.v1.Drain.since:type_name -> google.protobuf.Timestamp
+	70,  // 45: holdfast.admin.v1.Drain.until:type_name -> google.protobuf.Timestamp
+	70,  // 46: holdfast.admin.v1.Drain.sessions_until:type_name -> google.protobuf.Timestamp
+	43,  // 47: holdfast.admin.v1.ListDrainsResponse.drains:type_name -> holdfast.admin.v1.Drain
+	70,  // 48: holdfast.admin.v1.SetDrainRequest.until:type_name -> google.protobuf.Timestamp
+	71,  // 49: holdfast.admin.v1.SetDrainRequest.sessions:type_name -> google.protobuf.Duration
+	43,  // 50: holdfast.admin.v1.SetDrainResponse.drains:type_name -> holdfast.admin.v1.Drain
+	55,  // 51: holdfast.admin.v1.GetHealthResponse.regions:type_name -> holdfast.admin.v1.RegionHealth
+	59,  // 52: holdfast.admin.v1.GetHealthResponse.actions:type_name -> holdfast.admin.v1.HealthAction
+	60,  // 53: holdfast.admin.v1.GetHealthResponse.incidents:type_name -> holdfast.admin.v1.Incident
+	61,  // 54: holdfast.admin.v1.GetHealthResponse.report:type_name -> holdfast.admin.v1.MonthReport
+	56,  // 55: holdfast.admin.v1.RegionHealth.endpoints:type_name -> holdfast.admin.v1.MeasuredEndpoint
+	70,  // 56: holdfast.admin.v1.RegionHealth.held_since:type_name -> google.protobuf.Timestamp
+	57,  // 57: holdfast.admin.v1.MeasuredEndpoint.parts:type_name -> holdfast.admin.v1.ScorePart
+	70,  // 58: holdfast.admin.v1.MeasuredEndpoint.tier_since:type_name -> google.protobuf.Timestamp
+	70,  // 59: holdfast.admin.v1.MeasuredEndpoint.layer_since:type_name -> google.protobuf.Timestamp
+	58,  // 60: holdfast.admin.v1.MeasuredEndpoint.layers:type_name -> holdfast.admin.v1.ProbeLayer
+	70,  // 61: holdfast.admin.v1.ProbeLayer.since:type_name -> google.protobuf.Timestamp
+	70,  // 62: holdfast.admin.v1.ProbeLayer.last:type_name -> google.protobuf.Timestamp
+	70,  // 63: holdfast.admin.v1.HealthAction.at:type_name -> google.protobuf.Timestamp
+	70,  // 64: holdfast.admin.v1.Incident.began:type_name -> google.protobuf.Timestamp
+	70,  // 65: holdfast.admin.v1.Incident.detected:type_name -> google.protobuf.Timestamp
+	70,  // 66: holdfast.admin.v1.Incident.mitigated:type_name -> google.protobuf.Timestamp
+	70,  // 67: holdfast.admin.v1.Incident.escalated:type_name -> google.protobuf.Timestamp
+	70,  // 68: holdfast.admin.v1.Incident.recovered:type_name -> google.protobuf.Timestamp
+	59,  // 69: holdfast.admin.v1.Incident.actions:type_name -> holdfast.admin.v1.HealthAction
+	61,  // 70: holdfast.admin.v1.GetReportResponse.reports:type_name -> holdfast.admin.v1.MonthReport
+	60,  // 71: holdfast.admin.v1.GetReportResponse.incidents:type_name -> holdfast.admin.v1.Incident
+	3,   // 72: holdfast.admin.v1.SucceedRequest.step:type_name -> holdfast.admin.v1.SuccessionStep
+	71,  // 73: holdfast.admin.v1.SucceedRequest.each:type_name -> google.protobuf.Duration
+	7,   // 74: holdfast.admin.v1.SucceedResponse.revision:type_name -> holdfast.admin.v1.Revision
+	68,  // 75: holdfast.admin.v1.SucceedResponse.canary:type_name -> holdfast.admin.v1.Canary
+	68,  // 76: holdfast.admin.v1.ListCanariesResponse.canaries:type_name -> holdfast.admin.v1.Canary
+	4,   // 77: holdfast.admin.v1.Canary.state:type_name -> holdfast.admin.v1.CanaryState
+	70,  // 78: holdfast.admin.v1.Canary.since:type_name -> google.protobuf.Timestamp
+	70,  // 79: holdfast.admin.v1.Canary.share_since:type_name -> google.protobuf.Timestamp
+	70,  // 80: holdfast.admin.v1.Canary.ended:type_name -> google.protobuf.Timestamp
+	71,  // 81: holdfast.admin.v1.Canary.each:type_name -> google.protobuf.Duration
+	26,  // 82: holdfast.admin.v1.Node.TypesEntry.value:type_name -> holdfast.admin.v1.NodeType
+	8,   // 83: holdfast.admin.v1.Admin.Apply:input_type -> holdfast.admin.v1.ApplyRequest
+	10,  // 84: holdfast.admin.v1.Admin.Rollback:input_type -> holdfast.admin.v1.RollbackRequest
+	11,  // 85: holdfast.admin.v1.Admin.Diff:input_type -> holdfast.admin.v1.DiffRequest
+	13,  // 86: holdfast.admin.v1.Admin.Get:input_type -> holdfast.admin.v1.GetRequest
+	15,  // 87: holdfast.admin.v1.Admin.List:input_type -> holdfast.admin.v1.ListRequest
+	17,  // 88: holdfast.admin.v1.Admin.History:input_type -> holdfast.admin.v1.HistoryRequest
+	19,  // 89: holdfast.admin.v1.Admin.Status:input_type -> holdfast.admin.v1.StatusRequest
+	20,  // 90: holdfast.admin.v1.Admin.Watch:input_type -> holdfast.admin.v1.WatchRequest
+	33,  // 91: holdfast.admin.v1.Admin.GetNode:input_type -> holdfast.admin.v1.GetNodeRequest
+	39,  // 92: holdfast.admin.v1.Admin.ListBreakers:input_type -> holdfast.admin.v1.ListBreakersRequest
+	41,  // 93: holdfast.admin.v1.Admin.SetBreaker:input_type -> holdfast.admin.v1.SetBreakerRequest
+	44,  // 94: holdfast.admin.v1.Admin.ListDrains:input_type -> holdfast.admin.v1.ListDrainsRequest
+	46,  // 95: holdfast.admin.v1.Admin.SetDrain:input_type -> holdfast.admin.v1.SetDrainRequest
+	48,  // 96: holdfast.admin.v1.Admin.Failback:input_type -> holdfast.admin.v1.FailbackRequest
+	50,  // 97: holdfast.admin.v1.Admin.Promote:input_type -> holdfast.admin.v1.PromoteRequest
+	66,  // 98: holdfast.admin.v1.Admin.ListCanaries:input_type -> holdfast.admin.v1.ListCanariesRequest
+	64,  // 99: holdfast.admin.v1.Admin.Succeed:input_type -> holdfast.admin.v1.SucceedRequest
+	51,  // 100: holdfast.admin.v1.Admin.PurgeCache:input_type -> holdfast.admin.v1.PurgeCacheRequest
+	53,  // 101: holdfast.admin.v1.Admin.GetHealth:input_type -> holdfast.admin.v1.GetHealthRequest
+	62,  // 102: holdfast.admin.v1.Admin.GetReport:input_type -> holdfast.admin.v1.GetReportRequest
+	9,   // 103: holdfast.admin.v1.Admin.Apply:output_type -> holdfast.admin.v1.ApplyResponse
+	9,   // 104: holdfast.admin.v1.Admin.Rollback:output_type -> holdfast.admin.v1.ApplyResponse
+	12,  // 105: holdfast.admin.v1.Admin.Diff:output_type -> holdfast.admin.v1.DiffResponse
+	14,  // 106: holdfast.admin.v1.Admin.Get:output_type -> holdfast.admin.v1.GetResponse
+	16,  // 107: holdfast.admin.v1.Admin.List:output_type -> holdfast.admin.v1.ListResponse
+	18,  // 108: holdfast.admin.v1.Admin.History:output_type -> holdfast.admin.v1.HistoryResponse
+	21,  // 109: holdfast.admin.v1.Admin.Status:output_type -> holdfast.admin.v1.StatusResponse
+	21,  // 110: holdfast.admin.v1.Admin.Watch:output_type -> holdfast.admin.v1.StatusResponse
+	34,  // 111: holdfast.admin.v1.Admin.GetNode:output_type -> holdfast.admin.v1.GetNodeResponse
+	40,  // 112: holdfast.admin.v1.Admin.ListBreakers:output_type -> holdfast.admin.v1.ListBreakersResponse
+	42,  // 113: holdfast.admin.v1.Admin.SetBreaker:output_type -> holdfast.admin.v1.SetBreakerResponse
+	45,  // 114: holdfast.admin.v1.Admin.ListDrains:output_type -> holdfast.admin.v1.ListDrainsResponse
+	47,  // 115: holdfast.admin.v1.Admin.SetDrain:output_type -> holdfast.admin.v1.SetDrainResponse
+	49,  // 116: holdfast.admin.v1.Admin.Failback:output_type -> holdfast.admin.v1.FailbackResponse
+	9,   // 117: holdfast.admin.v1.Admin.Promote:output_type -> holdfast.admin.v1.ApplyResponse
+	67,  // 118: holdfast.admin.v1.Admin.ListCanaries:output_type -> holdfast.admin.v1.ListCanariesResponse
+	65,  // 119: holdfast.admin.v1.Admin.Succeed:output_type -> holdfast.admin.v1.SucceedResponse
+	52,  // 120: holdfast.admin.v1.Admin.PurgeCache:output_type -> holdfast.admin.v1.PurgeCacheResponse
+	54,  // 121: holdfast.admin.v1.Admin.GetHealth:output_type -> holdfast.admin.v1.GetHealthResponse
+	63,  // 122: holdfast.admin.v1.Admin.GetReport:output_type -> holdfast.admin.v1.GetReportResponse
+	103, // [103:123] is the sub-list for method output_type
+	83,  // [83:103] is the sub-list for method input_type
+	83,  // [83:83] is the sub-list for extension type_name
+	83,  // [83:83] is the sub-list for extension extendee
+	0,   // [0:83] is the sub-list for field type_name
 }
 
 func init() { file_api_admin_v1_admin_proto_init() }
@@ -5260,8 +5848,8 @@ func file_api_admin_v1_admin_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_api_admin_v1_admin_proto_rawDesc), len(file_api_admin_v1_admin_proto_rawDesc)),
-			NumEnums:      3,
-			NumMessages:   60,
+			NumEnums:      5,
+			NumMessages:   65,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -166,7 +166,7 @@ func TestEveryMethodHasARole(t *testing.T) {
 	for i := range methods.Len() {
 		m := methods.Get(i)
 		what, ok := kindOf("/holdfast.admin.v1.Admin/" + string(m.Name()))
-		changes := m.Name() == "Apply" || m.Name() == "Rollback" || m.Name() == "SetBreaker" || m.Name() == "SetDrain" || m.Name() == "PurgeCache" ||
+		changes := m.Name() == "Apply" || m.Name() == "Rollback" || m.Name() == "SetBreaker" || m.Name() == "SetDrain" || m.Name() == "PurgeCache" || m.Name() == "Succeed" ||
 			m.Name() == "Failback" || m.Name() == "Promote"
 		if !ok || (what == watching) != m.IsStreamingServer() || (what.role() == Write) != changes {
 			t.Errorf("%s: %v %v", m.Name(), what, ok)

@@ -51,6 +51,10 @@ type Backend interface {
 	Failback(ctx context.Context, request *adminv1.FailbackRequest, author string) (*adminv1.FailbackResponse, error)
 	// Promote follows the RPC. author is as for Apply.
 	Promote(ctx context.Context, request *adminv1.PromoteRequest, author string) (*adminv1.ApplyResponse, error)
+	// ListCanaries follows the RPC.
+	ListCanaries(ctx context.Context, request *adminv1.ListCanariesRequest) (*adminv1.ListCanariesResponse, error)
+	// Succeed follows the RPC. author is as for Apply.
+	Succeed(ctx context.Context, request *adminv1.SucceedRequest, author string) (*adminv1.SucceedResponse, error)
 	// PurgeCache follows the RPC. author is as for Apply.
 	PurgeCache(ctx context.Context, request *adminv1.PurgeCacheRequest, author string) (*adminv1.PurgeCacheResponse, error)
 	// GetHealth follows the RPC.
@@ -76,6 +80,8 @@ var (
 	ErrNotHeld = errors.New("nobody is kept away")
 	// ErrNotWell: the region that is to have calls is not well.
 	ErrNotWell = errors.New("not well")
+	// ErrSuccession: a successor cannot be given or taken what is asked for, as things are.
+	ErrSuccession = errors.New("nothing was changed")
 	// ErrNotMeasured: the control plane was told to measure nothing.
 	ErrNotMeasured = errors.New("this control plane measures nothing of endpoints (xds --measure)")
 	// ErrStopping: nothing is begun any more.

@@ -95,14 +95,14 @@ func (k kind) role() Role {
 func kindOf(path string) (kind, bool) {
 	switch path {
 	case adminv1connect.AdminApplyProcedure, adminv1connect.AdminRollbackProcedure, adminv1connect.AdminSetBreakerProcedure,
-		adminv1connect.AdminSetDrainProcedure, adminv1connect.AdminPurgeCacheProcedure, adminv1connect.AdminFailbackProcedure,
+		adminv1connect.AdminSetDrainProcedure, adminv1connect.AdminPurgeCacheProcedure, adminv1connect.AdminSucceedProcedure, adminv1connect.AdminFailbackProcedure,
 		adminv1connect.AdminPromoteProcedure:
 		return writing, true
 	case adminv1connect.AdminWatchProcedure:
 		return watching, true
 	case adminv1connect.AdminDiffProcedure, adminv1connect.AdminGetProcedure, adminv1connect.AdminListProcedure,
 		adminv1connect.AdminHistoryProcedure, adminv1connect.AdminStatusProcedure, adminv1connect.AdminGetNodeProcedure,
-		adminv1connect.AdminListBreakersProcedure, adminv1connect.AdminListDrainsProcedure,
+		adminv1connect.AdminListBreakersProcedure, adminv1connect.AdminListDrainsProcedure, adminv1connect.AdminListCanariesProcedure,
 		adminv1connect.AdminGetHealthProcedure, adminv1connect.AdminGetReportProcedure:
 		return reading, true
 	default:

@@ -25,7 +25,7 @@ const (
 // CodeOf tells which code of RPC an error of a Backend is:
 //
 //	INVALID_ARGUMENT     config.Problems, config.ErrEmpty, ErrInvalid
-//	FAILED_PRECONDITION  revisions.ErrStale, revisions.ErrOwner, outcomes.ErrNoOverride, drains.ErrNone, ErrNothingLeft, ErrNotHeld, ErrNotWell, ErrNotMeasured
+//	FAILED_PRECONDITION  revisions.ErrStale, revisions.ErrOwner, outcomes.ErrNoOverride, drains.ErrNone, ErrNothingLeft, ErrNotHeld, ErrNotWell, ErrSuccession, ErrNotMeasured
 //	RESOURCE_EXHAUSTED   store.ErrNoSpace, ErrTooLarge, outcomes.ErrTooMany, drains.ErrTooMany
 //	NOT_FOUND            revisions.ErrNotFound, store.ErrNotFound, ErrUnknown
 //	UNAVAILABLE          ErrNoRevision, ErrStopping
@@ -47,7 +47,7 @@ func CodeOf(err error) connect.Code {
 	switch {
 	case errors.As(err, &problems), is(config.ErrEmpty, ErrInvalid):
 		return connect.CodeInvalidArgument
-	case is(revisions.ErrStale, revisions.ErrOwner, outcomes.ErrNoOverride, drains.ErrNone, ErrNothingLeft, ErrNotHeld, ErrNotWell, ErrNotMeasured):
+	case is(revisions.ErrStale, revisions.ErrOwner, outcomes.ErrNoOverride, drains.ErrNone, ErrNothingLeft, ErrNotHeld, ErrNotWell, ErrSuccession, ErrNotMeasured):
 		return connect.CodeFailedPrecondition
 	case is(store.ErrNoSpace, ErrTooLarge, outcomes.ErrTooMany, drains.ErrTooMany):
 		return connect.CodeResourceExhausted

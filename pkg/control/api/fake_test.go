@@ -168,6 +168,17 @@ func (f *fake) Promote(ctx context.Context, r *adminv1.PromoteRequest, author st
 	return f.write(ctx, &adminv1.Revision{Author: author, Reason: r.GetReason()}, r.GetRegion()+" first", r.GetDryRun())
 }
 
+func (f *fake) ListCanaries(context.Context, *adminv1.ListCanariesRequest) (*adminv1.ListCanariesResponse, error) {
+	return &adminv1.ListCanariesResponse{Canaries: []*adminv1.Canary{{Server: "orders"}}}, f.enter()
+}
+
+func (f *fake) Succeed(_ context.Context, r *adminv1.SucceedRequest, author string) (*adminv1.SucceedResponse, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.held = append(f.held, author)
+	return &adminv1.SucceedResponse{Canary: &adminv1.Canary{Server: r.GetServer(), By: author}}, f.fail
+}
+
 func (f *fake) PurgeCache(_ context.Context, _ *adminv1.PurgeCacheRequest, author string) (*adminv1.PurgeCacheResponse, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -213,6 +213,16 @@ func FuzzGetReport(f *testing.F) {
 	fuzzMethod(f, "GetReport", &adminv1.GetReportRequest{Server: "orders", Month: "2026-11"})
 }
 
+func FuzzListCanaries(f *testing.F) {
+	fuzzMethod(f, "ListCanaries", &adminv1.ListCanariesRequest{})
+}
+
+func FuzzSucceed(f *testing.F) {
+	fuzzMethod(f, "Succeed", &adminv1.SucceedRequest{
+		Server: "orders", Step: adminv1.SuccessionStep_SUCCESSION_STEP_START, To: "orders-v2", Share: 10, Each: durationpb.New(time.Minute), Reason: "why", Author: "asha",
+	}, &adminv1.SucceedRequest{Server: "orders", Step: adminv1.SuccessionStep_SUCCESSION_STEP_BACK})
+}
+
 func FuzzListDrains(f *testing.F) { fuzzMethod(f, "ListDrains", &adminv1.ListDrainsRequest{}) }
 
 func FuzzFailback(f *testing.F) {

@@ -8,6 +8,8 @@ const (
 	IncidentsFileName = "incidents.json"
 	// TiersFileName has where endpoints stand that are not well; see package outlier.
 	TiersFileName = "tiers.json"
+	// CanariesFileName has the servers that others take over from step by step.
+	CanariesFileName = "canaries.json"
 )
 
 // SaveMeasured writes one of the files durably, in place of what was in it.

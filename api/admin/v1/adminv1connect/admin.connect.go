@@ -67,6 +67,10 @@ const (
 	AdminFailbackProcedure = "/holdfast.admin.v1.Admin/Failback"
 	// AdminPromoteProcedure is the fully-qualified name of the Admin's Promote RPC.
 	AdminPromoteProcedure = "/holdfast.admin.v1.Admin/Promote"
+	// AdminListCanariesProcedure is the fully-qualified name of the Admin's ListCanaries RPC.
+	AdminListCanariesProcedure = "/holdfast.admin.v1.Admin/ListCanaries"
+	// AdminSucceedProcedure is the fully-qualified name of the Admin's Succeed RPC.
+	AdminSucceedProcedure = "/holdfast.admin.v1.Admin/Succeed"
 	// AdminPurgeCacheProcedure is the fully-qualified name of the Admin's PurgeCache RPC.
 	AdminPurgeCacheProcedure = "/holdfast.admin.v1.Admin/PurgeCache"
 	// AdminGetHealthProcedure is the fully-qualified name of the Admin's GetHealth RPC.
@@ -146,6 +150,20 @@ type AdminClient interface {
 	//
 	// After any error nothing has changed.
 	Promote(context.Context, *v1.PromoteRequest) (*v1.ApplyResponse, error)
+	// ListCanaries gives the servers that others take over from step by step, and how those that ended did.
+	ListCanaries(context.Context, *v1.ListCanariesRequest) (*v1.ListCanariesResponse, error)
+	// Succeed has one server take over from another one, or takes that back: each step is a revision. A canary gets a share
+	// of the callers for a time and is compared with the server before it; it is taken back by itself, by the author
+	// "holdfast", when it is worse, and gets the next share when it is not. A switch gives everything to the
+	// successor at once, after its endpoints have answered. The error is
+	//
+	//	NOT_FOUND           there is no such server,
+	//	INVALID_ARGUMENT    the one cannot take over from the other, or a share is none,
+	//	FAILED_PRECONDITION a canary is under way already, or none is; nothing took over; or an endpoint does not answer,
+	//	RESOURCE_EXHAUSTED  the disk is full.
+	//
+	// After any error nothing has changed.
+	Succeed(context.Context, *v1.SucceedRequest) (*v1.SucceedResponse, error)
 	// PurgeCache has all processors forget the results that they remember of tools. It is
 	// kept before any of them hears of it, and all of them have within about two seconds.
 	// The error is NOT_FOUND where there is no such server or tool.
@@ -261,6 +279,18 @@ func NewAdminClient(httpClient connect.HTTPClient, baseURL string, opts ...conne
 			connect.WithSchema(adminMethods.ByName("Promote")),
 			connect.WithClientOptions(opts...),
 		),
+		listCanaries: connect.NewClient[v1.ListCanariesRequest, v1.ListCanariesResponse](
+			httpClient,
+			baseURL+AdminListCanariesProcedure,
+			connect.WithSchema(adminMethods.ByName("ListCanaries")),
+			connect.WithClientOptions(opts...),
+		),
+		succeed: connect.NewClient[v1.SucceedRequest, v1.SucceedResponse](
+			httpClient,
+			baseURL+AdminSucceedProcedure,
+			connect.WithSchema(adminMethods.ByName("Succeed")),
+			connect.WithClientOptions(opts...),
+		),
 		purgeCache: connect.NewClient[v1.PurgeCacheRequest, v1.PurgeCacheResponse](
 			httpClient,
 			baseURL+AdminPurgeCacheProcedure,
@@ -299,6 +329,8 @@ type adminClient struct {
 	setDrain     *connect.Client[v1.SetDrainRequest, v1.SetDrainResponse]
 	failback     *connect.Client[v1.FailbackRequest, v1.FailbackResponse]
 	promote      *connect.Client[v1.PromoteRequest, v1.ApplyResponse]
+	listCanaries *connect.Client[v1.ListCanariesRequest, v1.ListCanariesResponse]
+	succeed      *connect.Client[v1.SucceedRequest, v1.SucceedResponse]
 	purgeCache   *connect.Client[v1.PurgeCacheRequest, v1.PurgeCacheResponse]
 	getHealth    *connect.Client[v1.GetHealthRequest, v1.GetHealthResponse]
 	getReport    *connect.Client[v1.GetReportRequest, v1.GetReportResponse]
@@ -435,6 +467,24 @@ func (c *adminClient) Promote(ctx context.Context, req *v1.PromoteRequest) (*v1.
 	return nil, err
 }
 
+// ListCanaries calls holdfast.admin.v1.Admin.ListCanaries.
+func (c *adminClient) ListCanaries(ctx context.Context, req *v1.ListCanariesRequest) (*v1.ListCanariesResponse, error) {
+	response, err := c.listCanaries.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// Succeed calls holdfast.admin.v1.Admin.Succeed.
+func (c *adminClient) Succeed(ctx context.Context, req *v1.SucceedRequest) (*v1.SucceedResponse, error) {
+	response, err := c.succeed.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
 // PurgeCache calls holdfast.admin.v1.Admin.PurgeCache.
 func (c *adminClient) PurgeCache(ctx context.Context, req *v1.PurgeCacheRequest) (*v1.PurgeCacheResponse, error) {
 	response, err := c.purgeCache.CallUnary(ctx, connect.NewRequest(req))
@@ -533,6 +583,20 @@ type AdminHandler interface {
 	//
 	// After any error nothing has changed.
 	Promote(context.Context, *v1.PromoteRequest) (*v1.ApplyResponse, error)
+	// ListCanaries gives the servers that others take over from step by step, and how those that ended did.
+	ListCanaries(context.Context, *v1.ListCanariesRequest) (*v1.ListCanariesResponse, error)
+	// Succeed has one server take over from another one, or takes that back: each step is a revision. A canary gets a share
+	// of the callers for a time and is compared with the server before it; it is taken back by itself, by the author
+	// "holdfast", when it is worse, and gets the next share when it is not. A switch gives everything to the
+	// successor at once, after its endpoints have answered. The error is
+	//
+	//	NOT_FOUND           there is no such server,
+	//	INVALID_ARGUMENT    the one cannot take over from the other, or a share is none,
+	//	FAILED_PRECONDITION a canary is under way already, or none is; nothing took over; or an endpoint does not answer,
+	//	RESOURCE_EXHAUSTED  the disk is full.
+	//
+	// After any error nothing has changed.
+	Succeed(context.Context, *v1.SucceedRequest) (*v1.SucceedResponse, error)
 	// PurgeCache has all processors forget the results that they remember of tools. It is
 	// kept before any of them hears of it, and all of them have within about two seconds.
 	// The error is NOT_FOUND where there is no such server or tool.
@@ -644,6 +708,18 @@ func NewAdminHandler(svc AdminHandler, opts ...connect.HandlerOption) (string, h
 		connect.WithSchema(adminMethods.ByName("Promote")),
 		connect.WithHandlerOptions(opts...),
 	)
+	adminListCanariesHandler := connect.NewUnaryHandlerSimple(
+		AdminListCanariesProcedure,
+		svc.ListCanaries,
+		connect.WithSchema(adminMethods.ByName("ListCanaries")),
+		connect.WithHandlerOptions(opts...),
+	)
+	adminSucceedHandler := connect.NewUnaryHandlerSimple(
+		AdminSucceedProcedure,
+		svc.Succeed,
+		connect.WithSchema(adminMethods.ByName("Succeed")),
+		connect.WithHandlerOptions(opts...),
+	)
 	adminPurgeCacheHandler := connect.NewUnaryHandlerSimple(
 		AdminPurgeCacheProcedure,
 		svc.PurgeCache,
@@ -694,6 +770,10 @@ func NewAdminHandler(svc AdminHandler, opts ...connect.HandlerOption) (string, h
 			adminFailbackHandler.ServeHTTP(w, r)
 		case AdminPromoteProcedure:
 			adminPromoteHandler.ServeHTTP(w, r)
+		case AdminListCanariesProcedure:
+			adminListCanariesHandler.ServeHTTP(w, r)
+		case AdminSucceedProcedure:
+			adminSucceedHandler.ServeHTTP(w, r)
 		case AdminPurgeCacheProcedure:
 			adminPurgeCacheHandler.ServeHTTP(w, r)
 		case AdminGetHealthProcedure:
@@ -767,6 +847,14 @@ func (UnimplementedAdminHandler) Failback(context.Context, *v1.FailbackRequest) 
 
 func (UnimplementedAdminHandler) Promote(context.Context, *v1.PromoteRequest) (*v1.ApplyResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("holdfast.admin.v1.Admin.Promote is not implemented"))
+}
+
+func (UnimplementedAdminHandler) ListCanaries(context.Context, *v1.ListCanariesRequest) (*v1.ListCanariesResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("holdfast.admin.v1.Admin.ListCanaries is not implemented"))
+}
+
+func (UnimplementedAdminHandler) Succeed(context.Context, *v1.SucceedRequest) (*v1.SucceedResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("holdfast.admin.v1.Admin.Succeed is not implemented"))
 }
 
 func (UnimplementedAdminHandler) PurgeCache(context.Context, *v1.PurgeCacheRequest) (*v1.PurgeCacheResponse, error) {
