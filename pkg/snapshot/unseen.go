@@ -33,6 +33,8 @@ func unseenFilter() (*hcmv3.HttpFilter, error) {
 		}}}
 	}
 	cfg := &headermutationv3.HeaderMutation{Mutations: &headermutationv3.Mutations{ResponseMutations: []*mutationrulesv3.HeaderMutation{
+		// A server's, where the attempt point was late as well.
+		remove(names.HeaderSessionToken),
 		set(names.HeaderSessionToken, sealedSessionID),
 		remove(headerSessionID),
 		set(headerSessionID, "%RESP("+names.HeaderSessionToken+")%"),

@@ -54,6 +54,7 @@ func TestLateProcessors(t *testing.T) {
 				panic(http.ErrAbortHandler)
 			}
 			w.Header().Set("Mcp-Session-Id", ownSession)
+			w.Header().Set("X-Holdfast-Session-Token", ownSession)
 			w.Header().Set("Content-Type", "application/json")
 			if strings.Contains(string(body), `"where"`) {
 				asked.Add(1)

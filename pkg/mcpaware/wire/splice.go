@@ -2,8 +2,10 @@ package wire
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/go-json-experiment/json/jsontext"
 )
@@ -19,6 +21,24 @@ func (e replacement) apply(b []byte) []byte {
 	out = append(out, b[:e.at.start]...)
 	out = append(out, e.text...)
 	return append(out, b[e.at.end:]...)
+}
+
+// applyAll makes all changes, of which no two overlap, in one copy of b; b itself where there are none.
+func applyAll(b []byte, changes []replacement) []byte {
+	if len(changes) == 0 {
+		return b
+	}
+	slices.SortFunc(changes, func(a, b replacement) int { return cmp.Compare(a.at.start, b.at.start) })
+	size := len(b)
+	for _, c := range changes {
+		size += len(c.text)
+	}
+	out, at := make([]byte, 0, size), 0
+	for _, c := range changes {
+		out = append(append(out, b[at:c.at.start]...), c.text...)
+		at = c.at.end
+	}
+	return append(out, b[at:]...)
 }
 
 // SetMember returns a copy of a JSON object in which a member has a value: the value

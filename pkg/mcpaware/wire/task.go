@@ -2,7 +2,6 @@ package wire
 
 import (
 	"bytes"
-	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -156,12 +155,7 @@ func EditTaskIDs(answer []byte, edit func(id string) string) ([]byte, error) {
 			changes = append(changes, replacement{at: found, text: text})
 		}
 	}
-	// From the end on, so that the places of the others stay.
-	slices.SortFunc(changes, func(a, b replacement) int { return cmp.Compare(b.at.start, a.at.start) })
-	for _, change := range changes {
-		answer = change.apply(answer)
-	}
-	return answer, nil
+	return applyAll(answer, changes), nil
 }
 
 // maxListedTasks bounds how many tasks of a list are looked at.
