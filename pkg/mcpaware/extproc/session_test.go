@@ -141,6 +141,25 @@ func TestEdgeSealsSessions(t *testing.T) {
 	})
 }
 
+// TestEdgeOpensSessionsAfresh: an initialize in the name of another session is one of its own, and no
+// server sees the other's id.
+func TestEdgeOpensSessionsAfresh(t *testing.T) {
+	t.Parallel()
+	inSessionBubble(t, false, func(t *testing.T, s *sessionEnvoy) {
+		before := s.opened()
+		for _, id := range []string{before, "made up"} {
+			x, reply := s.post(openBody, "mcp-session-id: "+id)
+			if got := describe(reply); !strings.Contains(got, " -"+headerSession) || strings.Contains(got, headerSession+"=") {
+				t.Errorf("initialize in %q: %q", id, got)
+			}
+			x.hangUp()
+			if after := s.opened("mcp-session-id: " + id); after == id {
+				t.Errorf("initialize in %q gives it again", id)
+			}
+		}
+	})
+}
+
 // TestEdgeSessionsEnd: by age, by another caller, by the key's end and by the endpoint's,
 // with a bare 404 each time.
 func TestEdgeSessionsEnd(t *testing.T) {
