@@ -84,13 +84,12 @@ func specOf(document string) (spec, found *yaml.Node, err error) {
 
 // without cuts a key out, and its value.
 func without(document string, spec, key *yaml.Node) (string, error) {
-	from, to := offset(document, key.Line, key.Column), len(document)
+	from := offset(document, key.Line, key.Column)
 	for i := 0; i < len(spec.Content); i += 2 {
 		if spec.Content[i] == key && i+2 < len(spec.Content) {
 			// Up to the next key.
 			next := spec.Content[i+2]
-			to = offset(document, next.Line, next.Column)
-			return document[:from] + document[to:], nil
+			return document[:from] + document[offset(document, next.Line, next.Column):], nil
 		}
 	}
 	if len(spec.Content) == 2 || spec.Style&yaml.FlowStyle != 0 {

@@ -4,9 +4,9 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/holdfast-mcp/holdfast/pkg/control/revision"
 	"github.com/holdfast-mcp/holdfast/pkg/control/rollout"
 	"github.com/holdfast-mcp/holdfast/pkg/control/server"
-	"github.com/holdfast-mcp/holdfast/pkg/control/revision"
 	"github.com/holdfast-mcp/holdfast/pkg/control/status"
 )
 
