@@ -160,6 +160,33 @@ func TestEdgeOpensSessionsAfresh(t *testing.T) {
 	})
 }
 
+// TestEdgeKeepsSessionsFromOtherServers: a call that a rule sends to another server than its session's
+// tells that one nothing of the session.
+func TestEdgeKeepsSessionsFromOtherServers(t *testing.T) {
+	t.Parallel()
+	policy := shopmax()
+	policy.Servers = append(policy.Servers, &policyv1.Server{Name: "reports"})
+	table := compile(t, policy)
+	synctest.Test(t, func(t *testing.T) {
+		s := &sessionEnvoy{envoy: &envoy{t: t}}
+		s.ring.Store(ringOf(t, 1))
+		s.service = New(Options{Table: func() *decide.Table { return table }, Keyring: s.ring.Load})
+		stop := s.serve()
+		defer stop()
+		theirs := session.New()
+		theirs.Server, theirs.Endpoint, theirs.UpstreamID, theirs.IssuedAt = "reports", delhi, "theirs", time.Now()
+		id, err := s.ring.Load().Seal(theirs, time.Now())
+		if err != nil {
+			t.Fatal(err)
+		}
+		x, reply := s.post(callBody, "mcp-session-id: "+id)
+		defer x.hangUp()
+		if got := describe(reply); !strings.Contains(got, " -"+headerSession) || strings.Contains(got, headerSession+"=") || strings.Contains(got, names.HeaderEndpointOnly) {
+			t.Errorf("a call to another server: %q", got)
+		}
+	})
+}
+
 // TestEdgeSessionsEnd: by age, by another caller, by the key's end and by the endpoint's,
 // with a bare 404 each time.
 func TestEdgeSessionsEnd(t *testing.T) {
