@@ -11,6 +11,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
 
 	"github.com/holdfast-mcp/holdfast/pkg/config"
 	"github.com/holdfast-mcp/holdfast/pkg/control"
@@ -29,7 +31,7 @@ type flags struct {
 	config, listen, admin, state, envoy string
 	api                                 api.ListenOptions
 	history                             int
-	processors, remap                   []string
+	processors, remap, peers            []string
 	traces                              string
 	measure                             string
 	logFormat, logLevel                 string
@@ -79,6 +81,7 @@ func command() *cobra.Command {
 	fs.StringVar(&f.traces, "traces", "", "OTLP receiver (gRPC, host:port) for traces of every call, for a Gateway that names none")
 	fs.StringArrayVar(&f.remap, "remap", nil, "OLD=NEW: use host:port NEW where the configuration says OLD; repeatable")
 	fs.StringVar(&f.measure, "measure", "all", "what is found out of endpoints: all, calls (no probes are made) or nothing (they are left to Envoy)")
+	fs.StringSliceVar(&f.peers, "peers", nil, "xDS addresses, host:port, of the other control planes that have the same configuration (this one's own may be among them): each looks at its part of the endpoints, and takes over within seconds what another one looked at that is gone; like xDS itself without access control")
 	fs.StringVar(&f.envoy, "envoy", "", "Envoy binary that checks every revision before it goes out (default: no check)")
 	fs.StringVar(&f.logFormat, "log-format", "", "text or json (default: text on a terminal, else json)")
 	fs.StringVar(&f.logLevel, "log-level", "info", "debug, info, warn or error")
@@ -122,6 +125,20 @@ func (f *flags) options() (control.Options, error) {
 	measures := map[string]control.Measure{"all": control.MeasureAll, "calls": control.MeasureCalls, "nothing": control.MeasureNothing}
 	if opts.Measure, ok = measures[f.measure]; !ok {
 		return control.Options{}, usagef("--measure %q: want all, calls or nothing", f.measure)
+	}
+	if len(f.peers) > 0 && opts.Measure != control.MeasureAll {
+		return control.Options{}, usagef("--peers share probes, which --measure %s does without", f.measure)
+	}
+	for _, address := range f.peers {
+		host, _, err := net.SplitHostPort(address)
+		if err != nil || host == "" {
+			return control.Options{}, usagef("--peers %q is not host:port", address)
+		}
+		conn, err := grpc.NewClient("passthrough:///"+address, grpc.WithTransportCredentials(insecure.NewCredentials()))
+		if err != nil {
+			return control.Options{}, usagef("--peers %q: %v", address, err)
+		}
+		opts.Peers = append(opts.Peers, conn)
 	}
 	if f.envoy != "" {
 		opts.Check = &revision.EnvoyCheck{Path: f.envoy}

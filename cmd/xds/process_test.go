@@ -67,8 +67,10 @@ type process struct {
 	config, state, xds, http string
 	client                   *http.Client
 	api                      adminv1connect.AdminClient
-	cmd                      *exec.Cmd
-	output                   *bytes.Buffer
+	// args are more of its command line.
+	args   []string
+	cmd    *exec.Cmd
+	output *bytes.Buffer
 }
 
 func newProcess(t *testing.T) *process {
@@ -84,6 +86,7 @@ func (p *process) start(fileLimit uint64) {
 	p.t.Helper()
 	p.output = &bytes.Buffer{}
 	p.cmd = exec.Command(os.Args[0], "--config", p.config, "--state", p.state, "--listen", p.xds, "--admin", p.http, "--processors", "unix:///run/a.sock")
+	p.cmd.Args = append(p.cmd.Args, p.args...)
 	p.cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%d", childEnv, fileLimit))
 	p.cmd.Stdout, p.cmd.Stderr = p.output, p.output
 	if err := p.cmd.Start(); err != nil {

@@ -31,6 +31,13 @@ func (f *flags) serve(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	defer func() {
+		for _, conn := range opts.Peers {
+			if c, ok := conn.(io.Closer); ok {
+				_ = c.Close()
+			}
+		}
+	}()
 	l, err := f.open(ctx, opts.Logger)
 	if err != nil {
 		return errors.Join(err, l.close())

@@ -15,12 +15,14 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+	"google.golang.org/grpc"
 
 	sessionv1 "github.com/holdfast-mcp/holdfast/api/session/v1"
 	"github.com/holdfast-mcp/holdfast/pkg/control/catalog"
 	"github.com/holdfast-mcp/holdfast/pkg/control/drains"
 	"github.com/holdfast-mcp/holdfast/pkg/control/moves"
 	"github.com/holdfast-mcp/holdfast/pkg/control/outcomes"
+	"github.com/holdfast-mcp/holdfast/pkg/control/peers"
 	"github.com/holdfast-mcp/holdfast/pkg/control/resources"
 	"github.com/holdfast-mcp/holdfast/pkg/control/revision"
 	"github.com/holdfast-mcp/holdfast/pkg/control/revisions"
@@ -59,6 +61,8 @@ type Options struct {
 	Limit time.Duration
 	// Measure says what is found out of endpoints; nothing where it is the zero value.
 	Measure Measure
+	// Peers lead to the other control planes, with which probing is shared; one may lead to this one.
+	Peers []grpc.ClientConnInterface
 	// SilentAfter is DefaultSilentAfter when 0.
 	SilentAfter time.Duration
 	Source      source.Options
@@ -82,6 +86,8 @@ type Plane struct {
 	outcomes *outcomes.Server
 	// monitor watches endpoints; nil where nothing is measured.
 	monitor *outlier.Monitor
+	// peers share the probing; nil where there are none.
+	fleet *peers.Fleet
 	// moves are what processors tell each other of sessions.
 	moves *moves.Server
 	// drains are what operators have taken out of service.
@@ -225,7 +231,7 @@ func (p *Plane) enqueue(e server.Event) {
 // Run serves xDS on a listener until ctx ends, and closes the listener and the plane.
 func (p *Plane) Run(ctx context.Context, listener net.Listener) error {
 	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return p.server.Serve(ctx, listener, p.catalog, p.outcomes, p.moves) })
+	g.Go(func() error { return p.server.Serve(ctx, listener, p.catalog, p.outcomes, p.moves, p.probes()) })
 	g.Go(func() error {
 		p.resume(ctx)
 		return source.Watch(ctx, p.opts.ConfigDir, p.opts.Source, p.read)
@@ -247,6 +253,10 @@ func (p *Plane) Run(ctx context.Context, listener net.Listener) error {
 	})
 	g.Go(func() error {
 		p.followCanaries(ctx)
+		return nil
+	})
+	g.Go(func() error {
+		p.sharing(ctx)
 		return nil
 	})
 	g.Go(func() error {

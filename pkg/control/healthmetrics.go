@@ -18,11 +18,13 @@ var (
 	tierDesc = prometheus.NewDesc("holdfast_endpoint_tier",
 		"How far things have gone with an endpoint that is not steady, by the layer that is bad: 1 watched, 2 shedding, 3 ejected, 4 abandoned.",
 		[]string{"server", "region", "endpoint", "layer"}, nil)
-	awayDesc  = prometheus.NewDesc("holdfast_region_away_ratio", "Share of callers that go from a region to another one, where some do.", []string{"server", "region"}, nil)
-	unfitDesc = prometheus.NewDesc("holdfast_server_unfit", "1 where no endpoint of a server is fit in any region.", []string{"server"}, nil)
-	openDesc  = prometheus.NewDesc("holdfast_incidents_open", "Incidents that are not over, by whether somebody is needed (yes or no).", []string{"server", "somebody"}, nil)
-	mttdDesc  = prometheus.NewDesc("holdfast_incident_detect_seconds", "Mean time until an incident of this month was detected, where there were any.", []string{"server"}, nil)
-	mttrDesc  = prometheus.NewDesc("holdfast_incident_restore_seconds", "Mean time until callers were served again after an incident of this month began, where there were any, by whether somebody was needed: any counts all.",
+	awayDesc    = prometheus.NewDesc("holdfast_region_away_ratio", "Share of callers that go from a region to another one, where some do.", []string{"server", "region"}, nil)
+	probedDesc  = prometheus.NewDesc("holdfast_probed_endpoints", "Endpoints that this control plane looks at.", nil, nil)
+	sharingDesc = prometheus.NewDesc("holdfast_probing_peers", "Other control planes that share the probing with this one and are heard of.", nil, nil)
+	unfitDesc   = prometheus.NewDesc("holdfast_server_unfit", "1 where no endpoint of a server is fit in any region.", []string{"server"}, nil)
+	openDesc    = prometheus.NewDesc("holdfast_incidents_open", "Incidents that are not over, by whether somebody is needed (yes or no).", []string{"server", "somebody"}, nil)
+	mttdDesc    = prometheus.NewDesc("holdfast_incident_detect_seconds", "Mean time until an incident of this month was detected, where there were any.", []string{"server"}, nil)
+	mttrDesc    = prometheus.NewDesc("holdfast_incident_restore_seconds", "Mean time until callers were served again after an incident of this month began, where there were any, by whether somebody was needed: any counts all.",
 		[]string{"server", "somebody"}, nil)
 	mtbfDesc   = prometheus.NewDesc("holdfast_incident_between_seconds", "Mean time from the end of an incident of this month to the beginning of the next, where there were two.", []string{"server"}, nil)
 	monthDesc  = prometheus.NewDesc("holdfast_month_availability_ratio", "Share of this month's calls that were answered, of servers that had any.", []string{"server"}, nil)
@@ -30,7 +32,7 @@ var (
 )
 
 func healthDescs() []*prometheus.Desc {
-	return []*prometheus.Desc{scoreDesc, tierDesc, awayDesc, unfitDesc, openDesc, mttdDesc, mttrDesc, mtbfDesc, monthDesc, budgetDesc}
+	return []*prometheus.Desc{scoreDesc, tierDesc, awayDesc, probedDesc, sharingDesc, unfitDesc, openDesc, mttdDesc, mttrDesc, mtbfDesc, monthDesc, budgetDesc}
 }
 
 type gaugeFunc func(d *prometheus.Desc, value float64, labels ...string)
@@ -48,6 +50,10 @@ func (c collector) health(gauge gaugeFunc, now time.Time) {
 		if e.Tier != tier.Steady {
 			gauge(tierDesc, float64(e.Tier), e.Server, e.Region, e.Endpoint, e.Layer)
 		}
+	}
+	gauge(probedDesc, float64(figures.Probed))
+	if f := c.plane.fleet; f != nil {
+		gauge(sharingDesc, float64(f.Peers()))
 	}
 	for _, r := range figures.Away {
 		gauge(awayDesc, float64(r.Away)/100, r.Server, r.Region)

@@ -4,6 +4,8 @@ import (
 	"context"
 
 	outcomev1 "github.com/holdfast-mcp/holdfast/api/outcome/v1"
+	"github.com/holdfast-mcp/holdfast/pkg/control/peers"
+	"github.com/holdfast-mcp/holdfast/pkg/control/server"
 	"github.com/holdfast-mcp/holdfast/pkg/control/state"
 	"github.com/holdfast-mcp/holdfast/pkg/model"
 	"github.com/holdfast-mcp/holdfast/pkg/outlier"
@@ -40,12 +42,36 @@ func (p *Plane) openMonitor() {
 	if err != nil {
 		p.log.Warn("incidents of before are not usable", "error", err)
 	}
-	p.monitor = outlier.New(outlier.Options{
+	opts := outlier.Options{
 		SetHealth: p.SetHealth, Promote: p.promoteByTiers, Incidents: incidents, Tiers: load(state.TiersFileName),
 		SaveIncidents: func(data []byte) error { return p.state.SaveMeasured(state.IncidentsFileName, data) },
 		SaveTiers:     func(data []byte) error { return p.state.SaveMeasured(state.TiersFileName, data) },
 		Passive:       p.opts.Measure == MeasureCalls, Version: p.opts.Version, Logger: p.log, Now: p.now,
-	})
+	}
+	if len(p.opts.Peers) > 0 && p.opts.Measure == MeasureAll {
+		p.fleet = peers.New(peers.Options{
+			Conns: p.opts.Peers, Logger: p.log,
+			Found:   func(f outlier.Finding) { p.monitor.Found(f) },
+			Changed: func() { p.monitor.Redistribute() },
+		})
+		opts.Mine, opts.Share = p.fleet.Mine, p.fleet.Share
+	}
+	p.monitor = outlier.New(opts)
+}
+
+// probes is what other control planes tell theirs to; nil where there are none.
+func (p *Plane) probes() server.Probes {
+	if p.fleet == nil {
+		return nil
+	}
+	return p.fleet
+}
+
+// sharing shares the probing with other control planes until ctx ends.
+func (p *Plane) sharing(ctx context.Context) {
+	if p.fleet != nil {
+		p.fleet.Run(ctx)
+	}
 }
 
 // Monitor watches the endpoints; nil where nothing is measured.

@@ -30,6 +30,8 @@ type Figures struct {
 	Away      []AwayFigure
 	// Unfit are servers of which no endpoint is fit.
 	Unfit []string
+	// Probed is how many endpoints are looked at from here.
+	Probed int
 }
 
 // Figures gives at most limit endpoints, those that are not steady first.
@@ -41,6 +43,9 @@ func (m *Monitor) Figures(limit int) Figures {
 		fit := false
 		for _, e := range s.endpoints {
 			fit = fit || e.fit()
+			if e.watch != nil {
+				out.Probed++
+			}
 			out.Endpoints = append(out.Endpoints, EndpointFigure{name, e.target.Region, e.target.Name, e.score.Value, e.state.Tier, e.layer})
 		}
 		if !fit && len(s.endpoints) > 0 {

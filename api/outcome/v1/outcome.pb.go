@@ -83,6 +83,58 @@ func (BreakerState) EnumDescriptor() ([]byte, []int) {
 	return file_api_outcome_v1_outcome_proto_rawDescGZIP(), []int{0}
 }
 
+type ProbeOutcome int32
+
+const (
+	ProbeOutcome_PROBE_OUTCOME_UNKNOWN  ProbeOutcome = 0
+	ProbeOutcome_PROBE_OUTCOME_GOOD     ProbeOutcome = 1
+	ProbeOutcome_PROBE_OUTCOME_STRAINED ProbeOutcome = 2
+	ProbeOutcome_PROBE_OUTCOME_FAILED   ProbeOutcome = 3
+)
+
+// Enum value maps for ProbeOutcome.
+var (
+	ProbeOutcome_name = map[int32]string{
+		0: "PROBE_OUTCOME_UNKNOWN",
+		1: "PROBE_OUTCOME_GOOD",
+		2: "PROBE_OUTCOME_STRAINED",
+		3: "PROBE_OUTCOME_FAILED",
+	}
+	ProbeOutcome_value = map[string]int32{
+		"PROBE_OUTCOME_UNKNOWN":  0,
+		"PROBE_OUTCOME_GOOD":     1,
+		"PROBE_OUTCOME_STRAINED": 2,
+		"PROBE_OUTCOME_FAILED":   3,
+	}
+)
+
+func (x ProbeOutcome) Enum() *ProbeOutcome {
+	p := new(ProbeOutcome)
+	*p = x
+	return p
+}
+
+func (x ProbeOutcome) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (ProbeOutcome) Descriptor() protoreflect.EnumDescriptor {
+	return file_api_outcome_v1_outcome_proto_enumTypes[1].Descriptor()
+}
+
+func (ProbeOutcome) Type() protoreflect.EnumType {
+	return &file_api_outcome_v1_outcome_proto_enumTypes[1]
+}
+
+func (x ProbeOutcome) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use ProbeOutcome.Descriptor instead.
+func (ProbeOutcome) EnumDescriptor() ([]byte, []int) {
+	return file_api_outcome_v1_outcome_proto_rawDescGZIP(), []int{1}
+}
+
 // Summary is one second of one processor.
 type Summary struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -930,6 +982,279 @@ func (x *Fleet) GetPurges() []*Purge {
 	return nil
 }
 
+// Word of a control plane.
+type Word struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Made at its start, unique.
+	Instance string `protobuf:"bytes,1,opt,name=instance,proto3" json:"instance,omitempty"`
+	// At most 1024; more come with the next Word.
+	Findings      []*Finding `protobuf:"bytes,2,rep,name=findings,proto3" json:"findings,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Word) Reset() {
+	*x = Word{}
+	mi := &file_api_outcome_v1_outcome_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Word) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Word) ProtoMessage() {}
+
+func (x *Word) ProtoReflect() protoreflect.Message {
+	mi := &file_api_outcome_v1_outcome_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Word.ProtoReflect.Descriptor instead.
+func (*Word) Descriptor() ([]byte, []int) {
+	return file_api_outcome_v1_outcome_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *Word) GetInstance() string {
+	if x != nil {
+		return x.Instance
+	}
+	return ""
+}
+
+func (x *Word) GetFindings() []*Finding {
+	if x != nil {
+		return x.Findings
+	}
+	return nil
+}
+
+type Heard struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Heard) Reset() {
+	*x = Heard{}
+	mi := &file_api_outcome_v1_outcome_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Heard) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Heard) ProtoMessage() {}
+
+func (x *Heard) ProtoReflect() protoreflect.Message {
+	mi := &file_api_outcome_v1_outcome_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Heard.ProtoReflect.Descriptor instead.
+func (*Heard) Descriptor() ([]byte, []int) {
+	return file_api_outcome_v1_outcome_proto_rawDescGZIP(), []int{10}
+}
+
+// Finding is what probes say of one endpoint.
+type Finding struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Server        string                 `protobuf:"bytes,1,opt,name=server,proto3" json:"server,omitempty"`
+	Endpoint      string                 `protobuf:"bytes,2,opt,name=endpoint,proto3" json:"endpoint,omitempty"`
+	Layers        []*Layer               `protobuf:"bytes,3,rep,name=layers,proto3" json:"layers,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Finding) Reset() {
+	*x = Finding{}
+	mi := &file_api_outcome_v1_outcome_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Finding) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Finding) ProtoMessage() {}
+
+func (x *Finding) ProtoReflect() protoreflect.Message {
+	mi := &file_api_outcome_v1_outcome_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Finding.ProtoReflect.Descriptor instead.
+func (*Finding) Descriptor() ([]byte, []int) {
+	return file_api_outcome_v1_outcome_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *Finding) GetServer() string {
+	if x != nil {
+		return x.Server
+	}
+	return ""
+}
+
+func (x *Finding) GetEndpoint() string {
+	if x != nil {
+		return x.Endpoint
+	}
+	return ""
+}
+
+func (x *Finding) GetLayers() []*Layer {
+	if x != nil {
+		return x.Layers
+	}
+	return nil
+}
+
+// Layer is one layer of an endpoint, as the last probes found it.
+type Layer struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// After as many probes in a row as it takes, since when, and when that was certain.
+	Outcome   ProbeOutcome           `protobuf:"varint,2,opt,name=outcome,proto3,enum=holdfast.outcome.v1.ProbeOutcome" json:"outcome,omitempty"`
+	Since     *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=since,proto3" json:"since,omitempty"`
+	Confirmed *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=confirmed,proto3" json:"confirmed,omitempty"`
+	// The newest probe.
+	Last  ProbeOutcome           `protobuf:"varint,5,opt,name=last,proto3,enum=holdfast.outcome.v1.ProbeOutcome" json:"last,omitempty"`
+	Began *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=began,proto3" json:"began,omitempty"`
+	// How long it took, in nanoseconds.
+	Took   int64  `protobuf:"varint,7,opt,name=took,proto3" json:"took,omitempty"`
+	Detail string `protobuf:"bytes,8,opt,name=detail,proto3" json:"detail,omitempty"`
+	// Shares in use from 0 to 1.
+	Cpu           *float64 `protobuf:"fixed64,9,opt,name=cpu,proto3,oneof" json:"cpu,omitempty"`
+	Memory        *float64 `protobuf:"fixed64,10,opt,name=memory,proto3,oneof" json:"memory,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Layer) Reset() {
+	*x = Layer{}
+	mi := &file_api_outcome_v1_outcome_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Layer) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Layer) ProtoMessage() {}
+
+func (x *Layer) ProtoReflect() protoreflect.Message {
+	mi := &file_api_outcome_v1_outcome_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Layer.ProtoReflect.Descriptor instead.
+func (*Layer) Descriptor() ([]byte, []int) {
+	return file_api_outcome_v1_outcome_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *Layer) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Layer) GetOutcome() ProbeOutcome {
+	if x != nil {
+		return x.Outcome
+	}
+	return ProbeOutcome_PROBE_OUTCOME_UNKNOWN
+}
+
+func (x *Layer) GetSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Since
+	}
+	return nil
+}
+
+func (x *Layer) GetConfirmed() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Confirmed
+	}
+	return nil
+}
+
+func (x *Layer) GetLast() ProbeOutcome {
+	if x != nil {
+		return x.Last
+	}
+	return ProbeOutcome_PROBE_OUTCOME_UNKNOWN
+}
+
+func (x *Layer) GetBegan() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Began
+	}
+	return nil
+}
+
+func (x *Layer) GetTook() int64 {
+	if x != nil {
+		return x.Took
+	}
+	return 0
+}
+
+func (x *Layer) GetDetail() string {
+	if x != nil {
+		return x.Detail
+	}
+	return ""
+}
+
+func (x *Layer) GetCpu() float64 {
+	if x != nil && x.Cpu != nil {
+		return *x.Cpu
+	}
+	return 0
+}
+
+func (x *Layer) GetMemory() float64 {
+	if x != nil && x.Memory != nil {
+		return *x.Memory
+	}
+	return 0
+}
+
 var File_api_outcome_v1_outcome_proto protoreflect.FileDescriptor
 
 const file_api_outcome_v1_outcome_proto_rawDesc = "" +
@@ -1006,14 +1331,43 @@ const file_api_outcome_v1_outcome_proto_rawDesc = "" +
 	"\x06counts\x18\x02 \x03(\v2\x1a.holdfast.outcome.v1.CountR\x06counts\x128\n" +
 	"\bbreakers\x18\x03 \x03(\v2\x1c.holdfast.outcome.v1.BreakerR\bbreakers\x12;\n" +
 	"\toverrides\x18\x04 \x03(\v2\x1d.holdfast.outcome.v1.OverrideR\toverrides\x122\n" +
-	"\x06purges\x18\x14 \x03(\v2\x1a.holdfast.outcome.v1.PurgeR\x06purges*|\n" +
+	"\x06purges\x18\x14 \x03(\v2\x1a.holdfast.outcome.v1.PurgeR\x06purges\"\\\n" +
+	"\x04Word\x12\x1a\n" +
+	"\binstance\x18\x01 \x01(\tR\binstance\x128\n" +
+	"\bfindings\x18\x02 \x03(\v2\x1c.holdfast.outcome.v1.FindingR\bfindings\"\a\n" +
+	"\x05Heard\"q\n" +
+	"\aFinding\x12\x16\n" +
+	"\x06server\x18\x01 \x01(\tR\x06server\x12\x1a\n" +
+	"\bendpoint\x18\x02 \x01(\tR\bendpoint\x122\n" +
+	"\x06layers\x18\x03 \x03(\v2\x1a.holdfast.outcome.v1.LayerR\x06layers\"\xa0\x03\n" +
+	"\x05Layer\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12;\n" +
+	"\aoutcome\x18\x02 \x01(\x0e2!.holdfast.outcome.v1.ProbeOutcomeR\aoutcome\x120\n" +
+	"\x05since\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x128\n" +
+	"\tconfirmed\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\tconfirmed\x125\n" +
+	"\x04last\x18\x05 \x01(\x0e2!.holdfast.outcome.v1.ProbeOutcomeR\x04last\x120\n" +
+	"\x05began\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\x05began\x12\x12\n" +
+	"\x04took\x18\a \x01(\x03R\x04took\x12\x16\n" +
+	"\x06detail\x18\b \x01(\tR\x06detail\x12\x15\n" +
+	"\x03cpu\x18\t \x01(\x01H\x00R\x03cpu\x88\x01\x01\x12\x1b\n" +
+	"\x06memory\x18\n" +
+	" \x01(\x01H\x01R\x06memory\x88\x01\x01B\x06\n" +
+	"\x04_cpuB\t\n" +
+	"\a_memory*|\n" +
 	"\fBreakerState\x12\x1d\n" +
 	"\x19BREAKER_STATE_UNSPECIFIED\x10\x00\x12\x18\n" +
 	"\x14BREAKER_STATE_CLOSED\x10\x01\x12\x16\n" +
 	"\x12BREAKER_STATE_OPEN\x10\x02\x12\x1b\n" +
-	"\x17BREAKER_STATE_HALF_OPEN\x10\x032T\n" +
+	"\x17BREAKER_STATE_HALF_OPEN\x10\x03*w\n" +
+	"\fProbeOutcome\x12\x19\n" +
+	"\x15PROBE_OUTCOME_UNKNOWN\x10\x00\x12\x16\n" +
+	"\x12PROBE_OUTCOME_GOOD\x10\x01\x12\x1a\n" +
+	"\x16PROBE_OUTCOME_STRAINED\x10\x02\x12\x18\n" +
+	"\x14PROBE_OUTCOME_FAILED\x10\x032T\n" +
 	"\bOutcomes\x12H\n" +
-	"\bExchange\x12\x1c.holdfast.outcome.v1.Summary\x1a\x1a.holdfast.outcome.v1.Fleet(\x010\x01B;Z9github.com/holdfast-mcp/holdfast/api/outcome/v1;outcomev1b\x06proto3"
+	"\bExchange\x12\x1c.holdfast.outcome.v1.Summary\x1a\x1a.holdfast.outcome.v1.Fleet(\x010\x012I\n" +
+	"\x06Probes\x12?\n" +
+	"\x04Tell\x12\x19.holdfast.outcome.v1.Word\x1a\x1a.holdfast.outcome.v1.Heard(\x01B;Z9github.com/holdfast-mcp/holdfast/api/outcome/v1;outcomev1b\x06proto3"
 
 var (
 	file_api_outcome_v1_outcome_proto_rawDescOnce sync.Once
@@ -1027,45 +1381,59 @@ func file_api_outcome_v1_outcome_proto_rawDescGZIP() []byte {
 	return file_api_outcome_v1_outcome_proto_rawDescData
 }
 
-var file_api_outcome_v1_outcome_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_api_outcome_v1_outcome_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
+var file_api_outcome_v1_outcome_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
+var file_api_outcome_v1_outcome_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
 var file_api_outcome_v1_outcome_proto_goTypes = []any{
 	(BreakerState)(0),             // 0: holdfast.outcome.v1.BreakerState
-	(*Summary)(nil),               // 1: holdfast.outcome.v1.Summary
-	(*Load)(nil),                  // 2: holdfast.outcome.v1.Load
-	(*Calls)(nil),                 // 3: holdfast.outcome.v1.Calls
-	(*Outdated)(nil),              // 4: holdfast.outcome.v1.Outdated
-	(*Purge)(nil),                 // 5: holdfast.outcome.v1.Purge
-	(*Count)(nil),                 // 6: holdfast.outcome.v1.Count
-	(*Breaker)(nil),               // 7: holdfast.outcome.v1.Breaker
-	(*Override)(nil),              // 8: holdfast.outcome.v1.Override
-	(*Fleet)(nil),                 // 9: holdfast.outcome.v1.Fleet
-	(*timestamppb.Timestamp)(nil), // 10: google.protobuf.Timestamp
+	(ProbeOutcome)(0),             // 1: holdfast.outcome.v1.ProbeOutcome
+	(*Summary)(nil),               // 2: holdfast.outcome.v1.Summary
+	(*Load)(nil),                  // 3: holdfast.outcome.v1.Load
+	(*Calls)(nil),                 // 4: holdfast.outcome.v1.Calls
+	(*Outdated)(nil),              // 5: holdfast.outcome.v1.Outdated
+	(*Purge)(nil),                 // 6: holdfast.outcome.v1.Purge
+	(*Count)(nil),                 // 7: holdfast.outcome.v1.Count
+	(*Breaker)(nil),               // 8: holdfast.outcome.v1.Breaker
+	(*Override)(nil),              // 9: holdfast.outcome.v1.Override
+	(*Fleet)(nil),                 // 10: holdfast.outcome.v1.Fleet
+	(*Word)(nil),                  // 11: holdfast.outcome.v1.Word
+	(*Heard)(nil),                 // 12: holdfast.outcome.v1.Heard
+	(*Finding)(nil),               // 13: holdfast.outcome.v1.Finding
+	(*Layer)(nil),                 // 14: holdfast.outcome.v1.Layer
+	(*timestamppb.Timestamp)(nil), // 15: google.protobuf.Timestamp
 }
 var file_api_outcome_v1_outcome_proto_depIdxs = []int32{
-	6,  // 0: holdfast.outcome.v1.Summary.counts:type_name -> holdfast.outcome.v1.Count
-	7,  // 1: holdfast.outcome.v1.Summary.breakers:type_name -> holdfast.outcome.v1.Breaker
-	2,  // 2: holdfast.outcome.v1.Summary.loads:type_name -> holdfast.outcome.v1.Load
-	3,  // 3: holdfast.outcome.v1.Summary.calls:type_name -> holdfast.outcome.v1.Calls
-	4,  // 4: holdfast.outcome.v1.Summary.outdated:type_name -> holdfast.outcome.v1.Outdated
-	10, // 5: holdfast.outcome.v1.Purge.at:type_name -> google.protobuf.Timestamp
+	7,  // 0: holdfast.outcome.v1.Summary.counts:type_name -> holdfast.outcome.v1.Count
+	8,  // 1: holdfast.outcome.v1.Summary.breakers:type_name -> holdfast.outcome.v1.Breaker
+	3,  // 2: holdfast.outcome.v1.Summary.loads:type_name -> holdfast.outcome.v1.Load
+	4,  // 3: holdfast.outcome.v1.Summary.calls:type_name -> holdfast.outcome.v1.Calls
+	5,  // 4: holdfast.outcome.v1.Summary.outdated:type_name -> holdfast.outcome.v1.Outdated
+	15, // 5: holdfast.outcome.v1.Purge.at:type_name -> google.protobuf.Timestamp
 	0,  // 6: holdfast.outcome.v1.Breaker.state:type_name -> holdfast.outcome.v1.BreakerState
-	10, // 7: holdfast.outcome.v1.Breaker.since:type_name -> google.protobuf.Timestamp
-	10, // 8: holdfast.outcome.v1.Breaker.retry_at:type_name -> google.protobuf.Timestamp
+	15, // 7: holdfast.outcome.v1.Breaker.since:type_name -> google.protobuf.Timestamp
+	15, // 8: holdfast.outcome.v1.Breaker.retry_at:type_name -> google.protobuf.Timestamp
 	0,  // 9: holdfast.outcome.v1.Override.state:type_name -> holdfast.outcome.v1.BreakerState
-	10, // 10: holdfast.outcome.v1.Override.until:type_name -> google.protobuf.Timestamp
-	10, // 11: holdfast.outcome.v1.Override.since:type_name -> google.protobuf.Timestamp
-	6,  // 12: holdfast.outcome.v1.Fleet.counts:type_name -> holdfast.outcome.v1.Count
-	7,  // 13: holdfast.outcome.v1.Fleet.breakers:type_name -> holdfast.outcome.v1.Breaker
-	8,  // 14: holdfast.outcome.v1.Fleet.overrides:type_name -> holdfast.outcome.v1.Override
-	5,  // 15: holdfast.outcome.v1.Fleet.purges:type_name -> holdfast.outcome.v1.Purge
-	1,  // 16: holdfast.outcome.v1.Outcomes.Exchange:input_type -> holdfast.outcome.v1.Summary
-	9,  // 17: holdfast.outcome.v1.Outcomes.Exchange:output_type -> holdfast.outcome.v1.Fleet
-	17, // [17:18] is the sub-list for method output_type
-	16, // [16:17] is the sub-list for method input_type
-	16, // [16:16] is the sub-list for extension type_name
-	16, // [16:16] is the sub-list for extension extendee
-	0,  // [0:16] is the sub-list for field type_name
+	15, // 10: holdfast.outcome.v1.Override.until:type_name -> google.protobuf.Timestamp
+	15, // 11: holdfast.outcome.v1.Override.since:type_name -> google.protobuf.Timestamp
+	7,  // 12: holdfast.outcome.v1.Fleet.counts:type_name -> holdfast.outcome.v1.Count
+	8,  // 13: holdfast.outcome.v1.Fleet.breakers:type_name -> holdfast.outcome.v1.Breaker
+	9,  // 14: holdfast.outcome.v1.Fleet.overrides:type_name -> holdfast.outcome.v1.Override
+	6,  // 15: holdfast.outcome.v1.Fleet.purges:type_name -> holdfast.outcome.v1.Purge
+	13, // 16: holdfast.outcome.v1.Word.findings:type_name -> holdfast.outcome.v1.Finding
+	14, // 17: holdfast.outcome.v1.Finding.layers:type_name -> holdfast.outcome.v1.Layer
+	1,  // 18: holdfast.outcome.v1.Layer.outcome:type_name -> holdfast.outcome.v1.ProbeOutcome
+	15, // 19: holdfast.outcome.v1.Layer.since:type_name -> google.protobuf.Timestamp
+	15, // 20: holdfast.outcome.v1.Layer.confirmed:type_name -> google.protobuf.Timestamp
+	1,  // 21: holdfast.outcome.v1.Layer.last:type_name -> holdfast.outcome.v1.ProbeOutcome
+	15, // 22: holdfast.outcome.v1.Layer.began:type_name -> google.protobuf.Timestamp
+	2,  // 23: holdfast.outcome.v1.Outcomes.Exchange:input_type -> holdfast.outcome.v1.Summary
+	11, // 24: holdfast.outcome.v1.Probes.Tell:input_type -> holdfast.outcome.v1.Word
+	10, // 25: holdfast.outcome.v1.Outcomes.Exchange:output_type -> holdfast.outcome.v1.Fleet
+	12, // 26: holdfast.outcome.v1.Probes.Tell:output_type -> holdfast.outcome.v1.Heard
+	25, // [25:27] is the sub-list for method output_type
+	23, // [23:25] is the sub-list for method input_type
+	23, // [23:23] is the sub-list for extension type_name
+	23, // [23:23] is the sub-list for extension extendee
+	0,  // [0:23] is the sub-list for field type_name
 }
 
 func init() { file_api_outcome_v1_outcome_proto_init() }
@@ -1074,15 +1442,16 @@ func file_api_outcome_v1_outcome_proto_init() {
 		return
 	}
 	file_api_outcome_v1_outcome_proto_msgTypes[1].OneofWrappers = []any{}
+	file_api_outcome_v1_outcome_proto_msgTypes[12].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_api_outcome_v1_outcome_proto_rawDesc), len(file_api_outcome_v1_outcome_proto_rawDesc)),
-			NumEnums:      1,
-			NumMessages:   9,
+			NumEnums:      2,
+			NumMessages:   13,
 			NumExtensions: 0,
-			NumServices:   1,
+			NumServices:   2,
 		},
 		GoTypes:           file_api_outcome_v1_outcome_proto_goTypes,
 		DependencyIndexes: file_api_outcome_v1_outcome_proto_depIdxs,

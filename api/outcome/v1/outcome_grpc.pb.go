@@ -128,3 +128,110 @@ var Outcomes_ServiceDesc = grpc.ServiceDesc{
 	},
 	Metadata: "api/outcome/v1/outcome.proto",
 }
+
+const (
+	Probes_Tell_FullMethodName = "/holdfast.outcome.v1.Probes/Tell"
+)
+
+// ProbesClient is the client API for Probes service.
+//
+// For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
+//
+// Probes is served by control planes to each other on their xDS addresses: each looks at a part of all endpoints and
+// tells the others what it finds.
+type ProbesClient interface {
+	// Tell opens with a Word that names the control plane and has all that it knows; after that comes one a second, with what
+	// is new or nothing. Whoever says nothing for five seconds is gone, and its endpoints are looked at by others. The error is
+	// ALREADY_EXISTS where a control plane tells itself.
+	Tell(ctx context.Context, opts ...grpc.CallOption) (grpc.ClientStreamingClient[Word, Heard], error)
+}
+
+type probesClient struct {
+	cc grpc.ClientConnInterface
+}
+
+func NewProbesClient(cc grpc.ClientConnInterface) ProbesClient {
+	return &probesClient{cc}
+}
+
+func (c *probesClient) Tell(ctx context.Context, opts ...grpc.CallOption) (grpc.ClientStreamingClient[Word, Heard], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &Probes_ServiceDesc.Streams[0], Probes_Tell_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[Word, Heard]{ClientStream: stream}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Probes_TellClient = grpc.ClientStreamingClient[Word, Heard]
+
+// ProbesServer is the server API for Probes service.
+// All implementations must embed UnimplementedProbesServer
+// for forward compatibility.
+//
+// Probes is served by control planes to each other on their xDS addresses: each looks at a part of all endpoints and
+// tells the others what it finds.
+type ProbesServer interface {
+	// Tell opens with a Word that names the control plane and has all that it knows; after that comes one a second, with what
+	// is new or nothing. Whoever says nothing for five seconds is gone, and its endpoints are looked at by others. The error is
+	// ALREADY_EXISTS where a control plane tells itself.
+	Tell(grpc.ClientStreamingServer[Word, Heard]) error
+	mustEmbedUnimplementedProbesServer()
+}
+
+// UnimplementedProbesServer must be embedded to have
+// forward compatible implementations.
+//
+// NOTE: this should be embedded by value instead of pointer to avoid a nil
+// pointer dereference when methods are called.
+type UnimplementedProbesServer struct{}
+
+func (UnimplementedProbesServer) Tell(grpc.ClientStreamingServer[Word, Heard]) error {
+	return status.Error(codes.Unimplemented, "method Tell not implemented")
+}
+func (UnimplementedProbesServer) mustEmbedUnimplementedProbesServer() {}
+func (UnimplementedProbesServer) testEmbeddedByValue()                {}
+
+// UnsafeProbesServer may be embedded to opt out of forward compatibility for this service.
+// Use of this interface is not recommended, as added methods to ProbesServer will
+// result in compilation errors.
+type UnsafeProbesServer interface {
+	mustEmbedUnimplementedProbesServer()
+}
+
+func RegisterProbesServer(s grpc.ServiceRegistrar, srv ProbesServer) {
+	// If the following call panics, it indicates UnimplementedProbesServer was
+	// embedded by pointer and is nil.  This will cause panics if an
+	// unimplemented method is ever invoked, so we test this at initialization
+	// time to prevent it from happening at runtime later due to I/O.
+	if t, ok := srv.(interface{ testEmbeddedByValue() }); ok {
+		t.testEmbeddedByValue()
+	}
+	s.RegisterService(&Probes_ServiceDesc, srv)
+}
+
+func _Probes_Tell_Handler(srv interface{}, stream grpc.ServerStream) error {
+	return srv.(ProbesServer).Tell(&grpc.GenericServerStream[Word, Heard]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Probes_TellServer = grpc.ClientStreamingServer[Word, Heard]
+
+// Probes_ServiceDesc is the grpc.ServiceDesc for Probes service.
+// It's only intended for direct use with grpc.RegisterService,
+// and not to be introspected or modified (even as a copy)
+var Probes_ServiceDesc = grpc.ServiceDesc{
+	ServiceName: "holdfast.outcome.v1.Probes",
+	HandlerType: (*ProbesServer)(nil),
+	Methods:     []grpc.MethodDesc{},
+	Streams: []grpc.StreamDesc{
+		{
+			StreamName:    "Tell",
+			Handler:       _Probes_Tell_Handler,
+			ClientStreams: true,
+		},
+	},
+	Metadata: "api/outcome/v1/outcome.proto",
+}

@@ -55,9 +55,16 @@ type Moves interface {
 	Stop()
 }
 
+// Probes is a service with streams that end when they are told to.
+type Probes interface {
+	outcomev1.ProbesServer
+	// Stop ends the streams, now and those that come later.
+	Stop()
+}
+
 // Serve answers on a listener until ctx ends, then ends the streams and stops.
-// catalog, outcomes and moves may be nil.
-func (s *Server) Serve(ctx context.Context, listener net.Listener, catalog policyv1.CatalogServer, outcomes Outcomes, moves Moves) error {
+// catalog, outcomes, moves and probes may be nil.
+func (s *Server) Serve(ctx context.Context, listener net.Listener, catalog policyv1.CatalogServer, outcomes Outcomes, moves Moves, probes Probes) error {
 	streams, endStreams := context.WithCancel(context.Background())
 	defer endStreams()
 	g := grpc.NewServer(
@@ -78,6 +85,9 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener, catalog polic
 	if moves != nil {
 		sessionv1.RegisterMovesServer(g, moves)
 	}
+	if probes != nil {
+		outcomev1.RegisterProbesServer(g, probes)
+	}
 	failed := make(chan error, 1)
 	go func() { failed <- g.Serve(netutil.LimitListener(listener, maxConnections)) }()
 	select {
@@ -91,6 +101,9 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener, catalog polic
 	}
 	if moves != nil {
 		moves.Stop()
+	}
+	if probes != nil {
+		probes.Stop()
 	}
 	drained := make(chan struct{})
 	go func() {

@@ -16,6 +16,9 @@ func plain(err error) error {
 	return err
 }
 
+// Printable keeps what others say of a failure on one line, without control characters, and short.
+func Printable(text string) string { return printable(text, maxDetail) }
+
 // printable keeps text on one line, without control characters, and at most limit bytes long.
 func printable(text string, limit int) string {
 	text = strings.Map(func(r rune) rune {
