@@ -52,9 +52,11 @@ func (c collector) health(gauge gaugeFunc, now time.Time) {
 		}
 	}
 	gauge(probedDesc, float64(figures.Probed))
+	peers := 0
 	if f := c.plane.fleet; f != nil {
-		gauge(sharingDesc, float64(f.Peers()))
+		peers = f.Peers()
 	}
+	gauge(sharingDesc, float64(peers))
 	for _, r := range figures.Away {
 		gauge(awayDesc, float64(r.Away)/100, r.Server, r.Region)
 	}

@@ -332,7 +332,7 @@ func (m *Monitor) Run(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 		case <-every.C:
-			m.Tick()
+			m.Tick() //nolint:contextcheck // who promotes goes on with the context of Run, which m has
 		case <-save.C:
 			m.save()
 		}
