@@ -24,7 +24,7 @@ spec:
     - {name: asia-south1, endpoints: [{name: mumbai, address: "${primary-mumbai}"}]}
     - {name: asia-south2, endpoints: [{name: delhi, address: "${standby-delhi}"}]}
   failover: {failback: manual}
-  healthCheck: {interval: 500ms, timeout: 450ms}
+  healthCheck: {interval: 3s, timeout: 3s}
   probes: {tcp: {interval: 500ms}, http: {interval: 1s}}
   # How quickly a busy machine answers is not what this is about.
   score: {responseTime: {target: 30s, critical: 60s}}
@@ -109,6 +109,9 @@ func TestCallersWaitForAnOperator(t *testing.T) {
 
 	b.Eventually(testbed.Patience, "an operator lets callers go back", func() error {
 		_, err := client.Failback(t.Context(), &adminv1.FailbackRequest{Server: "orders", Author: "asha", Reason: "repaired"})
+		if r, again := mumbai(); again == nil && r.GetHeldSince() == nil {
+			return nil // also where the word was taken and the answer was lost
+		}
 		return err
 	})
 	allIn(b, "calls are answered in Mumbai again", testbed.Mumbai)
