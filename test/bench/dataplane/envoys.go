@@ -92,9 +92,10 @@ func (v variant) cluster(c *clusterv3.Cluster, floorSocket string) error {
 
 func (v variant) listener(l *listenerv3.Listener) error {
 	return edit(l.GetFilterChains()[0].GetFilters()[0].GetTypedConfig(), &hcmv3.HttpConnectionManager{}, func(h *hcmv3.HttpConnectionManager) {
-		if !v.edge {
-			h.HttpFilters = slices.DeleteFunc(h.GetHttpFilters(), func(f *hcmv3.HttpFilter) bool { return f.GetName() == names.FilterEdge })
-		}
+		h.HttpFilters = slices.DeleteFunc(h.GetHttpFilters(), func(f *hcmv3.HttpFilter) bool {
+			// Only the edge point gives sessions ids that may be seen.
+			return f.GetName() == names.FilterEdge && !v.edge || f.GetName() == names.FilterUnseen && (!v.edge || v.floor)
+		})
 		if v.mcp {
 			h.HttpFilters = slices.Insert(h.GetHttpFilters(), len(h.GetHttpFilters())-1, mcpFilter())
 		}
