@@ -123,7 +123,7 @@ func TestStaging(t *testing.T) {
 	said, _, err := command(t, "drill", drill.Crash, drill.Hang, drill.ClockSkew, "--yes", "--url", "http://"+bed.Gateway+"/mcp", "--faults", faults,
 		"--call", `get_order {"order_id":"ORD-7701"}`, "--unsafe-call", `create_order {"customer_id":"C-1201","total_rs":100}`,
 		"--journal", filepath.Join(bed.Dir, primary+".journal"), "--journal", filepath.Join(bed.Dir, standby+".journal"), "--call-id-key", demo.CallIDKey,
-		"--before", "1s", "--hold", (testbed.HastyTry + 3*time.Second).String(), "-o", "json", "--reports", filepath.Join(t.TempDir(), "reports"))
+		"--before", "1s", "--hold", (3*testbed.HastyTry + time.Second).String(), "-o", "json", "--reports", filepath.Join(t.TempDir(), "reports"))
 	asPromised(t, err)
 	reports := json.NewDecoder(strings.NewReader(said))
 	for _, by := range []string{"calls that went elsewhere", "calls that went elsewhere", "the clock"} {

@@ -379,7 +379,9 @@ type Outdated struct {
 	// Empty: every tool.
 	Tool string `protobuf:"bytes,2,opt,name=tool,proto3" json:"tool,omitempty"`
 	// For people: "the server said that its list of tools has changed".
-	Reason        string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	Reason string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	// The same for as long as the same is said again, and otherwise by chance another one; 0: not told apart.
+	Id            uint64 `protobuf:"fixed64,4,opt,name=id,proto3" json:"id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -433,6 +435,13 @@ func (x *Outdated) GetReason() string {
 		return x.Reason
 	}
 	return ""
+}
+
+func (x *Outdated) GetId() uint64 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
 }
 
 // Purge is the last word on what may be given of what is remembered: nothing that was
@@ -1278,11 +1287,12 @@ const file_api_outcome_v1_outcome_proto_rawDesc = "" +
 	"\x06server\x18\x01 \x01(\tR\x06server\x12\x1a\n" +
 	"\banswered\x18\x02 \x01(\rR\banswered\x12\x1a\n" +
 	"\bdegraded\x18\x03 \x01(\rR\bdegraded\x12\x16\n" +
-	"\x06failed\x18\x04 \x01(\rR\x06failed\"N\n" +
+	"\x06failed\x18\x04 \x01(\rR\x06failed\"^\n" +
 	"\bOutdated\x12\x16\n" +
 	"\x06server\x18\x01 \x01(\tR\x06server\x12\x12\n" +
 	"\x04tool\x18\x02 \x01(\tR\x04tool\x12\x16\n" +
-	"\x06reason\x18\x03 \x01(\tR\x06reason\"\x9f\x01\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\x12\x0e\n" +
+	"\x02id\x18\x04 \x01(\x06R\x02id\"\x9f\x01\n" +
 	"\x05Purge\x12\x16\n" +
 	"\x06server\x18\x01 \x01(\tR\x06server\x12\x12\n" +
 	"\x04tool\x18\x02 \x01(\tR\x04tool\x12\x16\n" +

@@ -92,20 +92,39 @@ func (s *Server) restorePurges(saved []*outcomev1.Purge) {
 	}
 }
 
-// outdate makes purges of what a processor has found to be out of date.
-func (s *Server) outdate(processor string, outdated []*outcomev1.Outdated) {
-	var added []*outcomev1.Purge
+// unheard gives what a summary says to be out of date and the one before did not: a processor says it again until it has heard of
+// the purge, and a second purge would take what was remembered after the first.
+func (st *stream) unheard(outdated []*outcomev1.Outdated) []*outcomev1.Outdated {
+	said := map[uint64]bool{}
+	var fresh []*outcomev1.Outdated
 	for _, o := range outdated[:min(len(outdated), maxOutdated)] {
+		if id := o.GetId(); id != 0 {
+			said[id] = true
+			if st.outdated[id] {
+				continue
+			}
+		}
+		fresh = append(fresh, o)
+	}
+	st.outdated = said
+	return fresh
+}
+
+// outdate makes purges of what a processor has found to be out of date, and says whether they are in force.
+func (s *Server) outdate(processor string, outdated []*outcomev1.Outdated) bool {
+	var added []*outcomev1.Purge
+	for _, o := range outdated {
 		p := &outcomev1.Purge{Server: o.GetServer(), Tool: o.GetTool(), By: processor, Reason: o.GetReason()}
 		if checkPurge(p) == nil {
 			added = append(added, p)
 		}
 	}
 	if len(added) == 0 {
-		return
+		return true
 	}
 	if _, err := s.addPurges(added); err != nil {
-		// The processor says it again.
 		s.log.Warn("results that are out of date are not told to the other processors", "processor", processor, "error", err)
+		return false
 	}
+	return true
 }

@@ -23,6 +23,8 @@ type stream struct {
 	processor string
 	heard     time.Time
 	breakers  map[Key]held
+	// outdated are the ids of what the last summary said to be out of date, and what was purged for it.
+	outdated map[uint64]bool
 	// told is the last sequence number of a Fleet that was sent.
 	told uint64
 }
@@ -120,12 +122,16 @@ func (s *Server) take(st *stream, summary *outcomev1.Summary) error {
 	s.dropped += uint64(s.recent.add(batch{from: st, sequence: s.sequence, at: now, counts: counts}))        //nolint:gosec // not negative
 	s.dropped += s.windows.add(counts, now)
 	moved := st.hold(breakers, s.sequence, now)
+	outdated := st.unheard(summary.GetOutdated())
 	if first || moved || len(counts) > 0 {
 		s.tellLocked()
 	}
 	s.mu.Unlock()
-	if outdated := summary.GetOutdated(); len(outdated) > 0 {
-		s.outdate(name, outdated)
+	if len(outdated) > 0 && !s.outdate(name, outdated) {
+		// The processor says it again.
+		s.mu.Lock()
+		clear(st.outdated)
+		s.mu.Unlock()
 	}
 	if first {
 		s.log.Info("processor shares outcomes", "processor", name)

@@ -123,7 +123,7 @@ func (s *Store) Outdated() []*outcomev1.Outdated {
 	defer s.epochs.mu.RUnlock()
 	var out []*outcomev1.Outdated
 	for at, p := range s.epochs.pending {
-		out = append(out, &outcomev1.Outdated{Server: at.server, Tool: at.tool, Reason: p.reason})
+		out = append(out, &outcomev1.Outdated{Server: at.server, Tool: at.tool, Reason: p.reason, Id: p.epoch})
 	}
 	return out
 }

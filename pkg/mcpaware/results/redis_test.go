@@ -97,11 +97,14 @@ func TestProcessorsShareResults(t *testing.T) {
 	address, _ := stacktest.StartRedis(t)
 	client := connect(t, address)
 	first, wrote, stopFirst := processor(t, address)
+	put(first, "from_before", "a", `{"n":0}`)
+	eventually(t, "it is in Redis", func() bool { return wrote.of("keep redis ok") == 1 })
 	second, looked, _ := processor(t, address)
+	eventually(t, "the other has read what there was", func() bool { return second.Entries() == 1 })
 
 	put(first, "get_order", "a", `{"n":1}`)
 	put(first, "list_orders", "a", `{"n":2}`)
-	eventually(t, "both are in Redis", func() bool { return wrote.of("keep redis ok") == 2 })
+	eventually(t, "both are in Redis", func() bool { return wrote.of("keep redis ok") == 3 })
 	t.Run("the other finds it, and has it from then on", func(t *testing.T) {
 		for range 3 {
 			if got, _ := get(t, second, "get_order", "a", time.Hour); got != `{"n":1}` {
@@ -125,7 +128,7 @@ func TestProcessorsShareResults(t *testing.T) {
 	t.Run("one that begins anew is warm", func(t *testing.T) {
 		stopFirst()
 		third, count, _ := processor(t, address)
-		eventually(t, "it has read both", func() bool { return third.Entries() == 2 })
+		eventually(t, "it has read all", func() bool { return third.Entries() == 3 })
 		if got, _ := get(t, third, "list_orders", "a", time.Hour); got != `{"n":2}` || count.of("look redis hit") != 0 {
 			t.Errorf("%q, %v", got, count.counts)
 		}
@@ -138,9 +141,9 @@ func TestProcessorsShareResults(t *testing.T) {
 		if got, _ := get(t, second, "list_orders", "a", time.Hour); got != `{"n":2}` {
 			t.Errorf("another tool's: %q", got)
 		}
-		eventually(t, "it is deleted", func() bool { return len(keys(t, client)) == 1 })
+		eventually(t, "it is deleted", func() bool { return len(keys(t, client)) == 2 })
 		put(second, "get_order", "a", `{"n":3}`)
-		eventually(t, "the new one is there", func() bool { return len(keys(t, client)) == 2 })
+		eventually(t, "the new one is there", func() bool { return len(keys(t, client)) == 3 })
 		// One that has not heard of the purge does not find the new one, nor the old.
 		behind, _, _ := processor(t, address)
 		if got, _ := get(t, behind, "get_order", "a", time.Hour); got != "" {

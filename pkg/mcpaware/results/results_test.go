@@ -202,8 +202,9 @@ func TestOutdated(t *testing.T) {
 		t.Error("given all the same")
 	}
 	put(s, "get_order", "a", `{"new":1}`)
+	id := s.Outdated()[0].GetId()
 	for range 2 {
-		if got := s.Outdated(); len(got) != 1 || got[0].GetServer() != "orders" || got[0].GetReason() != "the list has changed" {
+		if got := s.Outdated(); len(got) != 1 || got[0].GetId() != id || id == 0 || got[0].GetServer() != "orders" || got[0].GetReason() != "the list has changed" {
 			t.Fatalf("told %v", got)
 		}
 	}
