@@ -120,18 +120,25 @@ func TestStaging(t *testing.T) {
 	if err := os.WriteFile(faults, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	said, _, err := command(t, "drill", drill.Crash, drill.Hang, drill.ClockSkew, "--yes", "--url", "http://"+bed.Gateway+"/mcp", "--faults", faults,
-		"--call", `get_order {"order_id":"ORD-7701"}`, "--unsafe-call", `create_order {"customer_id":"C-1201","total_rs":100}`,
-		"--journal", filepath.Join(bed.Dir, primary+".journal"), "--journal", filepath.Join(bed.Dir, standby+".journal"), "--call-id-key", demo.CallIDKey,
-		"--before", "1s", "--hold", (3*testbed.HastyTry + time.Second).String(), "-o", "json", "--reports", filepath.Join(t.TempDir(), "reports"))
-	asPromised(t, err)
-	reports := json.NewDecoder(strings.NewReader(said))
-	for _, by := range []string{"calls that went elsewhere", "calls that went elsewhere", "the clock"} {
+	for _, d := range []struct {
+		name, by string
+		hold     time.Duration
+	}{
+		{drill.Crash, "calls that went elsewhere", 3 * time.Second},
+		// One round of tries is not always enough for Envoy: the proxy takes new connections, which counts for it.
+		{drill.Hang, "calls that went elsewhere", 5 * testbed.HastyTry},
+		{drill.ClockSkew, "the clock", 3 * time.Second},
+	} {
+		said, _, err := command(t, "drill", d.name, "--yes", "--url", "http://"+bed.Gateway+"/mcp", "--faults", faults,
+			"--call", `get_order {"order_id":"ORD-7701"}`, "--unsafe-call", `create_order {"customer_id":"C-1201","total_rs":100}`,
+			"--journal", filepath.Join(bed.Dir, primary+".journal"), "--journal", filepath.Join(bed.Dir, standby+".journal"), "--call-id-key", demo.CallIDKey,
+			"--before", "1s", "--hold", d.hold.String(), "-o", "json", "--reports", filepath.Join(t.TempDir(), "reports"))
+		asPromised(t, err)
 		var r drill.Report
-		if err := reports.Decode(&r); err != nil {
+		if err := json.Unmarshal([]byte(said), &r); err != nil {
 			t.Fatal(err)
 		}
-		if !strings.HasPrefix(r.DetectedBy, by) || r.DetectedMS == nil || r.Calls.ExecutedTwice == nil || *r.Calls.ExecutedTwice != 0 || r.Calls.Unsafe == 0 {
+		if !strings.HasPrefix(r.DetectedBy, d.by) || r.DetectedMS == nil || r.Calls.ExecutedTwice == nil || *r.Calls.ExecutedTwice != 0 || r.Calls.Unsafe == 0 {
 			t.Errorf("%+v", r)
 		}
 	}
