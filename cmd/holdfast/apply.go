@@ -101,19 +101,27 @@ func apply(ctx context.Context, env *environment, flags *applyFlags, paths []str
 	if err != nil {
 		return err
 	}
-	client, err := flags.open(env)
+	return flags.change(ctx, env, documents, func(ctx context.Context, client *apiclient.Client) (*adminv1.ApplyResponse, error) {
+		return client.Apply(ctx, req) //nolint:wrapcheck // applyError says it in words
+	})
+}
+
+// change makes one change, says what it came to, and waits where that is wanted. documents are those that the
+// caller gave, to tell mistakes by their places.
+func (c *changeFlags) change(ctx context.Context, env *environment, documents *apiclient.Documents, send func(context.Context, *apiclient.Client) (*adminv1.ApplyResponse, error)) error {
+	client, err := c.open(env)
 	if err != nil {
 		return err
 	}
 	defer client.Close()
-	ctx, cancel := flags.deadline(ctx)
+	ctx, cancel := c.deadline(ctx)
 	defer cancel()
 	began := time.Now()
-	answer, err := client.Apply(ctx, req)
+	answer, err := send(ctx, client)
 	if err != nil {
 		return applyError(env, documents, err)
 	}
-	return flags.applied(ctx, env, client, answer, began)
+	return c.applied(ctx, env, client, answer, began)
 }
 
 // deadline bounds the whole of a change that is waited for.

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -120,19 +119,9 @@ func promote(ctx context.Context, env *environment, flags *changeFlags, args []s
 	if err := flags.check(); err != nil {
 		return err
 	}
-	client, err := flags.open(env)
-	if err != nil {
-		return err
-	}
-	defer client.Close()
-	ctx, cancel := flags.deadline(ctx)
-	defer cancel()
-	began := time.Now()
-	answer, err := client.Promote(ctx, &adminv1.PromoteRequest{
-		Server: args[0], Region: args[1], Force: force, Reason: flags.reason, Author: flags.author, DryRun: flags.dryRun,
+	return flags.change(ctx, env, &apiclient.Documents{}, func(ctx context.Context, client *apiclient.Client) (*adminv1.ApplyResponse, error) {
+		return client.Promote(ctx, &adminv1.PromoteRequest{
+			Server: args[0], Region: args[1], Force: force, Reason: flags.reason, Author: flags.author, DryRun: flags.dryRun,
+		}) //nolint:wrapcheck // applyError says it in words
 	})
-	if err != nil {
-		return applyError(env, &apiclient.Documents{}, err)
-	}
-	return flags.applied(ctx, env, client, answer, began)
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -47,21 +46,11 @@ func rollback(ctx context.Context, env *environment, flags *changeFlags, argumen
 	if err := flags.check(); err != nil {
 		return err
 	}
-	client, err := flags.open(env)
-	if err != nil {
-		return err
-	}
-	defer client.Close()
-	ctx, cancel := flags.deadline(ctx)
-	defer cancel()
-	began := time.Now()
-	answer, err := client.Rollback(ctx, &adminv1.RollbackRequest{
-		Revision: number, Reason: flags.reason, Author: flags.author, DryRun: flags.dryRun,
+	return flags.change(ctx, env, &apiclient.Documents{}, func(ctx context.Context, client *apiclient.Client) (*adminv1.ApplyResponse, error) {
+		return client.Rollback(ctx, &adminv1.RollbackRequest{
+			Revision: number, Reason: flags.reason, Author: flags.author, DryRun: flags.dryRun,
+		}) //nolint:wrapcheck // applyError says it in words
 	})
-	if err != nil {
-		return applyError(env, &apiclient.Documents{}, err)
-	}
-	return flags.applied(ctx, env, client, answer, began)
 }
 
 // parseRevision reads the number of a revision.
